@@ -1,0 +1,22 @@
+//! The energy of every token, on edge boards.
+//!
+//! Four invariants hold everywhere:
+//!
+//! 1. **One clock.** Sensor windows and token times are CLOCK_MONOTONIC of this host
+//!    ([`units::MonoNs`]). Wall-clock time is a label.
+//! 2. **Missing is a value.** What was not measured is `None` with a [`record::Reason`],
+//!    never 0.
+//! 3. **Energy belongs to a boundary.** Every rail declares what it encloses
+//!    ([`record::device::Boundary`]); rails that contain each other are never added.
+//! 4. **Measuring must not disturb.** In a measured window nothing on the token path blocks,
+//!    and records stay in memory until the attempt has ended.
+
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod energy;
+pub mod record;
+pub mod runtime;
+pub mod sensor;
+pub mod units;
+pub mod workload;

@@ -1,0 +1,123 @@
+//! Records about the board: `status`, `info`, `health` and `rails/<rail>`.
+
+pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
+use crate::workload::Limits;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub state: Presence,
+    pub version: String,
+    pub machine_id: String,
+    /// RFC 3339: when this state began. In the last will, when the connection was made.
+    pub since: String,
+    pub jobs_queued: Option<u32>,
+    pub job_running: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    Online,
+    Offline,
+}
+
+/// What the board is and can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    pub group: Option<String>,
+    pub version: String,
+    pub board: super::result::Board,
+    pub primary_rail: Option<String>,
+    pub rails: Vec<RailInfo>,
+    pub sensors: Vec<SensorInfo>,
+    pub models: Vec<ModelInfo>,
+    pub limits: Limits,
+    pub runtimes: Vec<String>,
+    /// What confines the worker, by name, and whether it is in force.
+    pub sandbox: BTreeMap<String, bool>,
+    /// The job fields that this daemon understands.
+    pub features: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RailInfo {
+    pub name: String,
+    pub boundary: Boundary,
+    pub boundary_basis: BoundaryBasis,
+    pub contained_in: Option<String>,
+    pub source: String,
+    pub simulated: bool,
+    /// Smallest step of power at the rail's present voltage.
+    pub resolution_w: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorInfo {
+    pub name: String,
+    pub kind: String,
+    pub state: SensorState,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SensorState {
+    Ok,
+    Failed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    pub name: String,
+    pub size_bytes: u64,
+    /// `null` while it is being hashed, or when the file is no usable GGUF (see `reason`).
+    pub sha256: Option<String>,
+    pub arch: Option<String>,
+    pub reason: Option<String>,
+}
+
+/// `rails/<rail>`, at most once a second: flat numbers for Telegraf and friends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RailRecord {
+    pub rail: String,
+    pub simulated: bool,
+    pub power_w: Option<f64>,
+    pub voltage_v: Option<f64>,
+    pub current_a: Option<f64>,
+    /// Cumulative since the daemon started.
+    pub energy_wh: Option<f64>,
+    pub quality: Quality,
+}
+
+/// `health`, every 10 s.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    pub sensors: BTreeMap<String, SensorHealth>,
+    pub queue: u32,
+    pub outbox: OutboxHealth,
+    pub rss_bytes: Option<u64>,
+    pub disk_free_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SensorHealth {
+    pub rate_hz: Option<f64>,
+    pub missed_deadlines: u64,
+    /// Windows that a full buffer dropped.
+    pub dropped: u64,
+    pub errors: u64,
+    pub state: SensorState,
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutboxHealth {
+    pub pending: u64,
+    pub oldest_s: Option<f64>,
+    /// Records that no broker will take (oversize, not authorised, bad topic).
+    pub parked: u64,
+    /// QoS 0 records that were left out because the connection was busy or down.
+    pub dropped: u64,
+}

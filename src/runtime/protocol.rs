@@ -1,0 +1,167 @@
+//! JSON Lines between the daemon and a worker, version 1.
+//!
+//! The daemon writes [`Request`]s to the worker's stdin; the worker writes [`Message`]s to
+//! the descriptor that was its stdout when it was spawned. End of stdin means: exit. Every
+//! time is CLOCK_MONOTONIC of the same host, in nanoseconds.
+//!
+//! ```text
+//! worker → hello                       at once
+//! daemon → load            worker → load | error
+//! daemon → run             worker → phase, tokens, rep ... done | error
+//! daemon → cancel          worker → done with stop_reason "cancelled" or "timeout"
+//! ```
+//!
+//! Phases follow one another without gaps inside a run: warm-up runs are one `warmup` phase
+//! each, a repetition is `prepare`, (`depth`,) `prefill`, `decode`.
+
+use crate::units::MonoNs;
+use crate::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
+use serde::{Deserialize, Serialize};
+
+pub const VERSION: u32 = 1;
+
+/// Daemon → worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Request {
+    /// Load the model and make the context. Once, first.
+    Load { path: String, params: Params },
+    /// Warm up, then run every repetition. `text`: send the generated text too.
+    Run {
+        work: Work,
+        warmup: u32,
+        repetitions: u32,
+        text: bool,
+    },
+    /// Stop what is running.
+    Cancel { reason: StopReason },
+}
+
+/// What one repetition does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Work {
+    Generate {
+        #[serde(default)]
+        prompt: Option<String>,
+        #[serde(default)]
+        messages: Option<Vec<ChatMessage>>,
+        n_predict: u32,
+        ignore_eos: bool,
+    },
+    Bench(BenchSizes),
+}
+
+/// Why a repetition stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StopReason {
+    Length,
+    /// A sampled end-of-generation token.
+    Eog,
+    Cancelled,
+    Timeout,
+}
+
+/// Worker → daemon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Message {
+    Hello {
+        protocol: u32,
+        pid: u32,
+        /// `llama.cpp` and its revision.
+        name: String,
+        revision: String,
+    },
+    /// The context is ready.
+    Load(Loaded),
+    /// A phase that has ended.
+    Phase {
+        phase: Phase,
+        /// From 1; `null` for `warmup`.
+        rep: Option<u32>,
+        t0_ns: MonoNs,
+        t1_ns: MonoNs,
+        /// Prompt tokens of `prefill`, filled tokens of `depth`, output tokens of `decode`.
+        tokens: u32,
+    },
+    /// Output tokens in order, sent in batches by a second thread. `t_ns[k]` is the moment
+    /// at which token `first + k` was known. Tokens of one step have equal times.
+    Tokens {
+        rep: u32,
+        first: u32,
+        t_ns: Vec<MonoNs>,
+    },
+    /// A repetition has ended.
+    Rep(RepDone),
+    /// The run has ended: every repetition, or those before a cancel.
+    Done {
+        stop_reason: StopReason,
+        memory: WorkerMemory,
+    },
+    Error {
+        code: String,
+        message: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// When the context was ready.
+    pub t1_ns: MonoNs,
+    pub engine: Engine,
+    pub model: LoadedModel,
+    /// Share of the file's pages that were in memory before loading; `null` if it can't be told.
+    pub resident_before: Option<f64>,
+    pub memory: WorkerMemory,
+}
+
+/// What ran the model, as the worker reported it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    pub name: String,
+    pub revision: String,
+    pub cpu_features: Vec<String>,
+    pub threads: u32,
+    pub n_ctx: u32,
+    pub n_batch: u32,
+    pub n_ubatch: u32,
+    /// As the engine resolved it; `null` where it does not tell.
+    pub flash_attn: Option<bool>,
+    pub sampler: String,
+    pub layers_offloaded: u32,
+    pub devices: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadedModel {
+    pub arch: String,
+    /// The engine's own description, such as "llama 135M Q4_1".
+    pub description: String,
+    pub params: u64,
+    pub size_bytes: u64,
+    pub n_ctx_train: u32,
+    pub n_layer: u32,
+}
+
+/// Buffers as the engine reports them; `null` where it does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WorkerMemory {
+    pub kv_bytes: Option<u64>,
+    pub compute_bytes: Option<u64>,
+    pub repack_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RepDone {
+    pub rep: u32,
+    pub prompt_tokens: u32,
+    pub output_tokens: u32,
+    pub stop_reason: StopReason,
+    /// SHA-256 over the ids as 32-bit little endian.
+    pub prompt_sha256: Option<String>,
+    pub output_sha256: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}

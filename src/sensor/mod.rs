@@ -1,0 +1,13 @@
+//! Power sensors: what a source is, what it yields, and what each rail encloses.
+//!
+//! A source is opened, then polled from a sampler thread. Whatever its kind, it yields
+//! [`Window`]s: stretches of CLOCK_MONOTONIC with the mean power in them. An INA219 cycle is
+//! one already; a point source spans the trapezoid between two points; a counter spans the
+//! difference between two readings.
+
+mod reading;
+
+pub use reading::{
+    Boundary, BoundaryBasis, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind, Sink,
+    Source, Window,
+};

@@ -1,0 +1,162 @@
+//! The trait that every source implements and the types that it yields.
+
+use crate::units::{Amps, Joules, MonoNs, Ohms, Volts, Watts};
+use serde::{Deserialize, Serialize};
+
+/// What a rail encloses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Boundary {
+    Wall,
+    BoardInput,
+    Module,
+    Package,
+    Rail,
+    /// A sum that fits none of the others.
+    Partial,
+}
+
+impl std::fmt::Display for Boundary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Wall => "wall",
+            Self::BoardInput => "board-input",
+            Self::Module => "module",
+            Self::Package => "package",
+            Self::Rail => "rail",
+            Self::Partial => "partial",
+        })
+    }
+}
+
+/// Who says what the rail encloses: the user's configuration or a shipped board profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BoundaryBasis {
+    Declared,
+    Profile,
+}
+
+/// The state of one reading, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Quality {
+    Good,
+    /// An averaged mean above 80 % of the range: clipped parts would be hidden.
+    NearFullScale,
+    /// The ADC stood at full scale.
+    Saturated,
+    /// Nothing new was delivered.
+    Stale,
+    /// The source failed.
+    Failed,
+}
+
+/// Mean power from `t0` to `t1`. Windows of a rail are in order and don't overlap; time
+/// between them was not delivered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    pub t0: MonoNs,
+    pub t1: MonoNs,
+    pub power: Watts,
+    /// `None` where the source tells only power.
+    pub voltage: Option<Volts>,
+    pub current: Option<Amps>,
+    /// `Good`, `NearFullScale` or `Saturated`.
+    pub quality: Quality,
+    /// Conversions known to be lost between the window before and this one.
+    pub lost: u32,
+}
+
+/// How a source reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReadingKind {
+    /// The mean over a conversion cycle (INA219).
+    Window,
+    /// A point in time (hwmon, PMIC, Modbus, tegrastats): integrated by trapezoid.
+    Point,
+    /// A cumulative counter (RAPL, kWh).
+    Counter,
+}
+
+/// Half-widths of the errors of a rail, each a rectangular distribution's limit, from the
+/// data sheet or the user. A limit of 0 means that the source has no such error.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ErrorLimits {
+    /// Named relative errors of power, constant over time: shunt tolerance, gain, bus gain,
+    /// time base.
+    pub scale: Vec<(&'static str, f64)>,
+    /// Constant error of current; times the bus voltage it is one of power.
+    pub current_offset: Amps,
+    /// One ADC step of current.
+    pub current_step: Amps,
+    /// The same for sources that tell power only.
+    pub power_offset: Watts,
+    pub power_step: Watts,
+    /// One step of a counter.
+    pub energy_step: Joules,
+}
+
+/// What is known about a rail before it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RailSpec {
+    pub name: String,
+    pub boundary: Boundary,
+    pub boundary_basis: BoundaryBasis,
+    pub contained_in: Option<String>,
+    /// What the boundary leaves out, in words.
+    pub excludes: Vec<String>,
+    /// `ina219`, `rapl`, `hwmon`, `simulated` ...
+    pub source: &'static str,
+    pub simulated: bool,
+    pub kind: ReadingKind,
+    /// `avg8/12bit`; `None` for a source without modes.
+    pub mode: Option<String>,
+    pub range_mv: Option<u32>,
+    pub shunt: Option<Ohms>,
+    /// Share of a cycle in which current is converted.
+    pub duty: Option<f64>,
+    pub nominal_rate_hz: f64,
+    pub limits: ErrorLimits,
+}
+
+/// How fast a source is asked to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// At most 15 readings a second: no attempt is running.
+    Idle,
+    /// The configured rate.
+    Full,
+}
+
+/// A poll failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PollError {
+    /// Try again at the next deadline; what was missed is a gap.
+    #[error("{0}")]
+    Retry(String),
+    /// Reopen the source before the next poll.
+    #[error("{0}")]
+    Fatal(String),
+}
+
+/// Where a source puts its windows.
+pub trait Sink {
+    /// `rail` is the index into [`Source::rails`].
+    fn push(&mut self, rail: usize, window: Window);
+}
+
+/// One sensor, read by one thread.
+pub trait Source: Send {
+    /// The sensor's configured name.
+    fn name(&self) -> &str;
+    /// Fixed for the life of the source, but for mode, duty and rate, which follow the pace.
+    fn rails(&self) -> &[RailSpec];
+    /// Switches the rate. The cycle under way is lost: a gap, not an error.
+    fn set_pace(&mut self, pace: Pace) -> Result<(), PollError>;
+    /// Reads what is ready and says when to come again.
+    fn poll(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError>;
+    /// Starts over after a fatal error: opens the device and configures it.
+    fn reset(&mut self) -> Result<(), PollError>;
+}

@@ -1,0 +1,34 @@
+//! What the administrator lets a job ask for. A job beyond a limit is refused when it
+//! arrives, never when it runs.
+
+use serde::{Deserialize, Serialize};
+
+/// Upper bounds on a job, from `[limits]` of the configuration, published in `info`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Tokens of context. llama.cpp touches 5 GB for a context of 1e8 before it fails.
+    pub n_ctx: u32,
+    /// Tokens of a batch. llama.cpp aborts when a batch is larger than its context.
+    pub n_batch: u32,
+    pub threads: u32,
+    pub prompt_bytes: usize,
+    pub repetitions: u32,
+    pub timeout_s: u32,
+    /// Jobs that wait in the queue.
+    pub queue: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            n_ctx: 32_768,
+            n_batch: 4_096,
+            threads: 256,
+            prompt_bytes: 64 * 1024,
+            repetitions: 100,
+            timeout_s: 86_400,
+            queue: 1_000,
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What a client may ask for: the job, its limits, and the life of one attempt.
+
+pub mod job;
+pub mod limits;
+pub mod name;
+pub mod state;
+
+pub use job::{
+    BenchSizes, FlashAttn, Idle, Job, Kind, KvType, Message, Params, Prompt, Publish, SpecError,
+    SpecErrorCode, TokensWhen,
+};
+pub use limits::Limits;
+pub use name::{JobId, ModelName};
+pub use state::{JobState, Phase};
