@@ -13,6 +13,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod board;
 pub mod clock;
 pub mod energy;
 pub mod record;

@@ -3,6 +3,7 @@
 //! Every block with figures that may be missing has `reasons`, from field name to reason.
 
 use super::Reason;
+pub use crate::board::Board;
 pub use crate::runtime::protocol::Engine;
 use crate::sensor::{Boundary, BoundaryBasis};
 use crate::workload::{JobState, Kind, Params, Phase};
@@ -68,19 +69,6 @@ pub struct Model {
     pub quant: Option<String>,
     pub params: u64,
     pub size_bytes: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Board {
-    pub profile: String,
-    pub model: Option<String>,
-    pub kernel: String,
-    pub cpu: Option<String>,
-    pub cpus: u32,
-    pub memory_bytes: Option<u64>,
-    pub governor: Option<String>,
-    pub power_mode: Option<String>,
-    pub power_mode_reason: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

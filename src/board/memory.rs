@@ -1,0 +1,51 @@
+//! Memory and disk of this machine, `None` where the kernel doesn't tell.
+
+use std::path::Path;
+
+/// One field of /proc/meminfo, in bytes.
+pub(super) fn meminfo(field: &str) -> Option<u64> {
+    kib_field(&std::fs::read_to_string("/proc/meminfo").ok()?, field)
+}
+
+/// What a new process could use without swapping, as the kernel estimates it.
+pub fn available_bytes() -> Option<u64> {
+    meminfo("MemAvailable")
+}
+
+/// Resident memory of this process.
+pub fn own_rss_bytes() -> Option<u64> {
+    kib_field(&std::fs::read_to_string("/proc/self/status").ok()?, "VmRSS")
+}
+
+/// Bytes that an unprivileged process can still write below `path`.
+pub fn disk_free_bytes(path: &Path) -> Option<u64> {
+    let fs = rustix::fs::statvfs(path).ok()?;
+    Some(fs.f_bavail * fs.f_frsize)
+}
+
+/// The same as a share of the file system.
+pub fn disk_free_share(path: &Path) -> Option<f64> {
+    let fs = rustix::fs::statvfs(path).ok()?;
+    (fs.f_blocks > 0).then(|| fs.f_bavail as f64 / fs.f_blocks as f64)
+}
+
+fn kib_field(text: &str, field: &str) -> Option<u64> {
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
+    let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_name() {
+        let text = "MemTotal:       100 kB\nMemAvailable:    50 kB\n";
+        assert_eq!(kib_field(text, "MemAvailable"), Some(50 * 1024));
+        assert_eq!(kib_field(text, "Mem"), None);
+        assert_eq!(kib_field(text, "SwapTotal"), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads the layers. Each file is validated alone first, so that an error can name its
+//! file and line; then the layers are merged, `[[sensor]]` by name.
+
+use super::Config;
+use config::{Environment, File, FileFormat};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const ENV_PREFIX: &str = "JOULED";
+/// The log filter and the installed file locations are not configuration keys.
+const NOT_KEYS: [&str; 1] = ["JOULED_LOG"];
+
+/// The configuration can't be used. The text says where and what to change.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: {message}")]
+    File { path: String, message: String },
+    #[error("{path}:{line}: {message}")]
+    Line {
+        path: String,
+        line: usize,
+        message: String,
+    },
+    #[error("environment: {message}")]
+    Environment { message: String },
+    #[error("{key}: {message}")]
+    Value { key: String, message: String },
+}
+
+/// Reads `main`, then `conf.d/*.toml` beside it in the order of their names, then the
+/// environment given as (name, value) pairs.
+pub fn load(
+    main: &Path,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut builder = config::Config::builder();
+    let mut sensors = Vec::new();
+    for path in layers(main)? {
+        let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
+            path: path.display().to_string(),
+            message: format!("cannot be read: {error}"),
+        })?;
+        let mut table = validated(&path, &text)?;
+        if let Some(toml::Value::Array(blocks)) = table.remove("sensor") {
+            merge_by_name(&mut sensors, blocks);
+        }
+        builder = builder.add_source(File::from_str(&table.to_string(), FileFormat::Toml));
+    }
+    let variables: HashMap<String, String> = environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("JOULED_") && !NOT_KEYS.contains(&name.as_str()))
+        .collect();
+    let environment = Environment::with_prefix(ENV_PREFIX)
+        .prefix_separator("_")
+        .separator("__")
+        .try_parsing(true)
+        .source(Some(variables));
+    validate_environment(&environment)?;
+    let mut last = toml::Table::new();
+    last.insert("sensor".to_owned(), toml::Value::Array(sensors));
+    let merged: Config = builder
+        .add_source(environment)
+        .add_source(File::from_str(&last.to_string(), FileFormat::Toml))
+        .build()
+        .and_then(config::Config::try_deserialize)
+        .map_err(|error| ConfigError::File {
+            path: main.display().to_string(),
+            message: with_hint(&error.to_string()),
+        })?;
+    merged.check()?;
+    Ok(merged)
+}
+
+/// The main file and the files of `conf.d` beside it.
+fn layers(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut files = vec![main.to_owned()];
+    let directory = main.parent().unwrap_or(Path::new(".")).join("conf.d");
+    if let Ok(entries) = std::fs::read_dir(&directory) {
+        let mut extra: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+            .collect();
+        extra.sort();
+        files.extend(extra);
+    }
+    Ok(files)
+}
+
+/// Parses one file and finds unknown keys and wrong types, with their line. A sensor block
+/// may be partial here: it can complete one of the same name in an earlier file.
+fn validated(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
+    let at = |error: toml::de::Error| {
+        let message = with_hint(error.message());
+        let path = path.display().to_string();
+        match error.span() {
+            Some(span) => ConfigError::Line {
+                path,
+                line: text[..span.start.min(text.len())].matches('\n').count() + 1,
+                message,
+            },
+            None => ConfigError::File { path, message },
+        }
+    };
+    let table: toml::Table = toml::from_str(text).map_err(at)?;
+    match toml::from_str::<Config>(text) {
+        Ok(_) => Ok(table),
+        Err(error) if error.message().starts_with("missing field") => Ok(table),
+        Err(error) => Err(at(error)),
+    }
+}
+
+fn validate_environment(environment: &Environment) -> Result<(), ConfigError> {
+    config::Config::builder()
+        .add_source(environment.clone())
+        .build()
+        .and_then(config::Config::try_deserialize::<Config>)
+        .map(drop)
+        .map_err(|error| ConfigError::Environment {
+            message: with_hint(&error.to_string()),
+        })
+}
+
+/// A later block of the same name completes and overrides the earlier one.
+fn merge_by_name(sensors: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
+    for block in blocks {
+        let same = sensors
+            .iter_mut()
+            .find(|earlier| block.get("name").is_some() && earlier.get("name") == block.get("name"));
+        match (same, block) {
+            (Some(toml::Value::Table(earlier)), toml::Value::Table(later)) => earlier.extend(later),
+            (_, block) => sensors.push(block),
+        }
+    }
+}
+
+/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
+fn with_hint(message: &str) -> String {
+    let mut names = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = names.next().filter(|_| message.contains("unknown field `")) else {
+        return message.to_owned();
+    };
+    let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(unknown, known));
+    match nearest {
+        Some(known) => format!("unknown key `{unknown}`; the nearest known one is `{known}`"),
+        None => format!("unknown key `{unknown}`"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(dir: &Path, name: &str, text: &str) -> PathBuf {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().expect("a file has a directory")).expect("mkdir");
+        std::fs::write(&path, text).expect("write");
+        path
+    }
+
+    fn load_text(text: &str) -> Result<Config, ConfigError> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(dir.path(), "jouled.toml", text);
+        load(&main, [])
+    }
+
+    #[test]
+    fn later_layers_win_and_sensors_merge_by_name() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(
+            dir.path(),
+            "jouled.toml",
+            "[device]\nname = \"a\"\ngroup = \"g\"\n\
+             [[sensor]]\nname = \"input\"\nkind = \"simulated\"\nwaveform = \"constant:1\"\n\
+             bus_v = 5.0\nshunt_ohm = 0.01\nboundary = \"board-input\"\n",
+        );
+        write(
+            dir.path(),
+            "conf.d/10-site.toml",
+            "[device]\nname = \"b\"\n[[sensor]]\nname = \"input\"\nshunt_ohm = 0.02\n",
+        );
+        let environment = [
+            ("JOULED_DEVICE__NAME".to_owned(), "c".to_owned()),
+            ("JOULED_LOG".to_owned(), "debug".to_owned()),
+            ("PATH".to_owned(), "/bin".to_owned()),
+        ];
+        let config = load(&main, environment).expect("a valid configuration");
+        assert_eq!(config.device.name.as_deref(), Some("c"));
+        assert_eq!(config.device.group.as_deref(), Some("g"));
+        assert_eq!(config.sensor.len(), 1);
+        assert_eq!(config.sensor[0].shunt_ohm, Some(0.02));
+    }
+
+    #[test]
+    fn an_unknown_key_names_file_line_and_neighbour() {
+        let error = load_text("[mqtt]\nurl = \"mqtt://localhost\"\nusernam = \"x\"\n")
+            .expect_err("usernam is no key");
+        let text = error.to_string();
+        assert!(text.contains("jouled.toml:3"), "{text}");
+        assert!(text.contains("`usernam`") && text.contains("`username`"), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_variable_is_an_error() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(dir.path(), "jouled.toml", "");
+        let environment = [("JOULED_MQTT__ULR".to_owned(), "mqtt://x".to_owned())];
+        let text = load(&main, environment).expect_err("ulr is no key").to_string();
+        assert!(text.starts_with("environment:") && text.contains("`url`"), "{text}");
+    }
+
+    #[test]
+    fn a_wrong_type_names_its_line() {
+        let text = load_text("[device]\nname = 5\n").expect_err("5 is no name").to_string();
+        assert!(text.contains("jouled.toml:2"), "{text}");
+    }
+
+    #[test]
+    fn an_absent_file_is_named() {
+        let text = load(Path::new("absent/jouled.toml"), [])
+            .expect_err("there is no such file")
+            .to_string();
+        assert!(text.contains("absent/jouled.toml"), "{text}");
+    }
+}

@@ -1,0 +1,270 @@
+//! Configuration: its keys, their defaults, and the checks that need no device.
+//!
+//! Layers, later wins: built-in defaults, the main file, `conf.d/*.toml` beside it, the
+//! environment (`JOULED_` with `__` between levels). See [`load`].
+
+mod identity;
+mod load;
+
+pub use identity::Identity;
+pub use load::{ConfigError, load};
+
+use crate::mqtt::MqttConfig;
+use crate::sensor::SensorConfig;
+use crate::workload::Limits;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub device: DeviceConfig,
+    pub board: BoardConfig,
+    pub mqtt: MqttConfig,
+    pub storage: StorageConfig,
+    pub models: ModelsConfig,
+    pub data: DataConfig,
+    pub limits: Limits,
+    pub sensor: Vec<SensorConfig>,
+    pub energy: EnergyConfig,
+    /// Workers by name; a job can only name one.
+    pub runtime: BTreeMap<String, RuntimeConfig>,
+    /// Free facts about the rig (supply, peripherals, ambient) for the record.
+    pub rig: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceConfig {
+    /// `[a-z0-9-]{1,63}`; by default made of host name and machine id.
+    pub name: Option<String>,
+    pub group: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BoardConfig {
+    /// `auto`; shipped profiles come with the board support.
+    pub profile: String,
+    /// For trying a copied tree.
+    pub sysfs_root: PathBuf,
+    pub devicetree_root: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StorageConfig {
+    pub dir: PathBuf,
+    /// How long published records and ids are kept: `30d`, `12h`.
+    pub keep: String,
+    /// Size of the kept records: `2GiB`.
+    pub max: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelsConfig {
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnergyConfig {
+    /// The rail of the headline figures; by default the only one.
+    pub primary: Option<String>,
+    pub idle_pace: IdlePace,
+}
+
+/// How fast sensors read while no attempt runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdlePace {
+    /// At most 15 readings a second.
+    #[default]
+    Slow,
+    /// The configured rate, as in an attempt.
+    Full,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeConfig {
+    /// Program and arguments, without a shell.
+    pub command: Vec<String>,
+}
+
+impl Default for BoardConfig {
+    fn default() -> Self {
+        Self {
+            profile: "auto".to_owned(),
+            sysfs_root: "/sys".into(),
+            devicetree_root: "/proc/device-tree".into(),
+        }
+    }
+}
+
+impl Default for StorageConfig {
+    fn default() -> Self {
+        Self {
+            dir: "/var/lib/jouled".into(),
+            keep: "30d".to_owned(),
+            max: "2GiB".to_owned(),
+        }
+    }
+}
+
+impl Default for ModelsConfig {
+    fn default() -> Self {
+        Self {
+            dir: "/var/lib/jouled/models".into(),
+        }
+    }
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            dir: "/var/lib/jouled/data".into(),
+        }
+    }
+}
+
+impl StorageConfig {
+    /// `keep` in seconds.
+    pub fn keep_s(&self) -> Result<u64, ConfigError> {
+        scaled(
+            "storage.keep",
+            &self.keep,
+            &[("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)],
+        )
+    }
+
+    /// `max` in bytes.
+    pub fn max_bytes(&self) -> Result<u64, ConfigError> {
+        scaled(
+            "storage.max",
+            &self.max,
+            &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)],
+        )
+    }
+}
+
+/// A whole number with one of the units given, such as `30d`.
+fn scaled(key: &str, text: &str, units: &[(&str, u64)]) -> Result<u64, ConfigError> {
+    let parsed = units.iter().find_map(|(unit, factor)| {
+        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
+        number.checked_mul(*factor)
+    });
+    parsed.ok_or_else(|| {
+        let known: Vec<&str> = units.iter().map(|(unit, _)| *unit).collect();
+        ConfigError::Value {
+            key: key.to_owned(),
+            message: format!(
+                "\"{text}\" is not a whole number with a unit of {}",
+                known.join(", ")
+            ),
+        }
+    })
+}
+
+impl Config {
+    /// What no single file can tell: names that clash, a primary rail without a sensor.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let value = |key: &str, message: String| ConfigError::Value {
+            key: key.to_owned(),
+            message,
+        };
+        self.storage.keep_s()?;
+        self.storage.max_bytes()?;
+        if let Some(name) = &self.device.name {
+            let is_fine = (1..=63).contains(&name.len())
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+            if !is_fine {
+                return Err(value(
+                    "device.name",
+                    format!("\"{name}\" is not 1 to 63 characters of a-z, 0-9 and -"),
+                ));
+            }
+        }
+        if self.board.profile != "auto" {
+            return Err(value(
+                "board.profile",
+                "this version has no shipped profiles; leave it at \"auto\"".to_owned(),
+            ));
+        }
+        self.mqtt
+            .check()
+            .map_err(|error| value("mqtt", error.to_string()))?;
+        let mut names = std::collections::BTreeSet::new();
+        for sensor in &self.sensor {
+            sensor
+                .check()
+                .map_err(|error| value(&format!("sensor \"{}\"", sensor.name), error.to_string()))?;
+            if !names.insert(&sensor.name) {
+                return Err(value(
+                    "sensor",
+                    format!("two sensors are called \"{}\"", sensor.name),
+                ));
+            }
+        }
+        if let Some(primary) = &self.energy.primary {
+            let sensor = primary.split('.').next().unwrap_or(primary);
+            if !self.sensor.iter().any(|s| s.name == *primary || s.name == sensor) {
+                return Err(value(
+                    "energy.primary",
+                    format!("\"{primary}\" is no rail of a configured sensor"),
+                ));
+            }
+        }
+        for (name, runtime) in &self.runtime {
+            if runtime.command.is_empty() {
+                return Err(value(
+                    &format!("runtime.{name}.command"),
+                    "needs a program".to_owned(),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_have_units() {
+        let storage = StorageConfig::default();
+        assert_eq!(storage.keep_s(), Ok(30 * 86_400));
+        assert_eq!(storage.max_bytes(), Ok(2 << 30));
+        let bad = StorageConfig {
+            keep: "30".to_owned(),
+            ..StorageConfig::default()
+        };
+        assert!(bad.keep_s().is_err());
+    }
+
+    #[test]
+    fn a_device_name_is_a_topic_level() {
+        let named = |name: &str| Config {
+            device: DeviceConfig {
+                name: Some(name.to_owned()),
+                group: None,
+            },
+            ..Config::default()
+        };
+        assert_eq!(named("pi5-01").check(), Ok(()));
+        for bad in ["", "Pi5", "a/b", "+", "a b"] {
+            assert!(named(bad).check().is_err(), "{bad:?}");
+        }
+    }
+}
