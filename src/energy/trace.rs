@@ -1,0 +1,565 @@
+//! One rail's power over an attempt, as a cumulative energy, so that any interval costs two
+//! binary searches.
+//!
+//! Energy at a time is a function of that time alone, in whole femtojoules: an interval is a
+//! difference of two such integers, and intervals that share boundaries add up exactly,
+//! whatever came before them. Window means are held constant over their window (a straddled
+//! window is split in proportion); a gap has the mean power of the windows beside it; before
+//! the first and after the last window their power goes on. What is not inside a window is
+//! counted as bridged.
+//!
+//! 56 bytes a window, and 56 more for each gap. The caller bounds the growth.
+
+use super::gap::{Bridged, Gaps};
+use crate::sensor::{ErrorLimits, Quality, Window};
+use crate::units::{Joules, MonoNs, Watts};
+
+/// Above any power that is measured here: keeps the cumulative energy far from overflow.
+const MAX_POWER: Watts = Watts(1e9);
+
+/// Windows before a gap whose powers tell how much the bridged one may be off.
+const GAP_NEIGHBOURS: usize = 4;
+
+#[derive(Debug, Clone)]
+struct Slot {
+    t0: MonoNs,
+    t1: MonoNs,
+    power: f64,
+    /// Integral of the voltage up to `t0`, in V·s.
+    volt_seconds: f64,
+    volts: f32,
+    /// Windows up to this one that differ from the one before by more than an ADC step.
+    unsteady: u32,
+}
+
+/// The windows of one rail.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    pub(super) limits: ErrorLimits,
+    slots: Vec<Slot>,
+    /// Energy up to each slot's `t0`, in femtojoules. Apart from the slots, since an `i128`
+    /// would pad them.
+    energy: Vec<i128>,
+    gaps: Gaps,
+    /// When the voltage was first known.
+    volts_from: Option<MonoNs>,
+    /// Slots by index, each list in order.
+    saturated: Vec<u32>,
+    near_full_scale: Vec<u32>,
+    /// (slot, lost conversions up to it).
+    lost: Vec<(u32, u64)>,
+    rejected: u64,
+}
+
+impl Trace {
+    /// An empty trace of a rail with these error limits.
+    pub fn new(limits: ErrorLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Room for `windows` more, so that pushing doesn't allocate.
+    pub fn reserve(&mut self, windows: usize) {
+        self.slots.reserve(windows);
+        self.energy.reserve(windows);
+    }
+
+    /// Appends a window. What overlaps the trace is cut off; a window with nothing left, of
+    /// no length, without a finite power, or that says itself that it delivered nothing is
+    /// rejected and leaves a gap.
+    pub fn push(&mut self, window: &Window) {
+        let delivered = !matches!(window.quality, Quality::Stale | Quality::Failed);
+        let t0 = self.end().map_or(window.t0, |end| end.max(window.t0));
+        let plausible = window.power.0.abs() <= MAX_POWER.0;
+        if t0 >= window.t1 || !delivered || !plausible || self.slots.len() >= u32::MAX as usize {
+            self.rejected += 1;
+            return;
+        }
+        let power = window.power.0;
+        let told = window.voltage.map(|v| v.0).filter(|v| v.is_finite());
+        if told.is_some() && self.volts_from.is_none() {
+            self.volts_from = Some(t0);
+        }
+        let before = self.slots.last();
+        let volts = told.unwrap_or(before.map_or(0.0, |slot| f64::from(slot.volts)));
+        let step = self.limits.current_step.0 * volts.abs() + self.limits.power_step.0;
+        let unsteady = before.is_some_and(|slot| (power - slot.power).abs() > step);
+        let slot = Slot {
+            t0,
+            t1: window.t1,
+            power,
+            volt_seconds: before.map_or(0.0, |slot| {
+                slot.volt_seconds
+                    + f64::from(slot.volts) * seconds(slot.t0, slot.t1)
+                    + volts * seconds(slot.t1, t0)
+            }),
+            volts: volts as f32,
+            unsteady: before.map_or(0, |slot| slot.unsteady) + u32::from(unsteady),
+        };
+        let energy = self.bridge_to(&slot);
+        let index = self.slots.len() as u32;
+        match window.quality {
+            Quality::Saturated => self.saturated.push(index),
+            Quality::NearFullScale => self.near_full_scale.push(index),
+            _ => {}
+        }
+        if window.lost > 0 {
+            let sum = self.lost.last().map_or(0, |&(_, sum)| sum);
+            self.lost.push((index, sum + u64::from(window.lost)));
+        }
+        self.energy.push(energy);
+        self.slots.push(slot);
+    }
+
+    /// Energy up to the start of `next`, with the gap before it recorded.
+    fn bridge_to(&mut self, next: &Slot) -> i128 {
+        let Some(last) = self.slots.last() else {
+            return 0;
+        };
+        let end = self.energy[self.slots.len() - 1] + femtojoules(last.power, last.t0, last.t1);
+        if last.t1 == next.t0 {
+            return end;
+        }
+        let power = 0.5 * (last.power + next.power);
+        let near = self.slots.len().saturating_sub(GAP_NEIGHBOURS);
+        let limit = range(self.slots[near..].iter().chain([next]));
+        self.gaps.push(last.t1, next.t0, power, limit);
+        end + femtojoules(power, last.t1, next.t0)
+    }
+
+    /// Delivered windows.
+    pub fn windows(&self) -> u64 {
+        self.slots.len() as u64
+    }
+
+    /// Windows that [`Self::push`] rejected.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
+    }
+
+    /// When the first window began.
+    pub fn start(&self) -> Option<MonoNs> {
+        self.slots.first().map(|slot| slot.t0)
+    }
+
+    /// When the last window ended.
+    pub fn end(&self) -> Option<MonoNs> {
+        self.slots.last().map(|slot| slot.t1)
+    }
+
+    /// The windows in order: start, end, mean power.
+    pub fn iter(&self) -> impl Iterator<Item = (MonoNs, MonoNs, Watts)> + '_ {
+        self.slots
+            .iter()
+            .map(|slot| (slot.t0, slot.t1, Watts(slot.power)))
+    }
+
+    /// Energy from `t0` to `t1`, bridged parts included, whatever is known about it.
+    pub(super) fn joules(&self, t0: MonoNs, t1: MonoNs) -> Joules {
+        Joules((self.energy_at(t1) - self.energy_at(t0)) as f64 * 1e-15)
+    }
+
+    fn energy_at(&self, t: MonoNs) -> i128 {
+        let after = self.slots.partition_point(|slot| slot.t0 <= t);
+        let Some(index) = after.checked_sub(1) else {
+            return self
+                .slots
+                .first()
+                .map_or(0, |first| -femtojoules(first.power, t, first.t0));
+        };
+        let slot = &self.slots[index];
+        let within = self.energy[index] + femtojoules(slot.power, slot.t0, t.min(slot.t1));
+        if t <= slot.t1 {
+            return within;
+        }
+        let power = match self.slots.get(after) {
+            Some(next) => 0.5 * (slot.power + next.power),
+            None => slot.power,
+        };
+        within + femtojoules(power, slot.t1, t)
+    }
+
+    /// Time inside `[t0, t1]` but in no window. Outside the trace the power is anybody's
+    /// guess: the limit is as large as the power itself.
+    pub(super) fn bridged(&self, t0: MonoNs, t1: MonoNs) -> Bridged {
+        let (Some(first), Some(last)) = (self.slots.first(), self.slots.last()) else {
+            return Bridged::stretch(t1.since(t0).0, 0.0, 0.0);
+        };
+        let outside = |ns, slot: &Slot| Bridged::stretch(ns, slot.power, slot.power.abs());
+        let before = outside(t1.min(first.t0).since(t0).0, first);
+        let after = outside(t1.since(t0.max(last.t1)).0, last);
+        before.plus(self.gaps.between(t0, t1)).plus(after)
+    }
+
+    /// How far off the proportional split at `t` may be: a step between the windows on both
+    /// sides, anywhere in the straddled window, moves at most ΔP·w/4 across `t`.
+    pub(super) fn boundary_limit(&self, t: MonoNs) -> Joules {
+        let after = self.slots.partition_point(|slot| slot.t0 < t);
+        let Some(index) = after.checked_sub(1).filter(|&i| t < self.slots[i].t1) else {
+            return Joules(0.0);
+        };
+        let near = &self.slots[index.saturating_sub(1)..(index + 2).min(self.slots.len())];
+        let slot = &self.slots[index];
+        let step = match near {
+            [alone] => alone.power.abs(),
+            _ => range(near),
+        };
+        Joules(step * seconds(slot.t0, slot.t1) / 4.0)
+    }
+
+    /// Mean voltage from `t0` to `t1`; `None` where no window up to `t1` told it. A window
+    /// that doesn't tell has the voltage of the one before.
+    pub(super) fn mean_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<f64> {
+        let from = self.volts_from?;
+        let t0 = t0.max(from);
+        if t1 <= t0 {
+            return (t1 > from).then(|| self.volts_near(t1));
+        }
+        Some((self.volt_seconds_at(t1) - self.volt_seconds_at(t0)) / seconds(t0, t1))
+    }
+
+    fn volts_near(&self, t: MonoNs) -> f64 {
+        let after = self.slots.partition_point(|slot| slot.t0 <= t);
+        f64::from(self.slots[after.saturating_sub(1)].volts)
+    }
+
+    fn volt_seconds_at(&self, t: MonoNs) -> f64 {
+        let after = self.slots.partition_point(|slot| slot.t0 <= t);
+        let Some(index) = after.checked_sub(1) else {
+            return 0.0;
+        };
+        let slot = &self.slots[index];
+        let tail = self.slots.get(after).unwrap_or(slot).volts;
+        slot.volt_seconds
+            + f64::from(slot.volts) * seconds(slot.t0, t.min(slot.t1))
+            + f64::from(tail) * seconds(slot.t1, t)
+    }
+
+    /// Windows that lie wholly inside `[t0, t1]`.
+    pub(super) fn complete(&self, t0: MonoNs, t1: MonoNs) -> u64 {
+        let first = self.slots.partition_point(|slot| slot.t0 < t0);
+        let end = self.slots.partition_point(|slot| slot.t1 <= t1);
+        end.saturating_sub(first) as u64
+    }
+
+    /// Slots that have any part inside `[t0, t1]`, as a range of indices.
+    pub(super) fn touched(&self, t0: MonoNs, t1: MonoNs) -> std::ops::Range<u32> {
+        let first = self.slots.partition_point(|slot| slot.t1 <= t0) as u32;
+        let end = self.slots.partition_point(|slot| slot.t0 < t1) as u32;
+        first..end.max(first)
+    }
+
+    pub(super) fn saturated_in(&self, touched: &std::ops::Range<u32>) -> u64 {
+        count(&self.saturated, touched)
+    }
+
+    pub(super) fn near_full_scale_in(&self, touched: &std::ops::Range<u32>) -> u64 {
+        count(&self.near_full_scale, touched)
+    }
+
+    /// Conversions known to be lost between windows of which one is touched.
+    pub(super) fn lost_in(&self, touched: &std::ops::Range<u32>) -> u64 {
+        let through = |end: u32| {
+            let after = self.lost.partition_point(|&(index, _)| index < end);
+            after.checked_sub(1).map_or(0, |at| self.lost[at].1)
+        };
+        // The one after the last touched window tells what was lost behind it.
+        let end = touched.end.saturating_add(1);
+        through(end).saturating_sub(through(touched.start))
+    }
+
+    /// Whether the noise exceeds one ADC step: for normal noise with a standard deviation of
+    /// one step, half of the differences between neighbours are larger than that step. The
+    /// share of them is not moved by a few steps of the load, as their mean square would be.
+    pub(super) fn dithered(&self, touched: &std::ops::Range<u32>) -> bool {
+        if touched.len() < 2 {
+            return false;
+        }
+        let (first, last) = (touched.start as usize, touched.end as usize - 1);
+        let unsteady = self.slots[last].unsteady - self.slots[first].unsteady;
+        2 * u64::from(unsteady) > (last - first) as u64
+    }
+}
+
+fn seconds(t0: MonoNs, t1: MonoNs) -> f64 {
+    t1.since(t0).as_secs_f64()
+}
+
+/// Watts times nanoseconds are nanojoules, a million femtojoules.
+fn femtojoules(watts: f64, t0: MonoNs, t1: MonoNs) -> i128 {
+    (watts * 1e6 * t1.since(t0).0 as f64).round() as i128
+}
+
+fn range<'a>(slots: impl IntoIterator<Item = &'a Slot>) -> f64 {
+    let (low, high) = slots
+        .into_iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), slot| {
+            (low.min(slot.power), high.max(slot.power))
+        });
+    (high - low).max(0.0)
+}
+
+fn count(sorted: &[u32], touched: &std::ops::Range<u32>) -> u64 {
+    let first = sorted.partition_point(|&index| index < touched.start);
+    let end = sorted.partition_point(|&index| index < touched.end);
+    end.saturating_sub(first) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::signal::{Integral, Uniform, ramp, sampled, sine, square, window};
+    use super::*;
+    use crate::units::Volts;
+    use proptest::prelude::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn joules(trace: &Trace, t0: u64, t1: u64) -> f64 {
+        trace.joules(MonoNs(t0), MonoNs(t1)).0
+    }
+
+    #[test]
+    fn a_window_takes_56_bytes() {
+        assert_eq!(size_of::<Slot>() + size_of::<i128>(), 56);
+    }
+
+    #[test]
+    fn straddled_windows_are_split_in_proportion_and_gaps_bridged() {
+        let mut trace = Trace::default();
+        trace.push(&window(0, 10 * MS, 2.0));
+        trace.push(&window(10 * MS, 20 * MS, 4.0));
+        trace.push(&window(30 * MS, 40 * MS, 8.0));
+        assert!((joules(&trace, 5 * MS, 15 * MS) - 0.030).abs() < 1e-12);
+        assert!((joules(&trace, 20 * MS, 30 * MS) - 0.060).abs() < 1e-12);
+        assert!((joules(&trace, 0, 40 * MS) - 0.200).abs() < 1e-12);
+        let bridged = trace.bridged(MonoNs(15 * MS), MonoNs(25 * MS));
+        assert_eq!(bridged.ns, 5 * MS);
+        assert!((bridged.joules - 0.030).abs() < 1e-12);
+    }
+
+    #[test]
+    fn overlapping_backward_and_impossible_windows_do_no_harm() {
+        let mut trace = Trace::default();
+        trace.push(&window(0, 10, 1.0));
+        trace.push(&window(5, 20, 3.0));
+        assert_eq!(
+            trace.iter().nth(1),
+            Some((MonoNs(10), MonoNs(20), Watts(3.0)))
+        );
+        trace.push(&window(0, 20, 9.0));
+        trace.push(&window(30, 25, 9.0));
+        trace.push(&window(30, 40, f64::NAN));
+        trace.push(&window(30, 40, f64::INFINITY));
+        trace.push(&Window {
+            quality: Quality::Stale,
+            ..window(30, 40, 1.0)
+        });
+        assert_eq!((trace.windows(), trace.rejected()), (2, 5));
+    }
+
+    #[test]
+    fn small_energies_survive_hours_before_them() {
+        let mut trace = Trace::default();
+        // Eleven days at 100 W: 1e8 J, whose f64 has steps of 15 nJ.
+        let start = 1_000_000_000_000_000;
+        trace.push(&window(0, start, 100.0));
+        let mut random = Uniform(7);
+        for k in 0..1000 {
+            let t = start + k * MS;
+            trace.push(&window(t, t + MS, random.within(0.5, 8.0)));
+        }
+        let end = start + 1000 * MS;
+        let decode = joules(&trace, start, end);
+        let mut tokens = 0.0;
+        let mut t = start;
+        while t < end {
+            let next = end.min(t + random.within(1e6, 9e6) as u64);
+            tokens += joules(&trace, t, next);
+            t = next;
+        }
+        assert!(((tokens - decode) / decode).abs() < 1e-12);
+    }
+
+    #[test]
+    fn mean_voltage_is_weighted_by_time_and_unknown_before_it_was_told() {
+        let mut trace = Trace::default();
+        let told = |t0, t1, volts: Option<f64>| Window {
+            voltage: volts.map(Volts),
+            ..window(t0, t1, 1.0)
+        };
+        trace.push(&told(0, 10, None));
+        trace.push(&told(10, 20, Some(4.0)));
+        trace.push(&told(20, 50, Some(8.0)));
+        assert_eq!(trace.mean_volts(MonoNs(0), MonoNs(10)), None);
+        let mean = trace.mean_volts(MonoNs(0), MonoNs(50)).unwrap();
+        assert!((mean - 7.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn noise_of_more_than_a_step_dithers_and_a_load_step_does_not() {
+        let limits = ErrorLimits {
+            power_step: Watts(0.1),
+            ..ErrorLimits::default()
+        };
+        let dithered = |power: &dyn Fn(u64) -> f64| {
+            let mut trace = Trace::new(limits.clone());
+            for k in 0..100 {
+                trace.push(&window(k * MS, (k + 1) * MS, power(k)));
+            }
+            trace.dithered(&(0..100))
+        };
+        assert!(dithered(&|k| if k % 2 == 0 { 1.0 } else { 1.2 }));
+        assert!(!dithered(&|k| if k < 50 { 1.0 } else { 9.0 }));
+    }
+
+    /// Energies of random intervals against the closed form: long ones within 0.1 %, all
+    /// within ΔP·w/2.
+    fn against_closed_form(integral: Integral, swing: f64, mean: f64) {
+        let (width, windows) = (1_065_000, 20_000);
+        let trace = sampled(integral, 0, width, windows);
+        let mut random = Uniform(3);
+        for _ in 0..500 {
+            let a = random.within(0.0, (width * (windows - 1)) as f64) as u64;
+            let b = random.within(a as f64, (width * windows) as f64) as u64;
+            let truth = integral(b as f64 * 1e-9) - integral(a as f64 * 1e-9);
+            let error = (joules(&trace, a, b) - truth).abs();
+            assert!(error <= swing * width as f64 * 1e-9 / 2.0 + 1e-9);
+            if (b - a) / width >= (500.0 * swing / mean).ceil() as u64 {
+                assert!(error < 1e-3 * truth, "{error} J of {truth} J");
+            }
+        }
+    }
+
+    #[test]
+    fn closed_forms() {
+        against_closed_form(&square(2.0, 8.0, 0.073, 0.4), 6.0, 5.6);
+        against_closed_form(&ramp(2.0, 0.3), 6.4, 5.0);
+        against_closed_form(&sine(5.0, 3.0, 0.051), 6.0, 5.0);
+    }
+
+    #[derive(Debug, Clone)]
+    struct AnyWindow(Window);
+
+    fn any_window() -> impl Strategy<Value = AnyWindow> {
+        let power = prop_oneof![
+            8 => -5.0..50.0f64,
+            1 => Just(f64::NAN),
+            1 => proptest::num::f64::ANY
+        ];
+        let time = prop_oneof![8 => 0..100_000u64, 1 => any::<u64>()];
+        let quality = prop_oneof![
+            8 => Just(Quality::Good),
+            1 => Just(Quality::NearFullScale),
+            1 => Just(Quality::Saturated),
+            1 => Just(Quality::Failed)
+        ];
+        let volts = proptest::option::of(-1.0..30.0f64);
+        (time, 0..10_000u64, power, quality, volts, any::<u32>()).prop_map(
+            |(t0, width, watts, quality, volts, lost)| {
+                AnyWindow(Window {
+                    voltage: volts.map(Volts),
+                    quality,
+                    lost,
+                    ..window(t0, t0.saturating_add(width), watts)
+                })
+            },
+        )
+    }
+
+    /// Windows in order with some gaps, as (gap before, width, power).
+    fn orderly() -> impl Strategy<Value = Vec<(u64, u64, f64)>> {
+        let gap = prop_oneof![3 => Just(0u64), 1 => 1..5_000u64];
+        prop::collection::vec((gap, 1..20_000u64, 0.0..20.0f64), 1..60)
+    }
+
+    fn built(parts: &[(u64, u64, f64)], origin: u64) -> (Trace, u64) {
+        let mut trace = Trace::default();
+        let mut t = origin;
+        for &(gap, width, watts) in parts {
+            t += gap;
+            trace.push(&window(t, t + width, watts));
+            t += width;
+        }
+        (trace, t)
+    }
+
+    proptest! {
+        #[test]
+        fn no_sequence_of_windows_panics(
+            windows in prop::collection::vec(any_window(), 0..40),
+            cuts in prop::collection::vec(any::<u64>(), 2..6),
+        ) {
+            let mut trace = Trace::default();
+            for AnyWindow(window) in &windows {
+                trace.push(window);
+            }
+            for pair in cuts.windows(2) {
+                let measured = trace.measure(MonoNs(pair[0]), MonoNs(pair[1]));
+                prop_assert!(measured.raw.value.is_finite());
+                prop_assert!((0.0..=1.0).contains(&measured.coverage));
+                prop_assert!(measured.windows <= measured.touched);
+            }
+        }
+
+        #[test]
+        fn any_split_adds_up(
+            parts in orderly(),
+            origin in prop_oneof![Just(0u64), 1u64 << 50..1u64 << 60],
+            cuts in prop::collection::vec(0.0..1.0f64, 0..50),
+        ) {
+            let (trace, end) = built(&parts, origin);
+            let mut cuts: Vec<u64> = cuts
+                .iter()
+                .map(|share| origin + (share * (end - origin) as f64) as u64)
+                .chain([origin, end])
+                .collect();
+            cuts.sort_unstable();
+            let whole = joules(&trace, origin, end);
+            let sum: f64 = cuts.windows(2).map(|cut| joules(&trace, cut[0], cut[1])).sum();
+            prop_assert!((sum - whole).abs() <= 1e-9 * whole.abs());
+            // And in time: what is bridged in the parts is what is bridged in the whole.
+            let bridged: u64 = cuts
+                .windows(2)
+                .map(|cut| trace.bridged(MonoNs(cut[0]), MonoNs(cut[1])).ns)
+                .sum();
+            prop_assert_eq!(bridged, trace.bridged(MonoNs(origin), MonoNs(end)).ns);
+        }
+
+        #[test]
+        fn a_shift_in_time_changes_nothing(
+            parts in orderly(),
+            shift in 1u64..1u64 << 62,
+            a in 0u64..200_000,
+            b in 0u64..200_000,
+        ) {
+            let (here, _) = built(&parts, 0);
+            let (there, _) = built(&parts, shift);
+            let m = here.measure(MonoNs(a), MonoNs(b));
+            let n = there.measure(MonoNs(a + shift), MonoNs(b + shift));
+            prop_assert_eq!(m.raw, n.raw);
+            prop_assert_eq!(
+                (m.coverage, m.windows, m.touched, m.boundary),
+                (n.coverage, n.windows, n.touched, n.boundary)
+            );
+        }
+
+        #[test]
+        fn a_longer_gap_never_raises_the_coverage(
+            parts in orderly(),
+            at in any::<prop::sample::Index>(),
+        ) {
+            let (whole, end) = built(&parts, 0);
+            let missing = at.index(parts.len());
+            let mut less = Trace::default();
+            for (k, (t0, t1, power)) in whole.iter().enumerate() {
+                if k != missing {
+                    less.push(&window(t0.0, t1.0, power.0));
+                }
+            }
+            let coverage = |trace: &Trace| trace.measure(MonoNs(0), MonoNs(end)).coverage;
+            prop_assert!(coverage(&less) < coverage(&whole));
+        }
+    }
+}
