@@ -1,4 +1,12 @@
 //! Running the model: the protocol between the daemon and a worker process, the worker's
-//! supervision, and (feature `llama`) the llama.cpp worker itself.
+//! supervision, the check of a model file before it is loaded, and (feature `llama`) the
+//! llama.cpp worker itself.
 
+pub mod conduct;
+pub mod gguf;
+//#[cfg(feature = "llama")]
+//pub mod llama;
+pub mod process;
 pub mod protocol;
+mod spawn;
+pub mod supervisor;

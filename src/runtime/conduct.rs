@@ -1,0 +1,239 @@
+//! Whether a worker keeps to the protocol: a pure check of each message against those
+//! before it. A worker may be anything that an administrator has configured, so a time
+//! that can't be is an error of the attempt, never a figure.
+
+use super::protocol::{Message, VERSION};
+use crate::units::MonoNs;
+use crate::workload::Phase;
+
+/// What the messages so far allow the next one to say.
+#[derive(Debug, Clone)]
+pub struct Conduct {
+    spawned: MonoNs,
+    greeted: bool,
+    /// End of the last phase of the run.
+    phase_end: Option<MonoNs>,
+    /// Repetition, next token and last token time.
+    tokens: Option<(u32, u32, MonoNs)>,
+}
+
+/// More output tokens than any context holds.
+const MOST_TOKENS: u32 = 1 << 24;
+
+impl Conduct {
+    pub fn new(spawned: MonoNs) -> Self {
+        Self {
+            spawned,
+            greeted: false,
+            phase_end: None,
+            tokens: None,
+        }
+    }
+
+    /// A new run begins: its phases have no predecessor.
+    pub fn run_begins(&mut self) {
+        self.phase_end = None;
+        self.tokens = None;
+    }
+
+    /// `now` is the time at which the message was received. The error is a sentence on
+    /// what the worker did.
+    pub fn check(&mut self, message: &Message, now: MonoNs) -> Result<(), String> {
+        if !self.greeted && !matches!(message, Message::Hello { .. } | Message::Error { .. }) {
+            return Err("spoke before its hello".to_owned());
+        }
+        match message {
+            Message::Hello { protocol, .. } => self.hello(*protocol),
+            Message::Load(loaded) => self.moment(loaded.t1_ns, now),
+            Message::Phase {
+                phase,
+                t0_ns,
+                t1_ns,
+                ..
+            } => self.phase(*phase, *t0_ns, *t1_ns, now),
+            Message::Tokens { rep, first, t_ns } => self.tokens(*rep, *first, t_ns, now),
+            Message::Rep(_) | Message::Done { .. } | Message::Error { .. } => Ok(()),
+        }
+    }
+
+    fn hello(&mut self, protocol: u32) -> Result<(), String> {
+        if self.greeted {
+            return Err("said hello twice".to_owned());
+        }
+        if protocol != VERSION {
+            return Err(format!(
+                "speaks version {protocol} of the protocol, this daemon speaks version {VERSION}"
+            ));
+        }
+        self.greeted = true;
+        Ok(())
+    }
+
+    fn phase(&mut self, phase: Phase, t0: MonoNs, t1: MonoNs, now: MonoNs) -> Result<(), String> {
+        if matches!(phase, Phase::Load | Phase::IdleBefore | Phase::IdleAfter) {
+            return Err(format!("reported {phase:?}, which is not a worker's phase"));
+        }
+        self.moment(t0, now)?;
+        self.moment(t1, now)?;
+        if t1 < t0 {
+            return Err(format!("reported {phase:?} as ending before it began"));
+        }
+        if self.phase_end.is_some_and(|end| end != t0) {
+            return Err(format!(
+                "left a gap or an overlap between {phase:?} and the phase before it"
+            ));
+        }
+        self.phase_end = Some(t1);
+        Ok(())
+    }
+
+    fn tokens(&mut self, rep: u32, first: u32, t_ns: &[MonoNs], now: MonoNs) -> Result<(), String> {
+        let (mut next, mut last) = match self.tokens {
+            Some((known, next, last)) if known == rep => (next, last),
+            Some((known, _, last)) if rep > known => (first, last),
+            Some((known, ..)) => {
+                return Err(format!("sent tokens of repetition {rep} after {known}"));
+            }
+            None => (first, self.spawned),
+        };
+        // `generate` counts from 0 (the token that ends prefill), `bench` from 1.
+        let starts = self.tokens.is_none_or(|(known, ..)| known != rep);
+        if first != next || (starts && first > 1) {
+            return Err(format!(
+                "sent token {first} of repetition {rep} out of order"
+            ));
+        }
+        for &time in t_ns {
+            self.moment(time, now)?;
+            if time < last {
+                return Err(format!("sent a time of token {next} that goes backwards"));
+            }
+            last = time;
+            next += 1;
+            if next > MOST_TOKENS {
+                return Err(format!("sent more than {MOST_TOKENS} tokens"));
+            }
+        }
+        self.tokens = Some((rep, next, last));
+        Ok(())
+    }
+
+    fn moment(&self, time: MonoNs, now: MonoNs) -> Result<(), String> {
+        if time < self.spawned || time > now {
+            return Err(format!(
+                "reported the time {} ns, outside its own life",
+                time.0
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: MonoNs = MonoNs(1_000);
+
+    fn greeted() -> Conduct {
+        let mut conduct = Conduct::new(MonoNs(100));
+        conduct
+            .check(&hello(VERSION), NOW)
+            .expect("a hello comes first");
+        conduct
+    }
+
+    fn hello(protocol: u32) -> Message {
+        Message::Hello {
+            protocol,
+            pid: 1,
+            name: "x".to_owned(),
+            revision: "y".to_owned(),
+        }
+    }
+
+    fn phase(phase: Phase, t0: u64, t1: u64) -> Message {
+        Message::Phase {
+            phase,
+            rep: Some(1),
+            t0_ns: MonoNs(t0),
+            t1_ns: MonoNs(t1),
+            tokens: 0,
+        }
+    }
+
+    fn tokens(rep: u32, first: u32, times: &[u64]) -> Message {
+        Message::Tokens {
+            rep,
+            first,
+            t_ns: times.iter().copied().map(MonoNs).collect(),
+        }
+    }
+
+    #[test]
+    fn a_well_behaved_worker_passes() {
+        let mut conduct = greeted();
+        for message in [
+            tokens(1, 0, &[200, 210]),
+            tokens(1, 2, &[210]),
+            phase(Phase::Prefill, 150, 200),
+            phase(Phase::Decode, 200, 210),
+            tokens(2, 0, &[300]),
+        ] {
+            assert_eq!(conduct.check(&message, NOW), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_can_not_be_is_refused() {
+        let refused = |messages: &[Message]| {
+            let mut conduct = greeted();
+            messages
+                .iter()
+                .any(|message| conduct.check(message, NOW).is_err())
+        };
+        assert!(refused(&[hello(VERSION)]));
+        assert!(refused(&[phase(Phase::Load, 200, 300)]));
+        assert!(refused(&[phase(Phase::Decode, 300, 200)]));
+        assert!(refused(&[phase(Phase::Decode, 50, 200)]));
+        assert!(refused(&[phase(Phase::Decode, 200, 1_001)]));
+        assert!(refused(&[
+            phase(Phase::Prefill, 150, 200),
+            phase(Phase::Decode, 201, 210)
+        ]));
+        assert!(refused(&[tokens(1, 2, &[200])]));
+        assert!(refused(&[tokens(1, 0, &[200]), tokens(1, 2, &[210])]));
+        assert!(refused(&[tokens(1, 0, &[200, 199])]));
+        assert!(refused(&[tokens(2, 0, &[200]), tokens(1, 0, &[210])]));
+        assert!(
+            Conduct::new(MonoNs(0))
+                .check(&hello(VERSION + 1), NOW)
+                .is_err()
+        );
+        assert!(
+            Conduct::new(MonoNs(0))
+                .check(&tokens(1, 0, &[1]), NOW)
+                .is_err()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn accepted_token_times_never_go_backwards(
+            batches in proptest::collection::vec(
+                (1u32..3, 0u32..4, proptest::collection::vec(0u64..2_000, 0..4)), 0..12)
+        ) {
+            let mut conduct = greeted();
+            let mut accepted = Vec::new();
+            for (rep, first, times) in batches {
+                if conduct.check(&tokens(rep, first, &times), NOW).is_err() {
+                    break;
+                }
+                accepted.extend(times);
+            }
+            prop_assert!(accepted.is_sorted());
+            prop_assert!(accepted.iter().all(|t| (100..=1_000).contains(t)));
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! How much memory a model will take, from its header: an estimate from above, to refuse
+//! what would drive the board into swap or the out-of-memory killer.
+
+use super::Header;
+use crate::workload::{FlashAttn, KvType, Params};
+
+/// Bytes that loading and running a model takes, estimated from above.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryEstimate {
+    /// The file, mapped or read.
+    pub weights_bytes: u64,
+    pub kv_bytes: u64,
+    /// Activations, scores and the runtime itself.
+    pub compute_bytes: u64,
+}
+
+/// The runtime, its threads' stacks and the tokenizer's tables.
+const BASE_BYTES: u64 = 64 << 20;
+/// llama.cpp rounds a context up to this many tokens.
+const CONTEXT_STEP: u64 = 256;
+/// Tokens evaluated at once; the worker uses llama.cpp's default.
+const N_UBATCH: u64 = 512;
+
+impl MemoryEstimate {
+    pub fn of(header: &Header, params: &Params) -> Self {
+        let n_ctx = u64::from(params.n_ctx).next_multiple_of(CONTEXT_STEP);
+        // Per token and block, elements of K and of V. Sliding windows need less.
+        let kv_elements = n_ctx.saturating_mul(header.kv_elements_per_token());
+        let kv_bytes = kv_elements.saturating_mul(kv_bytes_per_32(params.kv_type)) / 32;
+        let batch = u64::from(params.n_batch).min(N_UBATCH);
+        let widest = header
+            .feed_forward_length
+            .max(header.embedding_length.saturating_mul(4));
+        let activations = batch.saturating_mul(widest).saturating_mul(4 * 4);
+        let scores = match params.flash_attn {
+            FlashAttn::Off => n_ctx
+                .saturating_mul(batch)
+                .saturating_mul(header.head_count)
+                .saturating_mul(4),
+            FlashAttn::Auto | FlashAttn::On => 0,
+        };
+        Self {
+            weights_bytes: header.file_bytes,
+            kv_bytes,
+            compute_bytes: BASE_BYTES
+                .saturating_add(activations)
+                .saturating_add(scores),
+        }
+    }
+
+    pub fn total_bytes(&self) -> u64 {
+        self.weights_bytes
+            .saturating_add(self.kv_bytes)
+            .saturating_add(self.compute_bytes)
+    }
+}
+
+/// Bytes of 32 elements.
+fn kv_bytes_per_32(kv_type: KvType) -> u64 {
+    match kv_type {
+        KvType::F32 => 128,
+        KvType::F16 | KvType::Bf16 => 64,
+        KvType::Q8_0 => 34,
+        KvType::Q4_0 => 18,
+    }
+}

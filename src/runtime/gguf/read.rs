@@ -1,0 +1,564 @@
+//! The header of a GGUF file: metadata, tensor table, and the checks between them.
+
+use super::types::{TensorType, file_type};
+use super::{Fault, GgufError};
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::path::Path;
+
+/// What the header says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Header {
+    pub file_bytes: u64,
+    /// Byte at which the tensor data begins.
+    pub data_offset: u64,
+    pub architecture: String,
+    /// Quantisation such as `Q4_K_M`: the declared file type, else the type of most bytes.
+    pub quant: String,
+    pub context_length: Option<u64>,
+    pub block_count: u64,
+    pub embedding_length: u64,
+    pub feed_forward_length: u64,
+    pub head_count: u64,
+    /// Of each block.
+    pub head_count_kv: Vec<u64>,
+    /// Elements of one head's key and value.
+    pub key_length: u64,
+    pub value_length: u64,
+    pub has_chat_template: bool,
+    pub tensors: Vec<Tensor>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tensor {
+    pub name: String,
+    pub dims: Vec<u64>,
+    pub kind: TensorType,
+    /// From `data_offset`.
+    pub offset: u64,
+    pub bytes: u64,
+}
+
+// No model known to us has a tenth of any of these.
+const MOST_METADATA: u64 = 4_096;
+const MOST_TENSORS: u64 = 65_536;
+const MOST_NAME_BYTES: u64 = 256;
+/// Of a value that is kept; longer ones are skipped.
+const MOST_KEPT_BYTES: u64 = 4_096;
+const MOST_ARRAY: u64 = 1 << 24;
+const MOST_BLOCKS: u64 = 1_024;
+const MOST_ALIGNMENT: u64 = 1 << 20;
+const MOST_DIMENSIONS: u32 = 4;
+/// Of anything that enters a product.
+const MOST_LENGTH: u64 = 1 << 32;
+
+impl Header {
+    pub fn open(path: &Path) -> Result<Header, GgufError> {
+        let file = path.display().to_string();
+        let io = |source| GgufError::Io {
+            file: file.clone(),
+            source,
+        };
+        let mut opened = File::open(path).map_err(io)?;
+        if !opened.metadata().map_err(io)?.is_file() {
+            return Err(io(std::io::Error::other("it is not a regular file")));
+        }
+        Self::read(&mut opened).map_err(|stop| match stop {
+            Stop::Io(source) => io(source),
+            Stop::Fault(fault) => GgufError::Fault {
+                file: file.clone(),
+                fault,
+            },
+        })
+    }
+
+    /// Reads a header from memory.
+    pub fn parse(bytes: &[u8]) -> Result<Header, Fault> {
+        Self::read(&mut std::io::Cursor::new(bytes)).map_err(|stop| match stop {
+            Stop::Fault(fault) => fault,
+            Stop::Io(error) => Fault::Damaged(error.to_string()),
+        })
+    }
+
+    /// Number of weights.
+    pub fn params(&self) -> u64 {
+        // No overflow within a tensor: its bytes were found to fit into the file.
+        let elements = |tensor: &Tensor| tensor.dims.iter().product::<u64>();
+        self.tensors
+            .iter()
+            .map(elements)
+            .fold(0, u64::saturating_add)
+    }
+
+    /// Elements that one token adds to the KV cache, over all blocks.
+    pub fn kv_elements_per_token(&self) -> u64 {
+        let per_head = self.key_length + self.value_length;
+        let heads: u64 = self.head_count_kv.iter().sum();
+        heads.saturating_mul(per_head)
+    }
+
+    fn read(source: &mut (impl Read + Seek)) -> Result<Header, Stop> {
+        let file_bytes = source.seek(SeekFrom::End(0))?;
+        source.seek(SeekFrom::Start(0))?;
+        let mut cursor = Cursor {
+            source: BufReader::with_capacity(64 * 1024, source),
+            at: 0,
+            file_bytes,
+        };
+        let (metadata_count, tensor_count) = cursor.preamble()?;
+        let mut metadata = Metadata::default();
+        for _ in 0..metadata_count {
+            let key = cursor.string(MOST_NAME_BYTES, "bytes in a metadata key")?;
+            let value = cursor.value()?;
+            if wanted(&key) {
+                metadata.0.insert(key, value);
+            }
+        }
+        let mut raw = Vec::new();
+        for _ in 0..tensor_count {
+            raw.push(cursor.tensor()?);
+        }
+        build(&metadata, raw, cursor.at, file_bytes).map_err(Stop::Fault)
+    }
+}
+
+/// Whether anyone asks for this key: what is not wanted is not kept.
+fn wanted(key: &str) -> bool {
+    const WHOLE: [&str; 5] = [
+        "general.architecture",
+        "general.alignment",
+        "general.file_type",
+        "split.count",
+        "tokenizer.chat_template",
+    ];
+    const OF_ARCHITECTURE: [&str; 8] = [
+        ".block_count",
+        ".context_length",
+        ".embedding_length",
+        ".feed_forward_length",
+        ".attention.head_count",
+        ".attention.head_count_kv",
+        ".attention.key_length",
+        ".attention.value_length",
+    ];
+    WHOLE.contains(&key) || OF_ARCHITECTURE.iter().any(|end| key.ends_with(end))
+}
+
+enum Stop {
+    Io(std::io::Error),
+    Fault(Fault),
+}
+
+impl From<std::io::Error> for Stop {
+    fn from(error: std::io::Error) -> Self {
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => Stop::Fault(Fault::Truncated),
+            _ => Stop::Io(error),
+        }
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Stop::Fault(fault)
+    }
+}
+
+/// A metadata value, as far as anyone asks for it.
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Unsigned(u64),
+    Text(String),
+    Unsigneds(Vec<u64>),
+    Other,
+}
+
+struct Cursor<R> {
+    source: BufReader<R>,
+    at: u64,
+    file_bytes: u64,
+}
+
+impl<R: Read + Seek> Cursor<R> {
+    fn preamble(&mut self) -> Result<(u64, u64), Stop> {
+        if self.file_bytes < 4 || self.bytes()? != *b"GGUF" {
+            return Err(Fault::NotGguf.into());
+        }
+        match self.u32()? {
+            2 | 3 => {}
+            version if matches!(version.swap_bytes(), 1..=3) => {
+                return Err(Fault::BigEndian.into());
+            }
+            version => return Err(Fault::Version(version).into()),
+        }
+        let tensors = capped("tensors", self.u64()?, MOST_TENSORS)?;
+        let metadata = capped("metadata entries", self.u64()?, MOST_METADATA)?;
+        Ok((metadata, tensors))
+    }
+
+    fn tensor(&mut self) -> Result<RawTensor, Stop> {
+        let name = self.string(MOST_NAME_BYTES, "bytes in a tensor name")?;
+        let dimensions = self.u32()?;
+        if dimensions == 0 || dimensions > MOST_DIMENSIONS {
+            let text = format!("tensor {name} has {dimensions} dimensions");
+            return Err(Fault::Damaged(text).into());
+        }
+        let mut dims = Vec::with_capacity(dimensions as usize);
+        for _ in 0..dimensions {
+            dims.push(self.u64()?);
+        }
+        Ok(RawTensor {
+            name,
+            dims,
+            type_id: self.u32()?,
+            offset: self.u64()?,
+        })
+    }
+
+    fn value(&mut self) -> Result<Value, Stop> {
+        match self.u32()? {
+            8 => self.text(),
+            9 => self.array(),
+            scalar => self.scalar(scalar),
+        }
+    }
+
+    fn text(&mut self) -> Result<Value, Stop> {
+        let length = self.u64()?;
+        if length > MOST_KEPT_BYTES {
+            self.skip(length)?;
+            return Ok(Value::Other);
+        }
+        Ok(Value::Text(self.text_of(length)?))
+    }
+
+    fn array(&mut self) -> Result<Value, Stop> {
+        let element = self.u32()?;
+        let count = capped("array elements", self.u64()?, MOST_ARRAY)?;
+        if element == 8 {
+            for _ in 0..count {
+                let length = self.u64()?;
+                self.skip(length)?;
+            }
+            return Ok(Value::Other);
+        }
+        let width = scalar_width(element)
+            .ok_or_else(|| Fault::Damaged(format!("an array of values of type {element}")))?;
+        if count > MOST_BLOCKS {
+            self.skip(count * width)?;
+            return Ok(Value::Other);
+        }
+        let mut numbers = Vec::new();
+        for _ in 0..count {
+            if let Value::Unsigned(number) = self.scalar(element)? {
+                numbers.push(number);
+            }
+        }
+        Ok(if numbers.len() as u64 == count {
+            Value::Unsigneds(numbers)
+        } else {
+            Value::Other
+        })
+    }
+
+    /// Negative integers, floats and booleans are nothing that anyone asks for.
+    fn scalar(&mut self, kind: u32) -> Result<Value, Stop> {
+        let unsigned = |number: i64| u64::try_from(number).map_or(Value::Other, Value::Unsigned);
+        Ok(match kind {
+            0 => Value::Unsigned(u64::from(u8::from_le_bytes(self.bytes()?))),
+            1 => unsigned(i64::from(i8::from_le_bytes(self.bytes()?))),
+            2 => Value::Unsigned(u64::from(u16::from_le_bytes(self.bytes()?))),
+            3 => unsigned(i64::from(i16::from_le_bytes(self.bytes()?))),
+            4 => Value::Unsigned(u64::from(self.u32()?)),
+            5 => unsigned(i64::from(i32::from_le_bytes(self.bytes()?))),
+            10 => Value::Unsigned(self.u64()?),
+            11 => unsigned(i64::from_le_bytes(self.bytes()?)),
+            6 | 7 | 12 => {
+                self.skip(scalar_width(kind).expect("6, 7 and 12 are scalars"))?;
+                Value::Other
+            }
+            _ => return Err(Fault::Damaged(format!("a value of type {kind}")).into()),
+        })
+    }
+
+    fn string(&mut self, most: u64, what: &'static str) -> Result<String, Stop> {
+        let length = capped(what, self.u64()?, most)?;
+        self.text_of(length)
+    }
+
+    /// `length` is small: the callers have checked it.
+    fn text_of(&mut self, length: u64) -> Result<String, Stop> {
+        self.within(length)?;
+        let mut text = vec![0; length as usize];
+        self.source.read_exact(&mut text)?;
+        self.at += length;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    fn u32(&mut self) -> Result<u32, Stop> {
+        Ok(u32::from_le_bytes(self.bytes()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Stop> {
+        Ok(u64::from_le_bytes(self.bytes()?))
+    }
+
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
+        self.within(N as u64)?;
+        let mut bytes = [0; N];
+        self.source.read_exact(&mut bytes)?;
+        self.at += N as u64;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), Stop> {
+        self.within(length)?;
+        let step = i64::try_from(length).map_err(|_| Fault::Truncated)?;
+        self.source.seek_relative(step)?;
+        self.at += length;
+        Ok(())
+    }
+
+    fn within(&self, length: u64) -> Result<(), Fault> {
+        match self.at.checked_add(length) {
+            Some(end) if end <= self.file_bytes => Ok(()),
+            _ => Err(Fault::Truncated),
+        }
+    }
+}
+
+fn capped(what: &'static str, claimed: u64, most: u64) -> Result<u64, Fault> {
+    if claimed > most {
+        return Err(Fault::Excessive {
+            what,
+            claimed,
+            most,
+        });
+    }
+    Ok(claimed)
+}
+
+fn scalar_width(kind: u32) -> Option<u64> {
+    Some(match kind {
+        0 | 1 | 7 => 1,
+        2 | 3 => 2,
+        4..=6 => 4,
+        10..=12 => 8,
+        _ => return None,
+    })
+}
+
+#[derive(Default)]
+struct Metadata(HashMap<String, Value>);
+
+impl Metadata {
+    fn text(&self, key: &str) -> Option<&str> {
+        match self.0.get(key) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        match self.0.get(key) {
+            Some(Value::Unsigned(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn length(&self, key: &str) -> Result<Option<u64>, Fault> {
+        self.number(key)
+            .map(|number| capped("as a length", number, MOST_LENGTH))
+            .transpose()
+    }
+
+    /// The largest of a value that may be given for each block.
+    fn largest(&self, key: &str) -> Result<Option<u64>, Fault> {
+        match self.0.get(key) {
+            Some(Value::Unsigneds(numbers)) => numbers
+                .iter()
+                .max()
+                .map(|&number| capped("as a length", number, MOST_LENGTH))
+                .transpose(),
+            _ => self.length(key),
+        }
+    }
+}
+
+struct RawTensor {
+    name: String,
+    dims: Vec<u64>,
+    type_id: u32,
+    offset: u64,
+}
+
+fn build(
+    metadata: &Metadata,
+    raw: Vec<RawTensor>,
+    header_end: u64,
+    file_bytes: u64,
+) -> Result<Header, Fault> {
+    if metadata
+        .number("split.count")
+        .is_some_and(|parts| parts > 1)
+    {
+        return Err(Fault::Split);
+    }
+    let missing = |key: &str| Fault::Missing(key.to_owned());
+    let architecture = metadata
+        .text("general.architecture")
+        .ok_or_else(|| missing("general.architecture"))?
+        .to_owned();
+    let key = |name: &str| format!("{architecture}.{name}");
+
+    let alignment = metadata.number("general.alignment").unwrap_or(32);
+    if !alignment.is_power_of_two() || alignment > MOST_ALIGNMENT {
+        return Err(Fault::Damaged(format!("an alignment of {alignment}")));
+    }
+    let data_offset = header_end.next_multiple_of(alignment);
+    let tensors = raw
+        .into_iter()
+        .map(|tensor| place(tensor, data_offset, alignment, file_bytes))
+        .collect::<Result<Vec<_>, _>>()?;
+    if tensors.is_empty() {
+        return Err(missing("tensors"));
+    }
+
+    let block_count = metadata
+        .number(&key("block_count"))
+        .ok_or_else(|| missing(&key("block_count")))?;
+    check_blocks(&tensors, block_count)?;
+
+    let embedding_length = metadata
+        .length(&key("embedding_length"))?
+        .ok_or_else(|| missing(&key("embedding_length")))?;
+    let head_count = metadata.largest(&key("attention.head_count"))?.unwrap_or(0);
+    let head_length = embedding_length.checked_div(head_count).unwrap_or(0);
+    Ok(Header {
+        file_bytes,
+        data_offset,
+        quant: quant(metadata, &tensors),
+        context_length: metadata.number(&key("context_length")),
+        block_count,
+        embedding_length,
+        feed_forward_length: metadata.largest(&key("feed_forward_length"))?.unwrap_or(0),
+        head_count,
+        head_count_kv: heads_of_blocks(
+            metadata,
+            &key("attention.head_count_kv"),
+            head_count,
+            block_count,
+        )?,
+        key_length: metadata
+            .length(&key("attention.key_length"))?
+            .unwrap_or(head_length),
+        value_length: metadata
+            .length(&key("attention.value_length"))?
+            .unwrap_or(head_length),
+        has_chat_template: metadata.0.contains_key("tokenizer.chat_template"),
+        architecture,
+        tensors,
+    })
+}
+
+fn place(
+    raw: RawTensor,
+    data_offset: u64,
+    alignment: u64,
+    file_bytes: u64,
+) -> Result<Tensor, Fault> {
+    let RawTensor {
+        name,
+        dims,
+        type_id,
+        offset,
+    } = raw;
+    let damaged = |what: &str| Fault::Damaged(format!("tensor {name} {what}"));
+    if offset % alignment != 0 {
+        return Err(damaged("is not aligned"));
+    }
+    let kind = TensorType::of(type_id).ok_or_else(|| Fault::TensorType {
+        name: name.clone(),
+        id: type_id,
+    })?;
+    if dims.contains(&0) {
+        return Err(damaged("has no elements"));
+    }
+    let bytes = kind
+        .size(&dims)
+        .ok_or_else(|| damaged("has impossible dimensions"))?;
+    let end = data_offset
+        .checked_add(offset)
+        .and_then(|start| start.checked_add(bytes))
+        .ok_or_else(|| damaged("has an impossible offset"))?;
+    if end > file_bytes {
+        return Err(Fault::TensorOutside {
+            name,
+            end,
+            file_bytes,
+        });
+    }
+    Ok(Tensor {
+        name,
+        dims,
+        kind,
+        offset,
+        bytes,
+    })
+}
+
+/// llama.cpp aborts when it is told of blocks that have no tensors.
+fn check_blocks(tensors: &[Tensor], declared: u64) -> Result<(), Fault> {
+    let declared = capped("blocks", declared, MOST_BLOCKS)?;
+    let present: BTreeSet<u64> = tensors.iter().filter_map(|t| block(&t.name)).collect();
+    let contiguous = present.iter().copied().eq(0..declared);
+    if !contiguous {
+        return Err(Fault::BlockCount {
+            declared,
+            present: present.len() as u64,
+        });
+    }
+    Ok(())
+}
+
+/// The `N` of `blk.N.`; encoders and decoders of one file count alike.
+fn block(tensor: &str) -> Option<u64> {
+    let name = tensor
+        .strip_prefix("enc.")
+        .or_else(|| tensor.strip_prefix("dec."))
+        .unwrap_or(tensor);
+    name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
+}
+
+fn heads_of_blocks(
+    metadata: &Metadata,
+    key: &str,
+    head_count: u64,
+    block_count: u64,
+) -> Result<Vec<u64>, Fault> {
+    let heads = match metadata.0.get(key) {
+        Some(Value::Unsigneds(heads)) => heads.clone(),
+        Some(Value::Unsigned(heads)) => vec![*heads; block_count as usize],
+        _ => vec![head_count; block_count as usize],
+    };
+    heads
+        .into_iter()
+        .map(|count| capped("as a head count", count, MOST_LENGTH))
+        .collect()
+}
+
+fn quant(metadata: &Metadata, tensors: &[Tensor]) -> String {
+    let declared = metadata.number("general.file_type").and_then(file_type);
+    if let Some(name) = declared {
+        return name.to_owned();
+    }
+    let mut bytes = HashMap::<&str, u64>::new();
+    for tensor in tensors {
+        *bytes.entry(tensor.kind.name).or_default() += tensor.bytes;
+    }
+    bytes
+        .into_iter()
+        .max_by_key(|&(name, bytes)| (bytes, name))
+        .map_or_else(String::new, |(name, _)| name.to_owned())
+}

@@ -1,0 +1,151 @@
+use super::tiny_gguf::{self, Damage};
+use super::*;
+use crate::workload::KvType;
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+static SOUND: LazyLock<Vec<u8>> = LazyLock::new(|| tiny_gguf::bytes(Damage::None));
+
+fn parse(damage: Damage) -> Result<Header, Fault> {
+    Header::parse(&tiny_gguf::bytes(damage))
+}
+
+#[test]
+fn a_sound_file_says_what_it_is() {
+    let header = parse(Damage::None).unwrap();
+    assert_eq!(header.architecture, "llama");
+    assert_eq!(header.quant, "F32");
+    assert_eq!(header.block_count, u64::from(tiny_gguf::BLOCKS));
+    assert_eq!(header.context_length, Some(32_768));
+    assert_eq!((header.head_count, header.key_length), (4, 16));
+    assert_eq!(header.head_count_kv, [2, 2]);
+    assert!(header.has_chat_template);
+    let weight_bytes: u64 = header.tensors.iter().map(|tensor| tensor.bytes).sum();
+    assert_eq!(header.params() * 4, weight_bytes);
+    // Weights are not looked at: NaN is for the worker to find.
+    assert_eq!(parse(Damage::NanWeights), Ok(header));
+}
+
+#[test]
+fn damage_is_named() {
+    assert!(matches!(
+        parse(Damage::BlockCount(1000)),
+        Err(Fault::BlockCount {
+            declared: 1000,
+            present: 2
+        })
+    ));
+    assert!(matches!(
+        parse(Damage::BlockCount(1)),
+        Err(Fault::BlockCount { .. })
+    ));
+    assert!(matches!(
+        parse(Damage::OffsetPastEnd),
+        Err(Fault::TensorOutside { .. })
+    ));
+    assert_eq!(parse(Damage::Truncated(0)), Err(Fault::NotGguf));
+    assert_eq!(parse(Damage::Truncated(1_000)), Err(Fault::Truncated));
+    assert!(matches!(
+        parse(Damage::Truncated(100_000)),
+        Err(Fault::TensorOutside { .. })
+    ));
+}
+
+#[test]
+fn other_files_are_told_apart() {
+    assert_eq!(Header::parse(b"PK\x03\x04 and so on"), Err(Fault::NotGguf));
+    let mut file = tiny_gguf::bytes(Damage::None);
+    file[4..8].copy_from_slice(&1u32.to_le_bytes());
+    assert_eq!(Header::parse(&file), Err(Fault::Version(1)));
+    file[4..8].copy_from_slice(&3u32.to_be_bytes());
+    assert_eq!(Header::parse(&file), Err(Fault::BigEndian));
+    file[4..8].copy_from_slice(&3u32.to_le_bytes());
+    file[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+    assert!(matches!(
+        Header::parse(&file),
+        Err(Fault::Excessive {
+            what: "tensors",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn an_error_names_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cut.gguf");
+    tiny_gguf::write(&path, Damage::Truncated(100_000)).unwrap();
+    let error = preflight(&path, &Params::default(), None).unwrap_err();
+    assert!(error.to_string().contains("cut.gguf"), "{error}");
+    assert!(error.to_string().contains("cut short"), "{error}");
+    let error = preflight(dir.path(), &Params::default(), None).unwrap_err();
+    assert!(matches!(error, GgufError::Io { .. }), "{error}");
+}
+
+#[test]
+fn what_does_not_fit_into_memory_is_refused_with_its_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny.gguf");
+    tiny_gguf::write(&path, Damage::None).unwrap();
+    let needed = preflight(&path, &Params::default(), None)
+        .unwrap()
+        .estimate
+        .total_bytes();
+    assert!(preflight(&path, &Params::default(), Some(needed)).is_ok());
+    let error = preflight(&path, &Params::default(), Some(needed - 1)).unwrap_err();
+    assert!(matches!(error, GgufError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn the_kv_cache_grows_with_context_and_element_type() {
+    let header = parse(Damage::None).unwrap();
+    let kv = |n_ctx, kv_type| {
+        let params = Params {
+            n_ctx,
+            kv_type,
+            ..Params::default()
+        };
+        MemoryEstimate::of(&header, &params).kv_bytes
+    };
+    // 2 blocks, 2 heads, 16 elements each of K and V.
+    assert_eq!(kv(2048, KvType::F16), 2048 * 2 * 2 * 32 * 2);
+    assert_eq!(kv(2048, KvType::F32), 2 * kv(2048, KvType::F16));
+    assert_eq!(kv(2047, KvType::F16), kv(2048, KvType::F16));
+    assert!(kv(2048, KvType::Q4_0) < kv(2048, KvType::Q8_0));
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let _ = Header::parse(&bytes);
+        let mut with_magic = b"GGUF\x03\0\0\0".to_vec();
+        with_magic.extend(&bytes);
+        let _ = Header::parse(&with_magic);
+    }
+
+    #[test]
+    fn a_mutated_header_never_panics_and_is_never_believed_beyond_the_file(
+        changes in proptest::collection::vec((0usize..9_000, any::<u8>()), 1..8),
+        length in 0usize..400_000,
+    ) {
+        let mut file = SOUND.clone();
+        for (at, byte) in changes {
+            file[at] = byte;
+        }
+        file.truncate(length.max(24));
+        if let Ok(header) = Header::parse(&file) {
+            for tensor in &header.tensors {
+                prop_assert!(header.data_offset + tensor.offset + tensor.bytes <= file.len() as u64);
+            }
+            let _ = header.params();
+            let _ = MemoryEstimate::of(&header, &Params::default());
+        }
+    }
+
+    #[test]
+    fn huge_numbers_anywhere_cost_nothing(at in 8usize..9_000, number in (1u64 << 31)..) {
+        let mut file = SOUND.clone();
+        file[at..at + 8].copy_from_slice(&number.to_le_bytes());
+        let _ = Header::parse(&file);
+    }
+}

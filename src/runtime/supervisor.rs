@@ -1,0 +1,402 @@
+//! The daemon's side of a worker process: its messages, its end, and what it has used.
+//!
+//! ```no_run
+//! use jouled::runtime::protocol::Request;
+//! use jouled::runtime::supervisor::{Worker, WorkerLimits};
+//! use jouled::workload::Params;
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), jouled::runtime::supervisor::WorkerError> {
+//! let mut worker = Worker::spawn(&["jouled-worker".to_owned()], &WorkerLimits::default())?;
+//! worker.send(&Request::Load {
+//!     path: "smol.gguf".to_owned(),
+//!     params: Params::default(),
+//! });
+//! while let Some(message) = worker.recv(Duration::from_secs(30))? {
+//!     println!("{message:?}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+use super::conduct::Conduct;
+use super::process::{ProcessMemory, ProcessUsage};
+use super::protocol::{Message, Request};
+use super::spawn;
+use crate::clock;
+use crate::units::MonoNs;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
+use std::collections::VecDeque;
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStdin, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+pub use super::spawn::WorkerLimits;
+
+/// Why a worker is of no more use. The attempt that it ran has failed.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    #[error("the worker {command} can't be started: {source}; check the runtime's command")]
+    Spawn { command: String, source: io::Error },
+    #[error("the worker ended: {exit}{}", said(.stderr))]
+    Ended { exit: Exit, stderr: String },
+    #[error("the worker broke the protocol: it {what}{}", said(.stderr))]
+    Protocol { what: String, stderr: String },
+}
+
+fn said(stderr: &str) -> String {
+    match stderr.trim() {
+        "" => String::new(),
+        text => format!("; its last words were: {text}"),
+    }
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+impl From<ExitStatus> for Exit {
+    fn from(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+        }
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Exit::Code(code) => write!(f, "exited with code {code}"),
+            Exit::Signal(number) => match signal_name(number) {
+                Some(name) => write!(f, "killed by {name}"),
+                None => write!(f, "killed by signal {number}"),
+            },
+        }
+    }
+}
+
+/// Those that end a process, with the numbers of x86, Arm and RISC-V (signal(7)).
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        5 => "SIGTRAP",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        10 => "SIGUSR1",
+        11 => "SIGSEGV",
+        12 => "SIGUSR2",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        24 => "SIGXCPU",
+        25 => "SIGXFSZ",
+        31 => "SIGSYS",
+        _ => return None,
+    })
+}
+
+/// A running worker. Dropping it kills and reaps it with its whole process group.
+#[derive(Debug)]
+pub struct Worker {
+    child: Child,
+    spawned: MonoNs,
+    exit: Option<Exit>,
+    /// Dropped to close the worker's stdin.
+    requests: Option<Sender<Vec<u8>>>,
+    messages: Receiver<Result<(Message, MonoNs), String>>,
+    conduct: Conduct,
+    stderr: Arc<Mutex<VecDeque<String>>>,
+    stderr_reader: Option<JoinHandle<()>>,
+}
+
+/// A line of the worker longer than this is an error: a batch of tokens has a few KiB.
+const MOST_LINE_BYTES: u64 = 1 << 20;
+/// Unread messages; beyond it the worker's own sender waits, off its token path.
+const MOST_UNREAD: usize = 4_096;
+const KEPT_STDERR_LINES: usize = 20;
+const MOST_STDERR_LINE_BYTES: u64 = 4_096;
+/// Parsing a message needs little.
+const READER_STACK_BYTES: usize = 256 * 1024;
+
+impl Worker {
+    pub fn spawn(command: &[String], limits: &WorkerLimits) -> Result<Worker, WorkerError> {
+        let failed = |source| WorkerError::Spawn {
+            command: command.join(" "),
+            source,
+        };
+        let spawned = clock::now();
+        let mut child = spawn::spawn(command, limits).map_err(failed)?;
+        let stdin = child.stdin.take().expect("stdin is piped");
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let stderr_pipe = child.stderr.take().expect("stderr is piped");
+
+        let (requests, lines) = channel();
+        let (sender, messages) = sync_channel(MOST_UNREAD);
+        let stderr = Arc::new(Mutex::new(VecDeque::new()));
+        let tail = Arc::clone(&stderr);
+        let pid = child.id();
+        // Made first, so that a thread that can't be started leaves no process behind.
+        let mut worker = Worker {
+            child,
+            spawned,
+            exit: None,
+            requests: Some(requests),
+            messages,
+            conduct: Conduct::new(spawned),
+            stderr,
+            stderr_reader: None,
+        };
+        thread("worker-stdin", move || write_requests(stdin, &lines)).map_err(failed)?;
+        thread("worker-stdout", move || {
+            read_messages(BufReader::new(stdout), &sender);
+        })
+        .map_err(failed)?;
+        let reader = thread("worker-stderr", move || {
+            read_stderr(pid, BufReader::new(stderr_pipe), &tail);
+        });
+        worker.stderr_reader = Some(reader.map_err(failed)?);
+        Ok(worker)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Just before the process was made: the beginning of `load`.
+    pub fn spawned(&self) -> MonoNs {
+        self.spawned
+    }
+
+    /// Never blocks, even if the worker does not read. Whether it arrived shows in what
+    /// [`Worker::recv`] yields.
+    pub fn send(&mut self, request: &Request) {
+        if matches!(request, Request::Run { .. }) {
+            self.conduct.run_begins();
+        }
+        let mut line = serde_json::to_vec(request).expect("a request has only JSON-able fields");
+        line.push(b'\n');
+        if let Some(requests) = &self.requests {
+            // A closed channel means that the worker has ended: `recv` says how.
+            let _ = requests.send(line);
+        }
+    }
+
+    /// Ends the worker's stdin, which asks it to exit.
+    pub fn close(&mut self) {
+        self.requests = None;
+    }
+
+    /// The next message; `None` when there is none within `timeout`.
+    ///
+    /// Errors: the worker has ended, or has broken the protocol and is killed.
+    pub fn recv(&mut self, timeout: Duration) -> Result<Option<Message>, WorkerError> {
+        let received = match self.messages.recv_timeout(timeout) {
+            Err(RecvTimeoutError::Timeout) => return Ok(None),
+            Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
+            Ok(received) => received,
+        };
+        let checked = received.and_then(|(message, at)| {
+            self.conduct.check(&message, at)?;
+            Ok(message)
+        });
+        checked.map(Some).map_err(|what| {
+            self.kill();
+            self.wait();
+            WorkerError::Protocol {
+                what,
+                stderr: self.stderr_tail(),
+            }
+        })
+    }
+
+    /// SIGKILL to the whole process group.
+    pub fn kill(&self) {
+        if self.exit.is_none() {
+            // Fails only if the group is gone already.
+            let _ = kill_process_group(self.group(), Signal::KILL);
+        }
+    }
+
+    /// Blocks until the worker has ended; whatever it left in its group is killed.
+    pub fn wait(&mut self) -> Exit {
+        if let Some(exit) = self.exit {
+            return exit;
+        }
+        self.requests = None;
+        // The unreaped process keeps its group's number from being used again.
+        let unreaped = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        while let Err(Errno::INTR) = waitid(WaitId::Pid(self.group()), unreaped) {}
+        let _ = kill_process_group(self.group(), Signal::KILL);
+        let exit = match self.child.wait() {
+            Ok(status) => Exit::from(status),
+            // Someone else has reaped it, so that its status is lost.
+            Err(_) => Exit::Signal(0),
+        };
+        self.exit = Some(exit);
+        self.await_last_words();
+        exit
+    }
+
+    /// Its last lines of stderr.
+    pub fn stderr_tail(&self) -> String {
+        let lines = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect::<Vec<_>>().join("\n")
+    }
+
+    /// `None` once it has ended.
+    pub fn memory(&self) -> Option<ProcessMemory> {
+        ProcessMemory::of(self.pid()).filter(|_| self.exit.is_none())
+    }
+
+    /// `None` once it has ended.
+    pub fn usage(&self) -> Option<ProcessUsage> {
+        ProcessUsage::of(self.pid()).filter(|_| self.exit.is_none())
+    }
+
+    fn group(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Its messages have ended; if it lives on nevertheless, it is killed.
+    fn ended(&mut self) -> WorkerError {
+        if self.exit.is_none() && !self.exits_soon() {
+            self.kill();
+            self.wait();
+            return WorkerError::Protocol {
+                what: "closed its output and went on".to_owned(),
+                stderr: self.stderr_tail(),
+            };
+        }
+        WorkerError::Ended {
+            exit: self.wait(),
+            stderr: self.stderr_tail(),
+        }
+    }
+
+    /// The group is dead, so the pipe ends, unless a process that has left the group
+    /// still holds it: nobody waits for that one.
+    fn await_last_words(&mut self) {
+        if let Some(reader) = self.stderr_reader.take() {
+            let read = (0..100).any(|_| {
+                let finished = reader.is_finished();
+                if !finished {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                finished
+            });
+            if !read {
+                tracing::warn!(worker = self.pid(), "a child of the worker has outlived it");
+            }
+        }
+    }
+
+    /// A process closes its descriptors a little before it can be waited for.
+    fn exits_soon(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        (0..200).any(|_| {
+            let gone = !matches!(waitid(WaitId::Pid(self.group()), options), Ok(None));
+            if !gone {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            gone
+        })
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.kill();
+        self.wait();
+    }
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .stack_size(READER_STACK_BYTES)
+        .spawn(work)
+}
+
+fn write_requests(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
+    for line in lines {
+        if stdin.write_all(&line).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_messages(
+    mut stdout: impl BufRead,
+    messages: &SyncSender<Result<(Message, MonoNs), String>>,
+) {
+    while let Some(line) = read_line(&mut stdout, MOST_LINE_BYTES) {
+        let message = line.and_then(|line| {
+            let now = clock::now();
+            serde_json::from_slice(&line)
+                .map(|message| (message, now))
+                .map_err(|error| {
+                    let text = String::from_utf8_lossy(&line);
+                    let start: String = text.trim().chars().take(80).collect();
+                    format!("wrote what is no message: {start:?} ({error})")
+                })
+        });
+        let is_last = message.is_err();
+        if messages.send(message).is_err() || is_last {
+            return;
+        }
+    }
+}
+
+fn read_stderr(pid: u32, mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>>) {
+    let mut raw = Vec::new();
+    loop {
+        raw.clear();
+        let mut piece = (&mut stderr).take(MOST_STDERR_LINE_BYTES);
+        match piece.read_until(b'\n', &mut raw) {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        let line = String::from_utf8_lossy(&raw).trim_end().to_owned();
+        tracing::debug!(worker = pid, "{line}");
+        let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
+        if tail.len() == KEPT_STDERR_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+}
+
+/// The next line that is not blank; `None` at the end of the stream.
+fn read_line(source: &mut impl BufRead, most: u64) -> Option<Result<Vec<u8>, String>> {
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match source.take(most + 1).read_until(b'\n', &mut line) {
+            Ok(0) => return None,
+            Ok(bytes) if bytes as u64 > most => {
+                return Some(Err(format!("wrote a line of more than {most} bytes")));
+            }
+            Ok(_) if line.trim_ascii().is_empty() => {}
+            Ok(_) => return Some(Ok(line)),
+            Err(error) => return Some(Err(format!("can't be read: {error}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
