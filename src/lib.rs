@@ -19,5 +19,6 @@ pub mod energy;
 pub mod record;
 pub mod runtime;
 pub mod sensor;
+pub mod store;
 pub mod units;
 pub mod workload;

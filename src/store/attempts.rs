@@ -1,0 +1,324 @@
+//! Attempts: beginning one, ending it with its records, putting it back, and what a crash
+//! left behind.
+//!
+//! An attempt that the daemon's death cut short is `lost` and counts against the job's
+//! `max_attempts`, since the job itself may be what kills the board. One that a clean stop
+//! interrupted does not count: nothing went wrong with it. Both keep their number.
+
+use super::jobs::{COLUMNS, enter, find, state_row};
+use super::outbox::{Outgoing, RecordKind, enqueue};
+use super::{LIVE_REVS, Moment, StateRow, Store, StoreError};
+use crate::workload::{Job, JobId, JobState};
+use rusqlite::{OptionalExtension, Transaction, params};
+
+/// An attempt that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// From 1, over all attempts of the job.
+    pub attempt: u32,
+    /// Revision of the `running` state. States from memory take the [`LIVE_REVS`] - 1 after.
+    pub rev: u64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+impl Finished {
+    pub fn state(self) -> JobState {
+        match self {
+            Self::Succeeded => JobState::Succeeded,
+            Self::Failed => JobState::Failed,
+            Self::Cancelled => JobState::Cancelled,
+        }
+    }
+}
+
+/// A job whose attempt the daemon's end cut short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    pub lost_attempt: u32,
+    pub row: StateRow,
+}
+
+/// What a start found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovery {
+    pub jobs: Vec<Recovered>,
+}
+
+impl Store {
+    /// Moves a waiting job to `running` as a new attempt. `None` when it doesn't wait, for
+    /// instance because it was cancelled since it was chosen.
+    pub fn begin_attempt(&mut self, id: &JobId, now: &Moment) -> Result<Option<Begun>, StoreError> {
+        self.change(|tx| {
+            let Some(mut row) = find(tx, id)?.filter(|row| row.state == JobState::Queued) else {
+                return Ok(None);
+            };
+            row.attempt += 1;
+            let rev = row.rev + 1;
+            tx.execute(
+                "INSERT INTO attempt (job, attempt, state, begun_s) VALUES (?1, ?2, 'running', ?3)",
+                params![id.as_str(), row.attempt, now.unix_s],
+            )?;
+            let row = enter(tx, row, rev, JobState::Running, None, now)?;
+            Ok(Some(Begun {
+                attempt: row.attempt,
+                rev,
+            }))
+        })
+    }
+
+    /// Ends the running attempt with everything that it has to say, in one transaction.
+    /// `None`, and nothing stored, when this attempt is not the one that runs.
+    pub fn finish_attempt(
+        &mut self,
+        id: &JobId,
+        attempt: u32,
+        how: Finished,
+        reason: Option<&str>,
+        records: &[Outgoing],
+        now: &Moment,
+    ) -> Result<Option<StateRow>, StoreError> {
+        self.change(|tx| {
+            let Some(row) = running(tx, id, attempt)? else {
+                return Ok(None);
+            };
+            end_attempt(tx, &row, how.state().as_str(), reason, now)?;
+            // Result last: whoever sees it has seen all the rest.
+            let (last, first): (Vec<_>, Vec<_>) = records
+                .iter()
+                .partition(|record| record.kind == RecordKind::Result);
+            for record in first {
+                enqueue(tx, &row, record, now)?;
+            }
+            let rev = row.rev + LIVE_REVS;
+            let row = enter(tx, row, rev, how.state(), reason, now)?;
+            for record in last {
+                enqueue(tx, &row, record, now)?;
+            }
+            Ok(Some(row))
+        })
+    }
+
+    /// Puts the running job back into the queue, for a clean stop of the daemon.
+    pub fn requeue(
+        &mut self,
+        id: &JobId,
+        attempt: u32,
+        reason: &str,
+        now: &Moment,
+    ) -> Result<Option<StateRow>, StoreError> {
+        self.change(|tx| {
+            let Some(row) = running(tx, id, attempt)? else {
+                return Ok(None);
+            };
+            end_attempt(tx, &row, "failed", Some(reason), now)?;
+            let rev = row.rev + LIVE_REVS;
+            enter(tx, row, rev, JobState::Queued, Some(reason), now).map(Some)
+        })
+    }
+
+    /// At start, when nothing can run yet: every attempt that the last daemon left running
+    /// is recorded as lost, and its job waits again, or fails when too many were lost.
+    pub fn recover(&mut self, now: &Moment) -> Result<Recovery, StoreError> {
+        self.change(|tx| {
+            let sql = format!("SELECT {COLUMNS} FROM job WHERE state = 'running' ORDER BY arrival");
+            let left: Vec<StateRow> = tx
+                .prepare(&sql)?
+                .query_map([], state_row)?
+                .collect::<rusqlite::Result<_>>()?;
+            let jobs = left.into_iter().map(|row| recover_job(tx, row, now));
+            Ok(Recovery {
+                jobs: jobs.collect::<rusqlite::Result<_>>()?,
+            })
+        })
+    }
+}
+
+fn running(tx: &Transaction<'_>, id: &JobId, attempt: u32) -> rusqlite::Result<Option<StateRow>> {
+    let row = find(tx, id)?;
+    Ok(row.filter(|row| row.state == JobState::Running && row.attempt == attempt))
+}
+
+fn end_attempt(
+    tx: &Transaction<'_>,
+    row: &StateRow,
+    state: &str,
+    reason: Option<&str>,
+    now: &Moment,
+) -> rusqlite::Result<()> {
+    tx.execute(
+        "UPDATE attempt SET state = ?3, reason = ?4, ended_s = ?5 WHERE job = ?1 AND attempt = ?2",
+        params![row.id.as_str(), row.attempt, state, reason, now.unix_s],
+    )?;
+    Ok(())
+}
+
+fn recover_job(tx: &Transaction<'_>, row: StateRow, now: &Moment) -> rusqlite::Result<Recovered> {
+    let lost_attempt = row.attempt;
+    end_attempt(tx, &row, "failed", Some("lost"), now)?;
+    let lost: u32 = tx.query_row(
+        "SELECT count(*) FROM attempt WHERE job = ?1 AND reason = 'lost'",
+        [row.id.as_str()],
+        |row| row.get(0),
+    )?;
+    let spec: Option<String> = tx
+        .query_row(
+            "SELECT spec FROM job WHERE id = ?1",
+            [row.id.as_str()],
+            |row| row.get(0),
+        )
+        .optional()?;
+    // A job that this version can't read is left to `next_queued`, which fails it.
+    let job: Option<Job> = spec.and_then(|spec| serde_json::from_str(&spec).ok());
+    let state = match job {
+        Some(job) if lost >= job.max_attempts => JobState::Failed,
+        _ => JobState::Queued,
+    };
+    let rev = row.rev + LIVE_REVS;
+    let row = enter(tx, row, rev, state, Some("lost"), now)?;
+    Ok(Recovered { lost_attempt, row })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Cancelled;
+    use super::super::testing::*;
+    use super::*;
+    use crate::units::MonoNs;
+    use serde_json::json;
+
+    fn id(name: &str) -> JobId {
+        name.parse().expect("a valid id")
+    }
+
+    fn begin(store: &mut Store, name: &str) -> Begun {
+        store
+            .begin_attempt(&id(name), &at(2))
+            .expect("writable")
+            .expect("the job waits")
+    }
+
+    #[test]
+    fn an_attempt_ends_with_its_records_or_not_at_all() {
+        let (_dir, mut store) = new_store();
+        store.submit(&job("a"), 10, &at(1)).expect("writable");
+        let begun = begin(&mut store, "a");
+        assert_eq!((begun.attempt, begun.rev), (1, 2));
+        let records = [
+            Outgoing::tokens(0, b"t0".to_vec()),
+            Outgoing::tokens(1, b"t1".to_vec()),
+            Outgoing::result(b"r".to_vec()),
+        ];
+        let wrong = store
+            .finish_attempt(&id("a"), 7, Finished::Succeeded, None, &records, &at(3))
+            .expect("writable");
+        assert_eq!(wrong, None);
+        let row = store
+            .finish_attempt(&id("a"), 1, Finished::Succeeded, None, &records, &at(3))
+            .expect("writable")
+            .expect("it ran");
+        assert_eq!(row.state, JobState::Succeeded);
+        let kinds: Vec<RecordKind> = store
+            .pending(10, MonoNs(0))
+            .expect("readable")
+            .into_iter()
+            .map(|record| record.kind)
+            .collect();
+        use RecordKind::{Result, State, Tokens};
+        assert_eq!(kinds, [Tokens, Tokens, State, Result]);
+    }
+
+    #[test]
+    fn a_lost_attempt_runs_again_until_too_many_are_lost() {
+        let (dir, mut store) = new_store();
+        let twice = job_with("a", |job| job["max_attempts"] = json!(2));
+        store.submit(&twice, 10, &at(1)).expect("writable");
+        let first = begin(&mut store, "a");
+        drop(store);
+
+        let mut store = Store::open(dir.path()).expect("opens again");
+        let recovery = store.recover(&at(3)).expect("writable");
+        assert_eq!(recovery.jobs.len(), 1);
+        assert_eq!(recovery.jobs[0].lost_attempt, 1);
+        let row = &recovery.jobs[0].row;
+        assert_eq!(
+            (row.state, row.reason.as_deref()),
+            (JobState::Queued, Some("lost"))
+        );
+        assert!(row.rev > first.rev + LIVE_REVS - 1);
+
+        let second = begin(&mut store, "a");
+        assert_eq!(second.attempt, 2);
+        drop(store);
+        let mut store = Store::open(dir.path()).expect("opens again");
+        let recovery = store.recover(&at(5)).expect("writable");
+        assert_eq!(recovery.jobs[0].row.state, JobState::Failed);
+        assert_eq!(
+            store.recover(&at(6)).expect("writable"),
+            Recovery::default()
+        );
+    }
+
+    #[test]
+    fn an_interrupted_attempt_is_numbered_but_not_counted() {
+        let (_dir, mut store) = new_store();
+        let once = job_with("a", |job| job["max_attempts"] = json!(1));
+        store.submit(&once, 10, &at(1)).expect("writable");
+        for attempt in 1..=3 {
+            assert_eq!(begin(&mut store, "a").attempt, attempt);
+            let row = store
+                .requeue(&id("a"), attempt, "interrupted", &at(3))
+                .expect("writable")
+                .expect("it ran");
+            assert_eq!(row.reason.as_deref(), Some("interrupted"));
+        }
+        begin(&mut store, "a");
+        let recovery = store.recover(&at(4)).expect("writable");
+        assert_eq!(recovery.jobs[0].row.state, JobState::Failed);
+    }
+
+    #[test]
+    fn a_job_cancelled_in_time_does_not_begin() {
+        let (_dir, mut store) = new_store();
+        store.submit(&job("a"), 10, &at(1)).expect("writable");
+        let cancelled = store.cancel(&id("a"), &at(1)).expect("writable");
+        assert!(matches!(cancelled, Cancelled::Done(_)));
+        assert_eq!(
+            store.begin_attempt(&id("a"), &at(2)).expect("writable"),
+            None
+        );
+        let again = store.cancel(&id("a"), &at(3)).expect("writable");
+        assert!(matches!(again, Cancelled::Final(_)));
+        assert_eq!(
+            store.cancel(&id("b"), &at(3)).expect("writable"),
+            Cancelled::Unknown
+        );
+    }
+
+    #[test]
+    fn a_running_job_is_cancelled_by_its_attempt() {
+        let (_dir, mut store) = new_store();
+        store.submit(&job("a"), 10, &at(1)).expect("writable");
+        begin(&mut store, "a");
+        let met = store.cancel(&id("a"), &at(3)).expect("writable");
+        assert!(matches!(met, Cancelled::Running(_)));
+        let row = store
+            .finish_attempt(
+                &id("a"),
+                1,
+                Finished::Cancelled,
+                Some("cancelled"),
+                &[],
+                &at(4),
+            )
+            .expect("writable")
+            .expect("it ran");
+        assert_eq!(row.state, JobState::Cancelled);
+    }
+}

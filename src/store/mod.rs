@@ -1,0 +1,248 @@
+//! The board's truth: the queue of jobs, their attempts and the records that wait for the
+//! broker, in one SQLite file.
+//!
+//! Everything that a client was told is on disk before it was told (WAL, synchronous =
+//! FULL). A change of a job's state and the state record that announces it are one
+//! transaction, so neither can exist without the other. Nothing here reads a clock: a
+//! [`Moment`] comes with each call.
+//!
+//! # `rev`
+//!
+//! The revision of a job's state rises with every state that leaves the board, also over a
+//! crash. A committed state adds 1. While an attempt runs, states with phase and progress
+//! are published from memory and never stored; they take the revisions after the one that
+//! [`Store::begin_attempt`] returned, and the next committed state starts [`LIVE_REVS`]
+//! higher, whatever became of the process.
+
+mod attempts;
+mod jobs;
+mod models;
+mod outbox;
+mod schema;
+
+#[cfg(test)]
+mod life;
+
+pub use attempts::{Begun, Finished, Recovered, Recovery};
+pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
+pub use models::FileIdentity;
+pub use outbox::{Backlog, Expired, Outgoing, Pending, RecordKind};
+
+use crate::record::Stamp;
+use rusqlite::Connection;
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Revisions kept free for the states of one running attempt that live in memory only.
+pub const LIVE_REVS: u64 = 1_000_000;
+
+/// Why the store could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("{path}: can't be created: {source}; check [storage] dir and its owner")]
+    Create {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path} is in use by another jouled; stop it, or give this one its own [storage] dir")]
+    InUse { path: PathBuf },
+    #[error(
+        "{path}: is a store of version {found}, this jouled knows up to {known}; \
+         install the newer jouled, or move the file away"
+    )]
+    Newer {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
+    #[error("{path}: {source}; check the disk's free space and health")]
+    Sqlite {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+}
+
+/// The moment of a change: seconds of the Unix epoch for retention and deadlines, and the
+/// stamp of the records that announce the change.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    pub unix_s: i64,
+    pub stamp: Stamp,
+}
+
+impl Moment {
+    pub fn now(device: &str) -> Self {
+        Self {
+            unix_s: crate::clock::unix_seconds(),
+            stamp: Stamp::now(device),
+        }
+    }
+}
+
+/// The open store. One process at a time may hold a directory.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+    /// Held for as long as the store is open; the kernel drops it with the process.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens `dir`/jouled.db, and makes it where it doesn't exist.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let create = |path: &Path, source| StoreError::Create {
+            path: path.to_owned(),
+            source,
+        };
+        std::fs::create_dir_all(dir).map_err(|source| create(dir, source))?;
+        let lock_path = dir.join("jouled.lock");
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|source| create(&lock_path, source))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse {
+                    path: dir.to_owned(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(create(&lock_path, source)),
+        }
+        let path = dir.join("jouled.db");
+        let db = schema::open(&path)?;
+        Ok(Self {
+            db,
+            path,
+            _lock: lock,
+        })
+    }
+
+    fn named<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
+        result.map_err(|source| StoreError::Sqlite {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// Runs `change` as one transaction: all of it, or nothing.
+    fn change<T>(
+        &mut self,
+        change: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let done = (|| {
+            let tx = self.db.transaction()?;
+            let value = change(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        })();
+        self.named(done)
+    }
+}
+
+/// Locks a shared store. A thread that panicked left no half change, since its transaction
+/// was rolled back; so its poison is no reason to stop.
+pub fn lock(store: &Mutex<Store>) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+    use crate::workload::{Job, Limits};
+    use serde_json::json;
+
+    pub fn at(unix_s: i64) -> Moment {
+        Moment {
+            unix_s,
+            stamp: Stamp {
+                v: 1,
+                device: "bench".to_owned(),
+                time: "2026-01-01T00:00:00.000Z".to_owned(),
+                mono_ns: 1,
+                boot_id: "b".to_owned(),
+                clock_sync: false,
+            },
+        }
+    }
+
+    pub fn job_with(id: &str, change: impl FnOnce(&mut serde_json::Value)) -> Job {
+        let mut job = json!({"id": id, "kind": "generate", "model": "m.gguf", "prompt": "Why?"});
+        change(&mut job);
+        Job::parse(job.to_string().as_bytes(), &Limits::default()).expect("a valid job")
+    }
+
+    pub fn job(id: &str) -> Job {
+        job_with(id, |_| ())
+    }
+
+    pub fn new_store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = Store::open(dir.path()).expect("a fresh store opens");
+        (dir, store)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::*;
+    use super::*;
+
+    #[test]
+    fn two_daemons_cannot_share_a_directory() {
+        let (dir, store) = new_store();
+        let error = Store::open(dir.path()).expect_err("the directory is taken");
+        assert!(matches!(error, StoreError::InUse { .. }), "{error}");
+        drop(store);
+        assert!(Store::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn an_error_names_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(
+            dir.path().join("jouled.db"),
+            "this is no database, by its length too",
+        )
+        .expect("writable");
+        let error = Store::open(dir.path())
+            .expect_err("not a database")
+            .to_string();
+        assert!(error.contains("jouled.db"), "{error}");
+    }
+
+    #[test]
+    fn a_newer_store_is_left_alone() {
+        let (dir, store) = new_store();
+        store
+            .db
+            .pragma_update(None, "user_version", 99)
+            .expect("writable");
+        drop(store);
+        let error = Store::open(dir.path()).expect_err("too new");
+        assert!(
+            matches!(error, StoreError::Newer { found: 99, .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn commits_reach_the_disk() {
+        let (_dir, store) = new_store();
+        let pragma = |name| -> String {
+            store
+                .db
+                .pragma_query_value(None, name, |row| {
+                    row.get::<_, rusqlite::types::Value>(0)
+                        .map(|v| format!("{v:?}"))
+                })
+                .expect("a pragma")
+        };
+        assert_eq!(pragma("journal_mode"), r#"Text("wal")"#);
+        assert_eq!(pragma("synchronous"), "Integer(2)");
+    }
+}

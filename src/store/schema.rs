@@ -1,0 +1,117 @@
+//! Tables and their versions (`user_version`).
+
+use super::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+/// One script for each version; a store is brought up from the one it has.
+const MIGRATIONS: [&str; 1] = [V1];
+
+const V1: &str = "
+CREATE TABLE job (
+    arrival      INTEGER PRIMARY KEY AUTOINCREMENT,
+    id           TEXT NOT NULL UNIQUE,
+    content      TEXT NOT NULL,            -- hash of the parsed job
+    spec         TEXT NOT NULL,            -- the parsed job, JSON
+    priority     INTEGER NOT NULL,
+    deadline_s   INTEGER,
+    state        TEXT NOT NULL,
+    attempt      INTEGER NOT NULL,
+    rev          INTEGER NOT NULL,
+    reason       TEXT,
+    submitted_s  INTEGER NOT NULL,
+    changed_s    INTEGER NOT NULL
+) STRICT;
+CREATE INDEX job_by_state ON job (state, priority DESC, arrival);
+
+CREATE TABLE attempt (
+    job      TEXT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+    attempt  INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    reason   TEXT,
+    begun_s  INTEGER NOT NULL,
+    ended_s  INTEGER,
+    PRIMARY KEY (job, attempt)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    job         TEXT NOT NULL REFERENCES job (id) ON DELETE CASCADE,
+    attempt     INTEGER NOT NULL,
+    kind        TEXT NOT NULL,
+    record_seq  INTEGER,                   -- of tokens and trace
+    rev         INTEGER,                   -- of a state
+    payload     BLOB NOT NULL,
+    delivery    TEXT NOT NULL DEFAULT 'pending',   -- pending, published, parked
+    reason      TEXT,                      -- why it is parked
+    created_s   INTEGER NOT NULL,
+    settled_s   INTEGER                    -- when it was published or parked
+) STRICT;
+CREATE INDEX outbox_pending ON outbox (seq) WHERE delivery = 'pending';
+CREATE INDEX outbox_by_job ON outbox (job, kind, seq);
+
+CREATE TABLE model_hash (
+    name      TEXT PRIMARY KEY,
+    size      INTEGER NOT NULL,
+    mtime_ns  INTEGER NOT NULL,
+    inode     INTEGER NOT NULL,
+    sha256    TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
+/// Topics that wait before their next try. It is about this process only, on its monotonic
+/// clock, and so it lives in memory: after a restart everything is due.
+const WAITING: &str = "
+CREATE TEMP TABLE waiting (
+    job       TEXT NOT NULL,
+    kind      TEXT NOT NULL,
+    tries     INTEGER NOT NULL,
+    until_ns  INTEGER NOT NULL,
+    PRIMARY KEY (job, kind)
+) STRICT, WITHOUT ROWID;
+";
+
+pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+    let named = |source| StoreError::Sqlite {
+        path: path.to_owned(),
+        source,
+    };
+    let mut db = Connection::open(path).map_err(named)?;
+    let found = prepare(&db).map_err(named)?;
+    let known = MIGRATIONS.len() as i64;
+    if found > known {
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found,
+            known,
+        });
+    }
+    migrate(&mut db, found as usize).map_err(named)?;
+    Ok(db)
+}
+
+/// Sets the connection up and returns the version of the file.
+fn prepare(db: &Connection) -> rusqlite::Result<i64> {
+    // A reader beside the daemon (sqlite3 on a terminal) must not fail a commit at once.
+    db.busy_timeout(Duration::from_secs(5))?;
+    // Before the first table, or it has no effect; expiry gives pages back to the disk.
+    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    // 512 KiB instead of 2 MiB: the daemon is meant to be small.
+    db.pragma_update(None, "cache_size", -512)?;
+    db.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn migrate(db: &mut Connection, from: usize) -> rusqlite::Result<()> {
+    for (version, script) in MIGRATIONS.iter().enumerate().skip(from) {
+        let tx = db.transaction()?;
+        tx.execute_batch(script)?;
+        tx.pragma_update(None, "user_version", version as i64 + 1)?;
+        tx.commit()?;
+    }
+    db.execute_batch(WAITING)
+}
