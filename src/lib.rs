@@ -16,6 +16,8 @@
 pub mod board;
 pub mod clock;
 pub mod energy;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod record;
 pub mod runtime;
 pub mod sensor;

@@ -1,0 +1,403 @@
+//! A small MQTT 5 client for the lab tools: commands with their answers, and what a board
+//! publishes. One task polls the connection; it alone talks to the socket, so that nothing
+//! that a command does can stall it.
+
+use super::LabError;
+use super::target::{Address, Board, Target};
+use crate::record::answer::{Answer, Refusal};
+use crate::record::device::{Presence, Status};
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectReturnCode, Filter, Packet, PubAckReason, Publish, PublishProperties,
+    SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+/// The contract caps a record at 128 KiB; other brokers' and boards' limits may be higher.
+const LARGEST_PACKET: u32 = 1024 * 1024;
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// A board answers a command at once; this allows for a slow network and a busy board.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
+
+/// A publication that arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    correlation: Option<Vec<u8>>,
+}
+
+/// What the polling task tells the command.
+#[derive(Debug)]
+enum Arrival {
+    Message(Message),
+    Subscribed(Vec<SubscribeReasonCode>),
+    Acknowledged(PubAckReason),
+}
+
+/// A connection to the broker. Dropping it disconnects.
+pub struct Client {
+    mqtt: AsyncClient,
+    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    /// Messages that came while something else was awaited.
+    waiting: VecDeque<Message>,
+    filters: Arc<Mutex<Vec<Filter>>>,
+    name: String,
+    requests: u64,
+}
+
+/// Random hexadecimal digits, for names that must differ between two runs.
+pub fn random_hex(digits: usize) -> String {
+    // The standard library seeds each hasher from the system's random source.
+    let random = RandomState::new().build_hasher().finish();
+    format!("{random:016x}")[..digits].to_owned()
+}
+
+impl Client {
+    pub async fn connect(target: &Target) -> Result<Self, LabError> {
+        let address = target.address()?;
+        let name = format!("joulectl-{}", random_hex(8));
+        let (mqtt, mut events) = AsyncClient::new(options(&name, &address), 64);
+        let connected = timeout(CONNECT_WITHIN, async {
+            loop {
+                if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
+                    return Ok(());
+                }
+            }
+        });
+        match connected.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(no_connection(&address, &error)),
+            Err(_) => {
+                return Err(LabError::Unreachable(format!(
+                    "the broker at {}:{} did not answer within {} s",
+                    address.host,
+                    address.port,
+                    CONNECT_WITHIN.as_secs()
+                )));
+            }
+        }
+        let filters = Arc::new(Mutex::new(Vec::new()));
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        tokio::spawn(poll(events, mqtt.clone(), filters.clone(), sender));
+        Ok(Self {
+            mqtt,
+            arrivals,
+            waiting: VecDeque::new(),
+            filters,
+            name,
+            requests: 0,
+        })
+    }
+
+    /// Subscribes with QoS 1 and waits for the broker's consent. The subscription comes back
+    /// by itself after a lost connection.
+    pub async fn subscribe(&mut self, topic: &str) -> Result<(), LabError> {
+        let filter = Filter::new(topic, QoS::AtLeastOnce);
+        self.filters
+            .lock()
+            .expect("no holder of this lock panics")
+            .push(filter);
+        self.mqtt
+            .subscribe(topic, QoS::AtLeastOnce)
+            .await
+            .map_err(|_| self.lost())?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        loop {
+            match self.arrival(deadline).await? {
+                Some(Arrival::Subscribed(codes)) => {
+                    let granted = |code| matches!(code, &SubscribeReasonCode::Success(_));
+                    if codes.iter().all(granted) {
+                        return Ok(());
+                    }
+                    return Err(LabError::Unreachable(format!(
+                        "the broker does not let this user read {topic} ({codes:?}); \
+                         see the access rules of the broker"
+                    )));
+                }
+                Some(Arrival::Message(message)) => self.waiting.push_back(message),
+                Some(Arrival::Acknowledged(_)) => {}
+                None => {
+                    return Err(LabError::Unreachable(format!(
+                        "the broker did not confirm the subscription to {topic}"
+                    )));
+                }
+            }
+        }
+    }
+
+    /// The next publication; `None` when none comes before `deadline`.
+    pub async fn next(&mut self, deadline: Instant) -> Result<Option<Message>, LabError> {
+        if let Some(message) = self.waiting.pop_front() {
+            return Ok(Some(message));
+        }
+        loop {
+            match self.arrival(deadline).await? {
+                Some(Arrival::Message(message)) => return Ok(Some(message)),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Sends a command to `board` and returns its answer.
+    ///
+    /// Errors: the outer one when no answer came, the inner one when the board refused.
+    pub async fn request<T: DeserializeOwned>(
+        &mut self,
+        board: &Board,
+        verb: &str,
+        body: &serde_json::Value,
+    ) -> Result<Result<T, Refusal>, LabError> {
+        let answers = format!("answers/{}/{verb}", self.name);
+        self.subscribe(&answers).await?;
+        self.requests += 1;
+        let correlation = format!("{}-{}", self.name, self.requests).into_bytes();
+        let properties = PublishProperties {
+            response_topic: Some(answers.clone()),
+            correlation_data: Some(correlation.clone().into()),
+            content_type: Some("application/json".to_owned()),
+            ..PublishProperties::default()
+        };
+        let payload = body.to_string();
+        self.mqtt
+            .publish_with_properties(
+                board.command(verb),
+                QoS::AtLeastOnce,
+                false,
+                payload,
+                properties,
+            )
+            .await
+            .map_err(|_| self.lost())?;
+
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        loop {
+            match self.arrival(deadline).await? {
+                Some(Arrival::Message(message)) => {
+                    if message.topic == answers
+                        && message.correlation.as_ref() == Some(&correlation)
+                    {
+                        return read_answer(board, verb, &message.payload);
+                    }
+                    self.waiting.push_back(message);
+                }
+                Some(Arrival::Acknowledged(reason)) => acknowledged(board, verb, &reason)?,
+                Some(Arrival::Subscribed(_)) => {}
+                None => {
+                    return Err(LabError::Unreachable(format!(
+                        "board {} did not answer {verb} within {} s; is jouled running there, \
+                         and may it write answers/#?",
+                        board.name(),
+                        ANSWER_WITHIN.as_secs()
+                    )));
+                }
+            }
+        }
+    }
+
+    /// The board that the user named, or the only one that is online.
+    pub async fn board(&mut self, target: &Target) -> Result<Board, LabError> {
+        if let Some(name) = &target.device {
+            return Ok(Board::new(&target.prefix, name));
+        }
+        let mut online = self.online(&target.prefix).await?;
+        online.sort();
+        match online.as_slice() {
+            [only] => Ok(Board::new(&target.prefix, only)),
+            [] => Err(LabError::Unreachable(format!(
+                "no board is online at {} under {}/; start jouled there, or name the board \
+                 with --device",
+                target.broker, target.prefix
+            ))),
+            several => Err(LabError::Usage(format!(
+                "several boards are online: {}; name one with --device",
+                several.join(", ")
+            ))),
+        }
+    }
+
+    /// Names of the boards whose retained status says online.
+    async fn online(&mut self, prefix: &str) -> Result<Vec<String>, LabError> {
+        self.subscribe(&format!("{prefix}/+/status")).await?;
+        // A broker sends what it retains before what is published later: our own message
+        // marks the end of the list.
+        let marker = format!("answers/{}/marker", self.name);
+        self.subscribe(&marker).await?;
+        self.mqtt
+            .publish(marker.clone(), QoS::AtLeastOnce, false, "")
+            .await
+            .map_err(|_| self.lost())?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let mut online = Vec::new();
+        while let Some(message) = self.next(deadline).await? {
+            if message.topic == marker {
+                break;
+            }
+            let mut levels = message.topic.rsplit('/');
+            if let (Some("status"), Some(name)) = (levels.next(), levels.next())
+                && let Ok(status) = serde_json::from_slice::<Status>(&message.payload)
+                && status.state == Presence::Online
+            {
+                online.push(name.to_owned());
+            }
+        }
+        Ok(online)
+    }
+
+    async fn arrival(&mut self, deadline: Instant) -> Result<Option<Arrival>, LabError> {
+        match timeout_at(deadline, self.arrivals.recv()).await {
+            Ok(Some(arrival)) => Ok(Some(arrival)),
+            Ok(None) => Err(self.lost()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn lost(&self) -> LabError {
+        LabError::Unreachable("the connection to the broker is closed".to_owned())
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // Ends the polling task too. If it can't be sent, the broker notices the closed socket.
+        let _ = self.mqtt.try_disconnect();
+    }
+}
+
+fn options(name: &str, address: &Address) -> MqttOptions {
+    let mut options = MqttOptions::new(name, &address.host, address.port);
+    options
+        .set_keep_alive(Duration::from_secs(30))
+        .set_clean_start(true)
+        .set_max_packet_size(Some(LARGEST_PACKET));
+    if let Some(user) = &address.user {
+        options.set_credentials(user, address.password.clone().unwrap_or_default());
+    }
+    options
+}
+
+/// Polls until the client disconnects or is dropped; connects again after a loss.
+async fn poll(
+    mut events: EventLoop,
+    mqtt: AsyncClient,
+    filters: Arc<Mutex<Vec<Filter>>>,
+    sender: mpsc::UnboundedSender<Arrival>,
+) {
+    loop {
+        let arrival = match events.poll().await {
+            Ok(Event::Incoming(Packet::Publish(publish))) => Arrival::Message(message(&publish)),
+            Ok(Event::Incoming(Packet::SubAck(ack))) => Arrival::Subscribed(ack.return_codes),
+            Ok(Event::Incoming(Packet::PubAck(ack))) => Arrival::Acknowledged(ack.reason),
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                let filters = filters
+                    .lock()
+                    .expect("no holder of this lock panics")
+                    .clone();
+                if !filters.is_empty() {
+                    // A full request queue already holds newer subscriptions.
+                    let _ = mqtt.try_subscribe_many(filters);
+                }
+                continue;
+            }
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
+            Ok(_) => continue,
+            Err(_) => {
+                if sender.is_closed() {
+                    return;
+                }
+                tokio::time::sleep(RECONNECT_AFTER).await;
+                continue;
+            }
+        };
+        // Nobody listens once the command is done; the disconnect is still to be sent.
+        let _ = sender.send(arrival);
+    }
+}
+
+fn message(publish: &Publish) -> Message {
+    let correlation = publish
+        .properties
+        .as_ref()
+        .and_then(|properties| properties.correlation_data.as_ref())
+        .map(|data| data.to_vec());
+    Message {
+        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+        payload: publish.payload.to_vec(),
+        correlation,
+    }
+}
+
+fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
+    let Address {
+        host, port, user, ..
+    } = address;
+    let who = user.as_deref().unwrap_or("anonymous");
+    LabError::Unreachable(match error {
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+        ) => format!(
+            "the broker at {host}:{port} refused user {who}; give mqtt://USER@{host}:{port} \
+             and --password-file"
+        ),
+        ConnectionError::ConnectionRefused(code) => {
+            format!("the broker at {host}:{port} refused the connection: {code:?}")
+        }
+        _ => format!(
+            "no broker answers at {host}:{port} ({error}); name another with --broker or \
+             JOULED_BROKER, or try `joulectl demo`, which brings its own"
+        ),
+    })
+}
+
+fn acknowledged(board: &Board, verb: &str, reason: &PubAckReason) -> Result<(), LabError> {
+    match reason {
+        PubAckReason::Success => Ok(()),
+        PubAckReason::NoMatchingSubscribers => Err(LabError::Unreachable(format!(
+            "no board named {} listens on this broker; `mosquitto_sub -V 5 -v -t \
+             'jouled/+/status'` lists the boards",
+            board.name()
+        ))),
+        refused => Err(LabError::Unreachable(format!(
+            "the broker did not accept {verb} for board {}: {refused:?}; see its access rules",
+            board.name()
+        ))),
+    }
+}
+
+fn read_answer<T: DeserializeOwned>(
+    board: &Board,
+    verb: &str,
+    payload: &[u8],
+) -> Result<Result<T, Refusal>, LabError> {
+    let odd = |why: String| {
+        LabError::Failed(format!(
+            "board {} gave an answer to {verb} that joulectl does not understand ({why}); \
+             are both of the same version?",
+            board.name()
+        ))
+    };
+    let value: serde_json::Value =
+        serde_json::from_slice(payload).map_err(|error| odd(error.to_string()))?;
+    if value["ok"] == true {
+        return match serde_json::from_value(value) {
+            Ok(body) => Ok(Ok(body)),
+            Err(error) => Err(odd(error.to_string())),
+        };
+    }
+    let answer: Answer<serde_json::Value> =
+        serde_json::from_value(value).map_err(|error| odd(error.to_string()))?;
+    match answer.error {
+        Some(refusal) => Ok(Err(refusal)),
+        None => Err(odd("neither ok nor an error".to_owned())),
+    }
+}

@@ -1,0 +1,459 @@
+//! The result of a job as people read it, independent of the medium: the terminal's table
+//! and the HTML page show the same sheet.
+
+use super::figure::{Figure, count, median, seconds};
+use crate::record::result::{Interval, JobResult, PhaseFigures, Rail, Rep, Statistic};
+use crate::record::{Reason, Stamp};
+use crate::workload::{JobState, Phase};
+use serde::Serialize;
+
+/// One result, ready to be laid out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sheet {
+    pub title: String,
+    pub device: String,
+    pub time: String,
+    pub state: String,
+    /// Rails of this result whose power is not that of any machine.
+    pub simulated: Vec<String>,
+    pub sections: Vec<Section>,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Section {
+    pub heading: String,
+    /// Headings of the value columns; as many as each row has values.
+    pub columns: Vec<String>,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    pub label: String,
+    pub values: Vec<Value>,
+    pub note: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Value {
+    pub text: String,
+    pub missing: bool,
+}
+
+impl Value {
+    fn of(figure: Figure, unit: &str) -> Self {
+        Self {
+            text: figure.show(unit),
+            missing: figure.is_missing(),
+        }
+    }
+
+    fn plain(figure: Figure, unit: &str) -> Self {
+        Self {
+            text: figure.show_plain(unit),
+            missing: figure.is_missing(),
+        }
+    }
+
+    fn text(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            missing: false,
+        }
+    }
+}
+
+fn row(label: &str, values: Vec<Value>, note: impl Into<String>) -> Row {
+    Row {
+        label: label.to_owned(),
+        values,
+        note: note.into(),
+    }
+}
+
+impl Sheet {
+    pub fn new(stamp: &Stamp, result: &JobResult) -> Self {
+        let model = result.model.as_ref().map(|model| model.name.as_str());
+        let mut sections = Vec::new();
+        if !result.reps.is_empty() {
+            sections.push(speed(result));
+            sections.push(energy(result));
+        }
+        sections.push(surroundings(result));
+        sections.push(provenance(result));
+        let state = match &result.reason {
+            Some(reason) => format!("{}: {reason}", result.state.as_str()),
+            None => result.state.as_str().to_owned(),
+        };
+        Self {
+            title: model.unwrap_or("no model").to_owned(),
+            device: stamp.device.clone(),
+            time: stamp.time.clone(),
+            state,
+            simulated: result
+                .rails
+                .iter()
+                .filter(|rail| rail.simulated)
+                .map(|rail| rail.name.clone())
+                .collect(),
+            sections,
+            warnings: warnings(stamp, result),
+        }
+    }
+}
+
+fn speed(result: &JobResult) -> Section {
+    let summary = result.summary.as_ref();
+    let first = &result.reps[0];
+    let per_phase = |phase: Option<&PhaseFigures>| match phase {
+        Some(phase) => format!("{} tokens in {}", phase.tokens, seconds(phase.duration_s)),
+        None => String::new(),
+    };
+    let rate = |statistic: Option<&Statistic>, of: fn(&Rep) -> Option<&PhaseFigures>| {
+        let measured = || result.reps.iter().filter_map(of).map(|phase| phase.tok_s);
+        let value = statistic
+            .map(|statistic| statistic.median)
+            .or_else(|| median(measured().collect()));
+        Value::plain(
+            Figure::because(value, None, Some(Reason::NotDefined)),
+            "tok/s",
+        )
+    };
+    let over_reps = |of: fn(&Rep) -> Option<f64>, field: &str| {
+        let value = median(result.reps.iter().filter_map(of).collect());
+        Value::of(Figure::new(value, None, &first.reasons, field), "s")
+    };
+    Section {
+        heading: "Speed".to_owned(),
+        columns: vec![repetitions(result)],
+        rows: vec![
+            row(
+                "Prefill",
+                vec![rate(summary.and_then(|s| s.prefill_tok_s.as_ref()), |rep| {
+                    rep.prefill.as_ref()
+                })],
+                per_phase(first.prefill.as_ref()),
+            ),
+            row(
+                "Decode",
+                vec![rate(summary.and_then(|s| s.decode_tok_s.as_ref()), |rep| {
+                    rep.decode.as_ref()
+                })],
+                per_phase(first.decode.as_ref()),
+            ),
+            row(
+                "Time to first token",
+                vec![over_reps(|rep| rep.ttft_s, "ttft_s")],
+                "request received → first token known",
+            ),
+            row(
+                "Time per output token",
+                vec![over_reps(|rep| rep.figures.tpot_s, "tpot_s")],
+                "1 ÷ decode rate",
+            ),
+        ],
+    }
+}
+
+fn repetitions(result: &JobResult) -> String {
+    match result.reps.len() {
+        1 => "one repetition".to_owned(),
+        n => format!("median of {n}"),
+    }
+}
+
+/// A field of [`crate::record::result::Figures`] with its uncertainty.
+type Field = fn(&Rep) -> (Option<f64>, Option<f64>);
+
+fn energy(result: &JobResult) -> Section {
+    let summary = result.summary.as_ref();
+    // Where there is a statistic, ± is its uncertainty over the repetitions and belongs to
+    // the mean; else the middle repetition is shown with its own.
+    let figure = |statistic: Option<&Statistic>, field: Field, name: &str| match statistic {
+        Some(Statistic {
+            mean,
+            u95: Some(u95),
+            ..
+        }) => Figure::because(Some(*mean), Some(*u95), None),
+        _ => middle(&result.reps, field, name),
+    };
+    let joules = |figure| Value::of(figure, "J");
+    Section {
+        heading: "Energy".to_owned(),
+        columns: vec!["gross ± u95".to_owned(), "net of idle ± u95".to_owned()],
+        rows: vec![
+            row(
+                "Per output token",
+                vec![
+                    joules(figure(
+                        summary.and_then(|s| s.j_per_output_token.as_ref()),
+                        |rep| {
+                            let f = &rep.figures;
+                            (f.j_per_output_token, f.j_per_output_token_u95)
+                        },
+                        "j_per_output_token",
+                    )),
+                    joules(figure(
+                        summary.and_then(|s| s.j_per_output_token_net.as_ref()),
+                        |rep| {
+                            let f = &rep.figures;
+                            (f.j_per_output_token_net, f.j_per_output_token_net_u95)
+                        },
+                        "j_per_output_token_net",
+                    )),
+                ],
+                "decode",
+            ),
+            row(
+                "Per prompt token",
+                vec![
+                    joules(figure(
+                        summary.and_then(|s| s.j_per_prompt_token.as_ref()),
+                        |rep| {
+                            let f = &rep.figures;
+                            (f.j_per_prompt_token, f.j_per_prompt_token_u95)
+                        },
+                        "j_per_prompt_token",
+                    )),
+                    joules(figure(
+                        None,
+                        |rep| {
+                            let f = &rep.figures;
+                            (f.j_per_prompt_token_net, f.j_per_prompt_token_net_u95)
+                        },
+                        "j_per_prompt_token_net",
+                    )),
+                ],
+                "prefill",
+            ),
+            row(
+                "Per output, all in",
+                vec![
+                    joules(figure(
+                        None,
+                        |rep| {
+                            let f = &rep.figures;
+                            (f.j_per_output_token_all_in, f.j_per_output_token_all_in_u95)
+                        },
+                        "j_per_output_token_all_in",
+                    )),
+                    joules(figure(
+                        None,
+                        |rep| {
+                            let f = &rep.figures;
+                            (
+                                f.j_per_output_token_all_in_net,
+                                f.j_per_output_token_all_in_net_u95,
+                            )
+                        },
+                        "j_per_output_token_all_in_net",
+                    )),
+                ],
+                "prefill + decode",
+            ),
+        ],
+    }
+}
+
+/// The figure of the repetition that stands in the middle when they are sorted by it.
+fn middle(reps: &[Rep], field: Field, name: &str) -> Figure {
+    let mut known: Vec<(f64, Option<f64>)> = reps
+        .iter()
+        .filter_map(|rep| {
+            let (value, u95) = field(rep);
+            Some((value?, u95))
+        })
+        .collect();
+    known.sort_by(|a, b| a.0.total_cmp(&b.0));
+    match known.get(known.len().saturating_sub(1) / 2) {
+        Some(&(value, u95)) => Figure::because(Some(value), u95, None),
+        None => Figure::Missing(reps[0].reasons.get(name).copied()),
+    }
+}
+
+fn surroundings(result: &JobResult) -> Section {
+    let idle = |phase: Option<&crate::record::result::IdlePhase>| match phase {
+        Some(phase) => (
+            Value::of(
+                Figure::because(phase.power_w, phase.power_w_u95, phase.reason),
+                "W",
+            ),
+            format!(
+                "over {}, {}",
+                seconds(phase.duration_s),
+                if phase.settled {
+                    "settled"
+                } else {
+                    "NOT settled"
+                }
+            ),
+        ),
+        None => (
+            Value::of(Figure::Missing(None), "W"),
+            "not part of the job".to_owned(),
+        ),
+    };
+    let (before, before_note) = idle(result.idle.before.as_ref());
+    let (after, after_note) = idle(result.idle.after.as_ref());
+    let mut rows = vec![
+        row("Idle before", vec![before], before_note),
+        row("Idle after", vec![after], after_note),
+    ];
+    if let Some(load) = &result.load {
+        let figure = Figure::new(
+            load.energy_j,
+            load.energy_j_u95,
+            &load.reasons,
+            "energy_j",
+        );
+        let cold = match load.cold {
+            Some(true) => ", cold",
+            Some(false) => ", warm",
+            None => "",
+        };
+        let note = format!("in {}{cold}", seconds(load.duration_s));
+        rows.push(row("Load", vec![Value::of(figure, "J")], note));
+    }
+    if let Some(total) = result
+        .primary_rail
+        .as_ref()
+        .and_then(|rail| result.total.get(rail))
+    {
+        let figure = Figure::because(total.energy_j, total.energy_j_u95, total.reason);
+        let note = match span_s(result) {
+            Some(span) => format!("the whole attempt, {}", seconds(span)),
+            None => "the whole attempt".to_owned(),
+        };
+        rows.push(row("Total", vec![Value::of(figure, "J")], note));
+    }
+    Section {
+        heading: "Around it".to_owned(),
+        columns: vec!["± u95".to_owned()],
+        rows,
+    }
+}
+
+fn span_s(result: &JobResult) -> Option<f64> {
+    let timeline: &Vec<Interval> = result.timeline.get(result.primary_rail.as_ref()?)?;
+    let end = timeline.iter().map(|interval| interval.t1_ns).max()?;
+    Some(end as f64 * 1e-9)
+}
+
+fn provenance(result: &JobResult) -> Section {
+    let mut rows = Vec::new();
+    for rail in &result.rails {
+        let primary = result.primary_rail.as_ref() == Some(&rail.name);
+        rows.push(row(
+            if primary { "Rail" } else { "Other rail" },
+            vec![Value::text(rail.name.clone())],
+            format!(
+                "encloses {} ({})",
+                rail.boundary,
+                match rail.boundary_basis {
+                    crate::sensor::BoundaryBasis::Declared => "as declared",
+                    crate::sensor::BoundaryBasis::Profile => "by the board profile",
+                }
+            ),
+        ));
+        if primary {
+            rows.extend(sampling(rail));
+        }
+    }
+    if result.primary_rail.is_none() {
+        let missing = Figure::Missing(Some(Reason::NoPrimaryRail));
+        rows.push(row("Rail", vec![Value::of(missing, "")], ""));
+    }
+    if let Some(engine) = &result.engine {
+        rows.push(row(
+            "Engine",
+            vec![Value::text(engine.name.clone())],
+            format!(
+                "{}, {} threads on {}",
+                engine.revision,
+                engine.threads,
+                engine.devices.join(", ")
+            ),
+        ));
+    }
+    Section {
+        heading: "Measured by".to_owned(),
+        columns: vec![String::new()],
+        rows,
+    }
+}
+
+fn sampling(rail: &Rail) -> Vec<Row> {
+    let mut source = Vec::new();
+    if rail.simulated {
+        source.push("SIMULATED".to_owned());
+    }
+    source.extend(rail.mode.clone());
+    source.extend(rail.range_mv.map(|range| format!("range {range} mV")));
+    source.extend(
+        rail.shunt_ohm
+            .map(|shunt| format!("shunt {}", Figure::exact(shunt).show("Ω"))),
+    );
+    let coverage = match rail.coverage {
+        Some(share) => Value::text(format!("{:.2} %", share * 100.0)),
+        None => Value::of(Figure::Missing(Some(Reason::NoData)), ""),
+    };
+    let lost = format!(
+        "{} lost, {} saturated, {} late",
+        count(rail.lost_windows),
+        count(rail.saturated_windows),
+        count(rail.missed_deadlines)
+    );
+    vec![
+        row(
+            "Source",
+            vec![Value::text(rail.source.clone())],
+            source.join(", "),
+        ),
+        row(
+            "Windows",
+            vec![Value::plain(
+                Figure::because(rail.rate_hz, None, Some(Reason::NoData)),
+                "Hz",
+            )],
+            format!("{} windows", count(rail.windows)),
+        ),
+        row("Coverage", vec![coverage], lost),
+    ]
+}
+
+fn warnings(stamp: &Stamp, result: &JobResult) -> Vec<String> {
+    let mut warnings = result.warnings.clone();
+    if result.state == JobState::Succeeded && result.contention.contended == Some(true) {
+        warnings.push("other programs used the CPU meanwhile (contended)".to_owned());
+    }
+    if result.thermal.throttled == Some(true) {
+        warnings.push("the CPU was throttled".to_owned());
+    }
+    if result.reps.iter().any(|rep| !rep.resolved) {
+        warnings.push(
+            "single tokens are shorter than 10 windows of the sensor: trust the phases' \
+             energies, not the tokens'"
+                .to_owned(),
+        );
+    }
+    if !stamp.clock_sync {
+        warnings.push("the wall clock was not known to be synchronised (labels only)".to_owned());
+    }
+    warnings
+}
+
+/// The name of a phase in running text.
+pub fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Load => "load",
+        Phase::IdleBefore => "idle before",
+        Phase::Warmup => "warm-up",
+        Phase::Prepare => "prepare",
+        Phase::Depth => "depth",
+        Phase::Prefill => "prefill",
+        Phase::Decode => "decode",
+        Phase::IdleAfter => "idle after",
+        Phase::Other => "other",
+    }
+}
