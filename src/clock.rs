@@ -44,11 +44,16 @@ pub fn sleep(span: Span) {
 }
 
 /// The wall clock as RFC 3339 in UTC with milliseconds: a label, never part of a duration.
+#[expect(clippy::disallowed_methods, reason = "this is the label")]
 pub fn wall_label() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
 /// Seconds of the Unix epoch, for deadlines that a client states in wall-clock time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the client's deadline is a wall-clock time"
+)]
 pub fn unix_seconds() -> i64 {
     jiff::Timestamp::now().as_second()
 }

@@ -1,0 +1,52 @@
+# The two commands for a newcomer are `make demo` and `make test`; both install what is
+# missing (scripts/setup).
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+DESTDIR ?=
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+SOURCES := $(shell find src .cargo Cargo.toml Cargo.lock -type f)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench bench-llama footprint build install
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: ## install missing system packages (apt; root, sudo, or the line to run)
+	@scripts/setup
+
+demo: build ## measure a real model's tokens here and now, and show the result
+	$(RELEASE)/joulectl demo
+
+test: setup ## every test, with a real broker and a real model
+	$(CARGO) test --locked
+
+lint: setup ## format, clippy with and without the default features, dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	scripts/check-dependencies
+
+# Without the default features the two comparisons, which run for many minutes, stay out.
+bench: setup ## micro benchmarks
+	$(CARGO) bench --locked --no-default-features
+
+bench-llama: setup ## speed beside llama-bench, in interleaved pairs (up to an hour)
+	scripts/reference-llama-bench
+	$(CARGO) bench --locked --bench llama_bench
+
+footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
+	scripts/footprint $(RELEASE)/jouled
+
+build: setup ## release build of the three binaries, for this machine's CPU
+	$(CARGO) build --release --locked
+
+$(RELEASE)/jouled: $(SOURCES)
+	$(CARGO) build --release --locked
+
+# A plain `sudo make install` after `make build` compiles nothing as root.
+install: $(RELEASE)/jouled ## copy the binaries below PREFIX (DESTDIR for packages)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/jouled
+	install -m 755 $(RELEASE)/jouled $(RELEASE)/joulectl $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(RELEASE)/jouled-worker $(DESTDIR)$(PREFIX)/libexec/jouled/

@@ -1,0 +1,125 @@
+//! `make bench-llama`: is jouled, with its sampler at full rate, as fast as llama-bench?
+//!
+//! Each pair is one `bench` job over MQTT and one run of llama-bench with the same sizes and
+//! threads, in alternating order, so that drift of the machine hits both. Pairs go on until
+//! the mean log-ratio of prefill and of decode is known to 1 % (95 %), at most 100 of them.
+//! Between its jobs the daemon is idle: llama-bench runs without the sampler's cost.
+
+mod machine;
+mod ratio;
+mod reference;
+mod rig;
+
+use anyhow::{Result, ensure};
+use ratio::Ratio;
+use std::process::ExitCode;
+
+const MODELS: [&str; 2] = [
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "gemma-3-270m-Q4_K_M.gguf",
+];
+const N_PROMPT: u32 = 512;
+const N_GEN: u32 = 128;
+/// Below this Student's t says more about luck than about speed.
+const PAIRS_MIN: usize = 5;
+const PAIRS_MAX: usize = 100;
+const HALF_WIDTH: f64 = 0.01;
+/// What jouled promises.
+const TARGET: f64 = 0.97;
+
+/// Tokens per second of one run.
+#[derive(Debug, Clone, Copy)]
+struct Speed {
+    prefill: f64,
+    decode: f64,
+}
+
+fn main() -> Result<ExitCode> {
+    let models = reference::models_dir()?;
+    for model in MODELS {
+        let path = models.join(model);
+        ensure!(
+            path.is_file(),
+            "{} is missing: run make bench-llama",
+            path.display()
+        );
+    }
+    let llama_bench = reference::LlamaBench::find()?;
+    let threads = std::thread::available_parallelism()?.get();
+    let mut rig = rig::Rig::start(&models)?;
+
+    let mut rows = Vec::new();
+    for model in MODELS {
+        let pairs = measure(&mut rig, &llama_bench, model, threads)?;
+        rows.push((model, "prefill", Ratio::of(&pairs, |speed| speed.prefill)));
+        rows.push((model, "decode", Ratio::of(&pairs, |speed| speed.decode)));
+    }
+
+    println!();
+    println!(
+        "{:<34} {:<8} {:>8} {:>12} {:>7}  {:<17} {:>5}  ratio of {TARGET} or more",
+        "model", "phase", "jouled", "llama-bench", "ratio", "95 % interval", "pairs"
+    );
+    for (model, phase, ratio) in &rows {
+        println!("{model:<34} {phase:<8} {ratio}  {}", verdict(ratio));
+    }
+    println!("tok/s are medians; the ratio is the geometric mean over pairs, jouled ÷ llama-bench");
+    println!();
+    println!("{}", machine::describe(threads));
+    println!("jouled      {}", rig.describe());
+    println!("llama-bench {}", llama_bench.describe());
+
+    let met = rows.iter().all(|(_, _, ratio)| ratio.mean >= TARGET);
+    Ok(if met {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn measure(
+    rig: &mut rig::Rig,
+    llama_bench: &reference::LlamaBench,
+    model: &str,
+    threads: usize,
+) -> Result<Vec<(Speed, Speed)>> {
+    let mut pairs = Vec::new();
+    while pairs.len() < PAIRS_MAX {
+        pairs.push(if pairs.len() % 2 == 0 {
+            let ours = rig.run(model, threads)?;
+            (ours, llama_bench.run(model, threads)?)
+        } else {
+            let theirs = llama_bench.run(model, threads)?;
+            (rig.run(model, threads)?, theirs)
+        });
+        if pairs.len() < PAIRS_MIN {
+            continue;
+        }
+        let prefill = Ratio::of(&pairs, |speed| speed.prefill);
+        let decode = Ratio::of(&pairs, |speed| speed.decode);
+        eprintln!(
+            "{model}: {} pairs, prefill {:.3} ± {:.1} %, decode {:.3} ± {:.1} %",
+            pairs.len(),
+            prefill.mean,
+            100.0 * prefill.half_width,
+            decode.mean,
+            100.0 * decode.half_width,
+        );
+        if prefill.half_width.max(decode.half_width) <= HALF_WIDTH {
+            break;
+        }
+    }
+    Ok(pairs)
+}
+
+/// Judged by the interval: an interval across the target resolves nothing.
+fn verdict(ratio: &Ratio) -> &'static str {
+    let (low, high) = ratio.interval();
+    if low >= TARGET {
+        "yes"
+    } else if high < TARGET {
+        "no"
+    } else {
+        "not resolved"
+    }
+}
