@@ -64,7 +64,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Student's two-sided 95 % factor for `nu` degrees of freedom, by the expansion in 1/nu of
-/// Abramowitz and Stegun 26.7.5; from four degrees on it is right to 0.1 %.
+/// Abramowitz and Stegun 26.7.5; from four degrees on it is right to 0.3 %.
 fn t_95(nu: f64) -> f64 {
     let z: f64 = 1.959_964;
     let g1 = (z.powi(3) + z) / 4.0;
