@@ -71,9 +71,10 @@ impl<'a> Budget<'a> {
 #[cfg(test)]
 mod tests {
     use super::super::Trace;
-    use super::super::signal::{Uniform, square, window};
+    use super::super::signal::{Uniform, sampled, square, window};
     use super::*;
     use crate::units::{Amps, MonoNs, Watts};
+    use proptest::prelude::*;
 
     /// An INA219 with a 10 mΩ, 1 % shunt on a 5 V supply.
     fn ina219() -> ErrorLimits {
@@ -178,6 +179,55 @@ mod tests {
             let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
             covered += u32::from((estimate.value - energy).abs() <= estimate.u95());
         }
+
         assert!(covered >= trials * 94 / 100, "{covered} of {trials}");
+    }
+
+    /// Boundaries alone: a perfect sensor, intervals of a few windows, steps anywhere.
+    #[test]
+    fn the_boundary_term_alone_covers_short_intervals() {
+        let mut random = Uniform(4_242);
+        let (width, windows, trials) = (4_800_000u64, 40u64, 2000);
+        let seconds = width as f64 * 1e-9;
+        let mut covered = 0;
+        for _ in 0..trials {
+            let truth = square(
+                random.within(0.5, 4.0),
+                random.within(4.0, 12.0),
+                random.within(4.0, 30.0) * seconds,
+                random.within(0.3, 0.7),
+            );
+            let trace = sampled(&truth, 0, width, windows);
+            let a = random.within(0.0, (20 * width) as f64) as u64;
+            let b = a + random.within((4 * width) as f64, (12 * width) as f64) as u64;
+            let estimate = trace.measure(MonoNs(a), MonoNs(b)).raw;
+            let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
+            covered += u32::from((estimate.value - energy).abs() <= estimate.u95() + 1e-12);
+        }
+
+        assert!(covered >= trials * 94 / 100, "{covered} of {trials}");
+    }
+
+    proptest! {
+        #[test]
+        fn the_uncertainty_lies_between_its_largest_part_and_their_sum(
+            watts in 0.1..100.0f64,
+            scale in 0.0..0.05f64,
+            offset in 0.0..0.5f64,
+            step in 0.0..0.5f64,
+        ) {
+            let limits = ErrorLimits {
+                scale: vec![("gain", scale)],
+                power_offset: Watts(offset),
+                power_step: Watts(step),
+                ..ErrorLimits::default()
+            };
+            let e = constant(limits, watts).measure(MonoNs(0), MonoNs(1_000_000_000)).raw;
+            let parts = [scale * watts, offset, step / 2.0];
+            let largest = parts.iter().copied().fold(0.0, f64::max);
+            let sum: f64 = parts.iter().sum();
+            prop_assert!(e.u95() >= 2.0 * rectangular(largest) - 1e-9);
+            prop_assert!(e.u95() <= 2.0 * rectangular(sum) + 1e-9);
+        }
     }
 }

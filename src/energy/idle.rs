@@ -79,7 +79,8 @@ pub struct IdleLevel {
 
 impl IdleLevel {
     /// The level of the idle phase from `t0` to `t1`, over the stretch that [`settling`]
-    /// judged. The phase's energy in the timeline is that of all of it.
+    /// judged: longer phases are those that had to settle first. Fewer than 3 complete
+    /// windows give no level. The phase's energy in the timeline is that of all of it.
     pub fn measure(trace: &Trace, t0: MonoNs, t1: MonoNs, minimum: Span) -> Self {
         let t0 = trailing(t0, t1, minimum);
         Self {

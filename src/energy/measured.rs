@@ -3,7 +3,7 @@
 use super::{Budget, Estimate, Figure, Reason, Trace};
 use crate::units::{Joules, MonoNs, Span, Volts};
 
-/// A token, prefill, decode, load or idle phase with fewer complete windows is too coarse.
+/// A token, prefill, decode or load with fewer complete windows is too coarse.
 pub const MIN_WINDOWS: u64 = 3;
 
 /// With fewer complete windows a figure stands, but is not resolved.
@@ -25,7 +25,7 @@ pub struct Measured {
     pub windows: u64,
     /// Windows with any part inside.
     pub touched: u64,
-    /// Conversions known to be lost inside or at the boundaries.
+    /// Conversions known to be lost.
     pub lost: u64,
     pub bridged: Joules,
     pub bridged_time: Span,
@@ -57,7 +57,7 @@ impl Trace {
             },
             windows: self.complete(t0, t1),
             touched: touched.len() as u64,
-            lost: self.lost_in(&touched),
+            lost: self.lost_in(t0, t1),
             bridged: Joules(bridged.joules),
             bridged_time: Span(bridged.ns),
             saturated: self.saturated_in(&touched),
@@ -77,7 +77,7 @@ impl Measured {
         self.t1.since(self.t0)
     }
 
-    /// The energy of a token, prefill, decode, load or idle phase. Where more than one rule
+    /// The energy of a token, prefill, decode or load. Where more than one rule
     /// withholds it, the reason is the first of `no-data`, `saturated`, `coverage`,
     /// `too-coarse`: what the user must mend comes before what a faster sensor would.
     pub fn energy_j(&self) -> Figure {
@@ -155,6 +155,8 @@ mod tests {
         let good = at(&trace, 0, 100 * MS);
         assert_eq!(value(good.energy_j()), Ok(0.2));
         assert_eq!((good.coverage, good.lost), (0.99, 1));
+        assert_eq!(at(&trace, 0, 50 * MS).lost, 0);
+        assert_eq!(at(&trace, 51 * MS, 100 * MS).lost, 0);
         assert_eq!(
             at(&trace, 100 * MS, 200 * MS).energy_j(),
             Err(Reason::Coverage)

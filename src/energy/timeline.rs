@@ -3,9 +3,9 @@
 //! The parts tile the attempt, and every energy is a difference of the same cumulative
 //! energy, so the parts add up to the total where none is withheld. A withheld part is not
 //! zero: its energy is still inside the total, which is measured over the whole attempt.
-//! `load`, `prefill`, `decode` and the idle phases need 3 complete windows; the other parts
-//! may be shorter than a window (a `prepare` takes 0.1 ms), and keep their energy with an
-//! uncertainty to match.
+//! `load`, `prefill` and `decode` need 3 complete windows; the other parts may be shorter
+//! than a window (a `prepare` takes 0.1 ms), and keep their energy with an uncertainty to
+//! match.
 
 use super::{Figure, Measured, Trace};
 use crate::units::MonoNs;
@@ -67,10 +67,13 @@ pub fn timeline(trace: &Trace, t0: MonoNs, t1: MonoNs, phases: &[PhaseSpan]) -> 
 fn part(trace: &Trace, span: PhaseSpan) -> Part {
     let measured = trace.measure(span.t0, span.t1);
     let energy_j = match span.phase {
-        Phase::Load | Phase::Prefill | Phase::Decode | Phase::IdleBefore | Phase::IdleAfter => {
-            measured.energy_j()
-        }
-        Phase::Warmup | Phase::Prepare | Phase::Depth | Phase::Other => measured.share_j(),
+        Phase::Load | Phase::Prefill | Phase::Decode => measured.energy_j(),
+        Phase::IdleBefore
+        | Phase::Warmup
+        | Phase::Prepare
+        | Phase::Depth
+        | Phase::IdleAfter
+        | Phase::Other => measured.share_j(),
     };
     Part {
         span,

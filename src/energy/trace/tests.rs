@@ -1,0 +1,255 @@
+//! Closed forms and properties of a trace.
+
+use super::*;
+use crate::energy::signal::{Integral, Uniform, ramp, sampled, sine, square, window};
+use crate::units::Volts;
+use proptest::prelude::*;
+
+const MS: u64 = 1_000_000;
+
+fn joules(trace: &Trace, t0: u64, t1: u64) -> f64 {
+    trace.joules(MonoNs(t0), MonoNs(t1)).0
+}
+
+#[test]
+fn a_window_takes_56_bytes() {
+    assert_eq!(size_of::<Slot>() + size_of::<i128>(), 56);
+}
+
+#[test]
+fn straddled_windows_are_split_in_proportion_and_gaps_bridged() {
+    let mut trace = Trace::default();
+    trace.push(&window(0, 10 * MS, 2.0));
+    trace.push(&window(10 * MS, 20 * MS, 4.0));
+    trace.push(&window(30 * MS, 40 * MS, 8.0));
+    assert!((joules(&trace, 5 * MS, 15 * MS) - 0.030).abs() < 1e-12);
+    assert!((joules(&trace, 20 * MS, 30 * MS) - 0.060).abs() < 1e-12);
+    assert!((joules(&trace, 0, 40 * MS) - 0.200).abs() < 1e-12);
+    let bridged = trace.bridged(MonoNs(15 * MS), MonoNs(25 * MS));
+    assert_eq!(bridged.ns, 5 * MS);
+    assert!((bridged.joules - 0.030).abs() < 1e-12);
+}
+
+#[test]
+fn overlapping_backward_and_impossible_windows_do_no_harm() {
+    let mut trace = Trace::default();
+    trace.push(&window(0, 10, 1.0));
+    trace.push(&window(5, 20, 3.0));
+    assert_eq!(
+        trace.iter().nth(1),
+        Some((MonoNs(10), MonoNs(20), Watts(3.0)))
+    );
+    trace.push(&window(0, 20, 9.0));
+    trace.push(&window(30, 25, 9.0));
+    trace.push(&window(30, 40, f64::NAN));
+    trace.push(&window(30, 40, f64::INFINITY));
+    trace.push(&Window {
+        quality: Quality::Stale,
+        ..window(30, 40, 1.0)
+    });
+    assert_eq!((trace.windows(), trace.rejected()), (2, 5));
+}
+
+#[test]
+fn small_energies_survive_hours_before_them() {
+    let mut trace = Trace::default();
+    // Eleven days at 100 W: 1e8 J, whose f64 has steps of 15 nJ.
+    let start = 1_000_000_000_000_000;
+    trace.push(&window(0, start, 100.0));
+    let mut random = Uniform(7);
+    for k in 0..1000 {
+        let t = start + k * MS;
+        trace.push(&window(t, t + MS, random.within(0.5, 8.0)));
+    }
+    let end = start + 1000 * MS;
+    let decode = joules(&trace, start, end);
+    let mut tokens = 0.0;
+    let mut t = start;
+    while t < end {
+        let next = end.min(t + random.within(1e6, 9e6) as u64);
+        tokens += joules(&trace, t, next);
+        t = next;
+    }
+    assert!(((tokens - decode) / decode).abs() < 1e-12);
+}
+
+#[test]
+fn mean_voltage_is_weighted_by_time_and_unknown_before_it_was_told() {
+    let mut trace = Trace::default();
+    let told = |t0, t1, volts: Option<f64>| Window {
+        voltage: volts.map(Volts),
+        ..window(t0, t1, 1.0)
+    };
+    trace.push(&told(0, 10, None));
+    trace.push(&told(10, 20, Some(4.0)));
+    trace.push(&told(20, 50, Some(8.0)));
+    assert_eq!(trace.mean_volts(MonoNs(0), MonoNs(10)), None);
+    let mean = trace.mean_volts(MonoNs(0), MonoNs(50)).unwrap();
+    assert!((mean - 7.0).abs() < 1e-9);
+}
+
+#[test]
+fn noise_of_more_than_a_step_dithers_and_a_load_step_does_not() {
+    let limits = ErrorLimits {
+        power_step: Watts(0.1),
+        ..ErrorLimits::default()
+    };
+    let dithered = |power: &dyn Fn(u64) -> f64| {
+        let mut trace = Trace::new(limits.clone());
+        for k in 0..100 {
+            trace.push(&window(k * MS, (k + 1) * MS, power(k)));
+        }
+        trace.dithered(&(0..100))
+    };
+    assert!(dithered(&|k| if k % 2 == 0 { 1.0 } else { 1.2 }));
+    assert!(!dithered(&|k| if k < 50 { 1.0 } else { 9.0 }));
+}
+
+/// Energies of random intervals against the closed form: long ones within 0.1 %, all
+/// within ΔP·w/2.
+fn against_closed_form(integral: Integral, swing: f64, mean: f64) {
+    let (width, windows) = (1_065_000, 20_000);
+    let trace = sampled(integral, 0, width, windows);
+    let mut random = Uniform(3);
+    for _ in 0..500 {
+        let a = random.within(0.0, (width * (windows - 1)) as f64) as u64;
+        let b = random.within(a as f64, (width * windows) as f64) as u64;
+        let truth = integral(b as f64 * 1e-9) - integral(a as f64 * 1e-9);
+        let error = (joules(&trace, a, b) - truth).abs();
+        assert!(error <= swing * width as f64 * 1e-9 / 2.0 + 1e-9);
+        if (b - a) / width >= (500.0 * swing / mean).ceil() as u64 {
+            assert!(error < 1e-3 * truth, "{error} J of {truth} J");
+        }
+    }
+}
+
+#[test]
+fn closed_forms() {
+    against_closed_form(&square(2.0, 8.0, 0.073, 0.4), 6.0, 5.6);
+    against_closed_form(&ramp(2.0, 0.3), 6.4, 5.0);
+    against_closed_form(&sine(5.0, 3.0, 0.051), 6.0, 5.0);
+}
+
+#[derive(Debug, Clone)]
+struct AnyWindow(Window);
+
+fn any_window() -> impl Strategy<Value = AnyWindow> {
+    let power = prop_oneof![
+        8 => -5.0..50.0f64,
+        1 => Just(f64::NAN),
+        1 => proptest::num::f64::ANY
+    ];
+    let time = prop_oneof![8 => 0..100_000u64, 1 => any::<u64>()];
+    let quality = prop_oneof![
+        8 => Just(Quality::Good),
+        1 => Just(Quality::NearFullScale),
+        1 => Just(Quality::Saturated),
+        1 => Just(Quality::Failed)
+    ];
+    let volts = proptest::option::of(-1.0..30.0f64);
+    (time, 0..10_000u64, power, quality, volts, any::<u32>()).prop_map(
+        |(t0, width, watts, quality, volts, lost)| {
+            AnyWindow(Window {
+                voltage: volts.map(Volts),
+                quality,
+                lost,
+                ..window(t0, t0.saturating_add(width), watts)
+            })
+        },
+    )
+}
+
+/// Windows in order with some gaps, as (gap before, width, power).
+fn orderly() -> impl Strategy<Value = Vec<(u64, u64, f64)>> {
+    let gap = prop_oneof![3 => Just(0u64), 1 => 1..5_000u64];
+    prop::collection::vec((gap, 1..20_000u64, 0.0..20.0f64), 1..60)
+}
+
+fn built(parts: &[(u64, u64, f64)], origin: u64) -> (Trace, u64) {
+    let mut trace = Trace::default();
+    let mut t = origin;
+    for &(gap, width, watts) in parts {
+        t += gap;
+        trace.push(&window(t, t + width, watts));
+        t += width;
+    }
+    (trace, t)
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_windows_panics(
+        windows in prop::collection::vec(any_window(), 0..40),
+        cuts in prop::collection::vec(any::<u64>(), 2..6),
+    ) {
+        let mut trace = Trace::default();
+        for AnyWindow(window) in &windows {
+            trace.push(window);
+        }
+        for pair in cuts.windows(2) {
+            let measured = trace.measure(MonoNs(pair[0]), MonoNs(pair[1]));
+            prop_assert!(measured.raw.value.is_finite());
+            prop_assert!((0.0..=1.0).contains(&measured.coverage));
+            prop_assert!(measured.windows <= measured.touched);
+        }
+    }
+
+    #[test]
+    fn any_split_adds_up(
+        parts in orderly(),
+        origin in prop_oneof![Just(0u64), 1u64 << 50..1u64 << 60],
+        cuts in prop::collection::vec(0.0..1.0f64, 0..50),
+    ) {
+        let (trace, end) = built(&parts, origin);
+        let mut cuts: Vec<u64> = cuts
+            .iter()
+            .map(|share| origin + (share * (end - origin) as f64) as u64)
+            .chain([origin, end])
+            .collect();
+        cuts.sort_unstable();
+        let whole = joules(&trace, origin, end);
+        let sum: f64 = cuts.windows(2).map(|cut| joules(&trace, cut[0], cut[1])).sum();
+        prop_assert!((sum - whole).abs() <= 1e-9 * whole.abs());
+        // And in time: what is bridged in the parts is what is bridged in the whole.
+        let bridged: u64 = cuts
+            .windows(2)
+            .map(|cut| trace.bridged(MonoNs(cut[0]), MonoNs(cut[1])).ns)
+            .sum();
+        prop_assert_eq!(bridged, trace.bridged(MonoNs(origin), MonoNs(end)).ns);
+    }
+
+    #[test]
+    fn a_shift_in_time_changes_nothing(
+        parts in orderly(),
+        shift in 1u64..1u64 << 62,
+        a in 0u64..200_000,
+        b in 0u64..200_000,
+    ) {
+        let (here, _) = built(&parts, 0);
+        let (there, _) = built(&parts, shift);
+        let m = here.measure(MonoNs(a), MonoNs(b));
+        let n = there.measure(MonoNs(a + shift), MonoNs(b + shift));
+        prop_assert_eq!(m.raw, n.raw);
+        prop_assert_eq!(
+            (m.coverage, m.windows, m.touched, m.boundary),
+            (n.coverage, n.windows, n.touched, n.boundary)
+        );
+    }
+
+    #[test]
+    fn a_longer_gap_never_raises_the_coverage(
+        parts in orderly(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let (whole, end) = built(&parts, 0);
+        let missing = at.index(parts.len());
+        let mut less = Trace::default();
+        for (k, (t0, t1, power)) in whole.iter().enumerate() {
+            if k != missing {
+                less.push(&window(t0.0, t1.0, power.0));
+            }
+        }
+        let coverage = |trace: &Trace| trace.measure(MonoNs(0), MonoNs(end)).coverage;
+        prop_assert!(coverage(&less) < coverage(&whole));
+    }
+}
