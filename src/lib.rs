@@ -20,6 +20,7 @@ pub mod energy;
 pub mod lab;
 pub mod record;
 pub mod runtime;
+pub mod sampler;
 pub mod sensor;
 pub mod store;
 pub mod units;

@@ -5,8 +5,19 @@
 //! one already; a point source spans the trapezoid between two points; a counter spans the
 //! difference between two readings.
 
+mod config;
+pub mod hwmon;
+pub mod ina219;
+mod open;
+pub mod rapl;
 mod reading;
+pub mod simulated;
+mod sysfs;
+#[cfg(test)]
+pub(crate) mod virtual_time;
 
+pub use config::{ConfigError, SensorConfig, SensorKind, VoltageAt};
+pub use open::{OpenError, open};
 pub use reading::{
     Boundary, BoundaryBasis, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind, Sink,
     Source, Window,

@@ -151,6 +151,10 @@ pub trait Sink {
 pub trait Source: Send {
     /// The sensor's configured name.
     fn name(&self) -> &str;
+    /// The bus that it shares with others: sources of one bus are read by one thread.
+    fn bus(&self) -> Option<&str> {
+        None
+    }
     /// Fixed for the life of the source, but for mode, duty and rate, which follow the pace.
     fn rails(&self) -> &[RailSpec];
     /// Switches the rate. The cycle under way is lost: a gap, not an error.

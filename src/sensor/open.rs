@@ -1,0 +1,103 @@
+//! From a checked configuration to a source: one line a kind.
+
+use super::config::{ConfigError, SensorConfig, SensorKind};
+use super::{
+    Boundary, BoundaryBasis, ErrorLimits, RailSpec, ReadingKind, Source, hwmon, ina219, rapl,
+    simulated,
+};
+
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A sentence that names the device, what failed and what to try.
+    #[error("{0}")]
+    Device(String),
+}
+
+/// Opens the sensor that `config` describes.
+pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
+    config.check()?;
+    match config.kind {
+        SensorKind::Ina219 => ina219::open(config),
+        SensorKind::Hwmon => hwmon::open(config),
+        SensorKind::Rapl => rapl::open(config),
+        SensorKind::Simulated => simulated::open(config),
+        kind @ (SensorKind::Tegrastats | SensorKind::Modbus | SensorKind::Pmic) => {
+            Err(OpenError::Config(ConfigError::LaterVersion {
+                sensor: config.name.clone(),
+                kind,
+            }))
+        }
+    }
+}
+
+/// What the configuration says about a rail; what the source knows is filled in by it.
+pub(super) fn rail(
+    config: &SensorConfig,
+    name: &str,
+    default_boundary: Boundary,
+    source: &'static str,
+    kind: ReadingKind,
+) -> RailSpec {
+    RailSpec {
+        name: name.to_owned(),
+        boundary: config.boundary.unwrap_or(default_boundary),
+        boundary_basis: BoundaryBasis::Declared,
+        contained_in: config.contained_in.clone(),
+        excludes: config.excludes.clone().unwrap_or_default(),
+        source,
+        simulated: false,
+        kind,
+        mode: None,
+        range_mv: None,
+        shunt: None,
+        duty: None,
+        nominal_rate_hz: 0.0,
+        limits: ErrorLimits::default(),
+    }
+}
+
+/// Names of the rails of one sensor: its own name for a single one, else
+/// `<sensor>.<label>` made safe, with a suffix where two would be the same.
+pub(super) fn rail_names(sensor: &str, labels: &[String]) -> Vec<String> {
+    if labels.len() == 1 {
+        return vec![sensor.to_owned()];
+    }
+    let mut names: Vec<String> = Vec::with_capacity(labels.len());
+    for label in labels {
+        let safe: String = label
+            .to_lowercase()
+            .chars()
+            .map(|c| match c {
+                'a'..='z' | '0'..='9' | '_' | '.' | '-' => c,
+                _ => '_',
+            })
+            .collect();
+        let plain = format!("{sensor}.{safe}");
+        let name = std::iter::once(plain.clone())
+            .chain((2..).map(|suffix| format!("{plain}_{suffix}")))
+            .find(|name| !names.contains(name))
+            .expect("the suffixes never end");
+        names.push(name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rails_are_named_after_their_sensor() {
+        let names = |labels: &[&str]| {
+            let labels: Vec<String> = labels.iter().map(|label| label.to_string()).collect();
+            rail_names("input", &labels)
+        };
+        assert_eq!(names(&["VDD_IN"]), ["input"]);
+        assert_eq!(
+            names(&["VDD_IN", "GPU 0", "gpu/0"]),
+            ["input.vdd_in", "input.gpu_0", "input.gpu_0_2"]
+        );
+    }
+}
