@@ -1,1 +1,198 @@
-//! pending
+//! Threads that read the sensors, and the buffers between them and whoever integrates.
+//!
+//! One thread a bus: sensors that share an I2C bus take turns on it anyway, all others don't
+//! wait for each other. Windows go into a ring per rail that never blocks; a full ring drops
+//! and counts.
+
+mod thread;
+
+use crate::record::device::SensorState;
+use crate::sensor::{Pace, RailSpec, Source, Window};
+use rtrb::{Consumer, RingBuffer};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use thread::{Entry, Feed};
+
+/// Seconds of windows at the full rate that fit into a rail's ring.
+const RING_S: f64 = 8.0;
+const RING_LEAST: usize = 256;
+/// A sampler thread formats no more than an error text.
+const STACK_BYTES: usize = 128 * 1024;
+
+/// The running sampler. Dropping it stops the threads.
+pub struct Sampler {
+    control: Arc<Control>,
+    sensors: Vec<Arc<Shared>>,
+    rings: Vec<Mutex<Consumer<Window>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// How one sensor is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SensorReport {
+    pub name: String,
+    pub rails: Vec<RailSpec>,
+    /// Wake-ups more than one period after their deadline.
+    pub missed_deadlines: u64,
+    /// Windows that a full ring dropped.
+    pub dropped: u64,
+    pub errors: u64,
+    pub state: SensorState,
+    /// What failed and what to try, while the state is `Failed`.
+    pub reason: Option<String>,
+}
+
+/// What the threads are told.
+#[derive(Default)]
+struct Control {
+    stop: AtomicBool,
+    full: AtomicBool,
+    /// Threads that run under SCHED_FIFO.
+    realtime: AtomicU64,
+}
+
+impl Control {
+    fn pace(&self) -> Pace {
+        if self.full.load(Ordering::Acquire) {
+            Pace::Full
+        } else {
+            Pace::Idle
+        }
+    }
+}
+
+/// What a thread tells about one sensor.
+struct Shared {
+    name: String,
+    missed_deadlines: AtomicU64,
+    dropped: AtomicU64,
+    errors: AtomicU64,
+    /// The failure's text; `None` while the sensor works. Locked by the thread only when it changes.
+    failure: Mutex<Option<String>>,
+    rails: Mutex<Vec<RailSpec>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing behind these locks is left half-changed by a panic.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Sampler {
+    /// Reads `sources` at the idle pace until told otherwise. Rails are numbered in the
+    /// order of the sources and of their rails.
+    pub fn start(sources: Vec<Box<dyn Source>>) -> std::io::Result<Sampler> {
+        let control = Arc::new(Control::default());
+        let mut sensors = Vec::new();
+        let mut rings = Vec::new();
+        let mut buses: Vec<(Option<String>, Vec<Entry>)> = Vec::new();
+        for source in sources {
+            let shared = Arc::new(Shared {
+                name: source.name().to_owned(),
+                missed_deadlines: AtomicU64::default(),
+                dropped: AtomicU64::default(),
+                errors: AtomicU64::default(),
+                failure: Mutex::default(),
+                rails: Mutex::new(source.rails().to_vec()),
+            });
+            let mut producers = Vec::new();
+            for rail in source.rails() {
+                let capacity = (RING_S * rail.nominal_rate_hz).ceil() as usize;
+                let (producer, consumer) = RingBuffer::new(capacity.max(RING_LEAST));
+                producers.push(producer);
+                rings.push(Mutex::new(consumer));
+            }
+            sensors.push(shared.clone());
+            let bus = source.bus().map(str::to_owned);
+            let entry = Entry::new(source, Feed::new(producers, shared));
+            match buses.iter_mut().find(|(of, _)| bus.is_some() && *of == bus) {
+                Some((_, entries)) => entries.push(entry),
+                None => buses.push((bus, vec![entry])),
+            }
+        }
+        let mut sampler = Sampler {
+            control,
+            sensors,
+            rings,
+            threads: Vec::with_capacity(buses.len()),
+        };
+        for (_, entries) in buses {
+            let control = sampler.control.clone();
+            let thread = std::thread::Builder::new()
+                .name("sampler".into())
+                .stack_size(STACK_BYTES)
+                .spawn(move || thread::run(entries, &control))?;
+            sampler.threads.push(thread);
+        }
+        Ok(sampler)
+    }
+
+    /// Takes effect at each source's next poll, within 100 ms.
+    pub fn set_pace(&self, pace: Pace) {
+        self.control
+            .full
+            .store(pace == Pace::Full, Ordering::Release);
+    }
+
+    /// Whether every thread runs under SCHED_FIFO; without it busy cores delay readings.
+    pub fn realtime(&self) -> bool {
+        self.control.realtime.load(Ordering::Acquire) == self.threads.len() as u64
+    }
+
+    /// The rails as they are read now; mode, duty and rate follow the pace.
+    pub fn rails(&self) -> Vec<RailSpec> {
+        self.sensors
+            .iter()
+            .flat_map(|sensor| lock(&sensor.rails).clone())
+            .collect()
+    }
+
+    /// Moves what has arrived for `rail` to the end of `windows`. Any thread may call it;
+    /// each window is handed out once.
+    pub fn drain(&self, rail: usize, windows: &mut Vec<Window>) {
+        if let Some(ring) = self.rings.get(rail) {
+            let mut ring = lock(ring);
+            windows.reserve(ring.slots());
+            while let Ok(window) = ring.pop() {
+                windows.push(window);
+            }
+        }
+    }
+
+    /// Every sensor's counters and state, in the order of the sources.
+    pub fn sensors(&self) -> Vec<SensorReport> {
+        self.sensors.iter().map(|sensor| sensor.report()).collect()
+    }
+}
+
+impl Shared {
+    fn report(&self) -> SensorReport {
+        let reason = lock(&self.failure).clone();
+        SensorReport {
+            name: self.name.clone(),
+            rails: lock(&self.rails).clone(),
+            missed_deadlines: self.missed_deadlines.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            state: if reason.is_some() {
+                SensorState::Failed
+            } else {
+                SensorState::Ok
+            },
+            reason,
+        }
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.control.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            // A sampler that panicked has nothing left to stop.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
