@@ -18,6 +18,7 @@ pub mod clock;
 pub mod energy;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod mqtt;
 pub mod record;
 pub mod runtime;
 pub mod sampler;

@@ -225,7 +225,7 @@ mod tests {
             .expect("it ran");
         assert_eq!(row.state, JobState::Succeeded);
         let kinds: Vec<RecordKind> = store
-            .pending(10, MonoNs(0))
+            .pending(10, MonoNs(0), &Default::default())
             .expect("readable")
             .into_iter()
             .map(|record| record.kind)

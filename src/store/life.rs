@@ -138,7 +138,7 @@ proptest! {
                     }
                 }
                 Event::Publish => {
-                    let pending = store.pending(100, MonoNs(0)).expect("readable");
+                    let pending = store.pending(100, MonoNs(0), &Default::default()).expect("readable");
                     let mut seqs = Vec::new();
                     for record in pending {
                         let rev = record.rev.expect("only states here");

@@ -10,6 +10,7 @@ use crate::record::{Stamped, job::State};
 use crate::units::{MonoNs, Span};
 use crate::workload::JobId;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use std::collections::HashSet;
 
 /// The records of a job, each a topic under `jobs/<id>/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -194,19 +195,33 @@ fn pending_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Pending> {
 }
 
 impl Store {
-    /// The first `limit` records that may leave at `now`, in their order.
-    pub fn pending(&self, limit: usize, now: MonoNs) -> Result<Vec<Pending>, StoreError> {
+    /// The first `limit` records that may leave at `now`, in their order, but those that are
+    /// `flying` already.
+    pub fn pending(
+        &self,
+        limit: usize,
+        now: MonoNs,
+        flying: &HashSet<i64>,
+    ) -> Result<Vec<Pending>, StoreError> {
         let rows = (|| {
             let mut query = self.db.prepare_cached(
                 "SELECT seq, job, kind, rev, payload FROM outbox o
                  WHERE delivery = 'pending' AND NOT EXISTS (
                      SELECT 1 FROM temp.waiting w
-                     WHERE w.job = o.job AND w.kind = o.kind AND w.until_ns > ?2)
-                 ORDER BY seq LIMIT ?1",
+                     WHERE w.job = o.job AND w.kind = o.kind AND w.until_ns > ?1)
+                 ORDER BY seq",
             )?;
-            query
-                .query_map(params![limit as i64, now.0 as i64], pending_row)?
-                .collect()
+            let mut rows = query.query([now.0 as i64])?;
+            let mut pending = Vec::new();
+            // The payload of a row that is left out here is never read from the disk.
+            while pending.len() < limit
+                && let Some(row) = rows.next()?
+            {
+                if !flying.contains(&row.get(0)?) {
+                    pending.push(pending_row(row)?);
+                }
+            }
+            Ok(pending)
         })();
         self.named(rows)
     }
@@ -474,7 +489,7 @@ mod tests {
     }
 
     fn kinds(store: &Store, now: MonoNs) -> Vec<&'static str> {
-        let pending = store.pending(100, now).expect("readable");
+        let pending = store.pending(100, now, &HashSet::new()).expect("readable");
         pending
             .into_iter()
             .map(|record| record.kind.as_str())
@@ -482,7 +497,7 @@ mod tests {
     }
 
     fn publish_all(store: &mut Store) {
-        let pending = store.pending(100, T0).expect("readable");
+        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
         let seqs: Vec<i64> = pending.iter().map(|record| record.seq).collect();
         store.mark_published(&seqs, 5).expect("writable");
     }
@@ -495,7 +510,7 @@ mod tests {
             kinds(&store, T0),
             ["tokens", "tokens", "tokens", "state", "result"]
         );
-        let pending = store.pending(100, T0).expect("readable");
+        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
         let state: serde_json::Value =
             serde_json::from_slice(&pending[3].payload).expect("a state record");
         assert_eq!(state["state"], "succeeded");
@@ -507,7 +522,7 @@ mod tests {
     fn what_was_published_stays_published_after_a_restart() {
         let (dir, mut store) = new_store();
         run(&mut store, "a", 1);
-        let first = store.pending(2, T0).expect("readable");
+        let first = store.pending(2, T0, &HashSet::new()).expect("readable");
         store
             .mark_published(&[first[0].seq, first[1].seq], 5)
             .expect("writable");
@@ -551,7 +566,7 @@ mod tests {
     fn parked_records_are_counted_and_can_be_replayed() {
         let (_dir, mut store) = new_store();
         run(&mut store, "a", 1);
-        let seq = store.pending(1, T0).expect("readable")[0].seq;
+        let seq = store.pending(1, T0, &HashSet::new()).expect("readable")[0].seq;
         store.park(seq, "not authorised", 5).expect("writable");
         let backlog = store.backlog().expect("readable");
         assert_eq!((backlog.pending, backlog.parked), (4, 1));
@@ -564,11 +579,11 @@ mod tests {
     fn a_replay_sends_the_same_bytes_again() {
         let (_dir, mut store) = new_store();
         run(&mut store, "a", 1);
-        let before = store.pending(100, T0).expect("readable");
+        let before = store.pending(100, T0, &HashSet::new()).expect("readable");
         publish_all(&mut store);
         assert_eq!(kinds(&store, T0), Vec::<&str>::new());
         let count = store.replay(&id("a"), None, None).expect("writable");
-        let after = store.pending(100, T0).expect("readable");
+        let after = store.pending(100, T0, &HashSet::new()).expect("readable");
         assert_eq!((count, &after), (5, &before));
 
         publish_all(&mut store);
@@ -585,7 +600,7 @@ mod tests {
         store.submit(&job("waits"), 100, &at(1)).expect("writable");
         publish_all(&mut store);
         assert_eq!(store.republish_open_states(&at(9)).expect("writable"), 1);
-        let pending = store.pending(100, T0).expect("readable");
+        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
         assert_eq!(pending.len(), 1);
         assert_eq!(pending[0].job, id("waits"));
     }

@@ -1,0 +1,192 @@
+//! Connections one after the other, until the daemon stops or the name turns out to be
+//! another board's.
+
+use super::backoff::{Reconnect, chance};
+use super::board::Shared;
+use super::command::CommandHandler;
+use super::config::Broker;
+use super::handle::DeviceIdentity;
+use super::link::{Greeting, Link, LinkEvent, Stored};
+use super::session::{Ended, Session};
+use super::{MqttError, Topics};
+use crate::clock;
+use crate::record::device::{Presence, Status};
+use crate::record::{Stamp, Stamped};
+use crate::store::Store;
+use crate::units::Span;
+use serde::Deserialize;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+/// Commands wait at the broker for a board that is away for up to a day.
+const SESSION_EXPIRY_S: u32 = 86_400;
+/// A connection that stood this long was a good one: the next loss is tried again at once.
+const STOOD: Span = Span::from_millis(10_000);
+/// How long a stored `status` may take after the subscription is confirmed. Brokers send it
+/// with or right after the confirmation; only a name's very first use waits in vain.
+const STORED_STATUS: Duration = Duration::from_millis(500);
+
+/// Everything that stays the same from one connection to the next.
+pub(super) struct Setup {
+    pub broker: Broker,
+    pub client_id: String,
+    pub topics: Topics,
+    pub identity: DeviceIdentity,
+    pub store: Arc<Mutex<Store>>,
+    pub handler: Arc<dyn CommandHandler>,
+    pub shared: Arc<Shared>,
+}
+
+impl Setup {
+    /// The record `status`.
+    pub fn status(&self, state: Presence, since: &str) -> Vec<u8> {
+        let jobs = match state {
+            Presence::Online => Some(self.shared.lock().jobs.clone()),
+            // The broker may publish it long after: nobody knows then.
+            Presence::Offline => None,
+        };
+        let status = Stamped {
+            stamp: Stamp::now(&self.identity.device),
+            body: Status {
+                state,
+                version: self.identity.version.clone(),
+                machine_id: self.identity.machine_id.clone(),
+                since: since.to_owned(),
+                jobs_queued: jobs.as_ref().map(|jobs| jobs.queued),
+                job_running: jobs.and_then(|jobs| jobs.running).map(String::from),
+            },
+        };
+        status.to_json()
+    }
+}
+
+/// Keeps the board connected. Returns when the daemon stops, or with the reason why the
+/// board can't use its name.
+pub(super) async fn run(setup: &Setup) -> Result<(), MqttError> {
+    let mut reconnect = Reconnect::default();
+    let mut last_reason = None;
+    loop {
+        let wait = reconnect.wait(chance());
+        let began = tokio::select! {
+            () = setup.shared.stopping() => return Ok(()),
+            opened = async {
+                sleep(Duration::from_nanos(wait.0)).await;
+                open(setup).await
+            } => opened,
+        };
+        let connected_at = clock::now();
+        let reason = match began {
+            Ok(session) => {
+                tracing::info!(broker = %setup.broker, "connected");
+                last_reason = None;
+                match session.run().await {
+                    Ended::Stopped => return Ok(()),
+                    Ended::Lost(reason) => reason,
+                }
+            }
+            Err(Refusal::NameTaken(error)) => return Err(error),
+            Err(Refusal::NotNow(reason)) => reason,
+        };
+        if clock::now().since(connected_at) >= STOOD {
+            reconnect.stood();
+        }
+        // Once for each reason: a broker that is away for a night fills no log.
+        if last_reason.as_ref() != Some(&reason) {
+            tracing::warn!(broker = %setup.broker, reason, "not connected; trying again");
+            last_reason = Some(reason);
+        }
+    }
+}
+
+enum Refusal {
+    NameTaken(MqttError),
+    NotNow(String),
+}
+
+async fn open(setup: &Setup) -> Result<Session<'_>, Refusal> {
+    check_name(setup).await?;
+    let since = clock::wall_label();
+    let greeting = Greeting {
+        client_id: setup.client_id.clone(),
+        session_expiry_s: Some(SESSION_EXPIRY_S),
+        will: Some((
+            setup.topics.status(),
+            setup.status(Presence::Offline, &since),
+        )),
+    };
+    let link = Link::connect(&setup.broker, &greeting)
+        .await
+        .map_err(Refusal::NotNow)?;
+    Session::open(setup, link, since)
+        .await
+        .map_err(Refusal::NotNow)
+}
+
+/// Looks at the retained `status` before this board says anything. It asks as a client of
+/// its own, since the board's client id would throw the other board of this name out, and
+/// the last will would then speak for the wrong one.
+async fn check_name(setup: &Setup) -> Result<(), Refusal> {
+    let greeting = Greeting {
+        client_id: format!("{}-probe", setup.client_id),
+        session_expiry_s: None,
+        will: None,
+    };
+    let mut link = Link::connect(&setup.broker, &greeting)
+        .await
+        .map_err(Refusal::NotNow)?;
+    let topic = setup.topics.status();
+    let stuck = |error: super::link::Stuck| Refusal::NotNow(error.to_string());
+    link.subscribe(&topic, Stored::Always).map_err(stuck)?;
+    let mut patience = Duration::from_secs(5);
+    let found = loop {
+        match timeout(patience, link.next()).await {
+            Ok(LinkEvent::Message(message)) => break Some(message.payload),
+            Ok(LinkEvent::Subscribed(true)) => patience = STORED_STATUS,
+            Ok(LinkEvent::Subscribed(false)) => {
+                tracing::warn!(
+                    topic,
+                    "not allowed to read it: a duplicate name goes unnoticed"
+                );
+                break None;
+            }
+            Ok(LinkEvent::Acked(..)) => {}
+            Ok(LinkEvent::Lost(reason)) => return Err(Refusal::NotNow(reason)),
+            Err(_) => break None,
+        }
+    };
+    // Best effort: without it the broker merely logs a broken connection.
+    let _ = link.disconnect();
+    let _ = timeout(Duration::from_millis(200), link.next()).await;
+    match found.and_then(|payload| other_machine(&payload, &setup.identity.machine_id)) {
+        None => Ok(()),
+        Some(other) => Err(Refusal::NameTaken(MqttError::NameTaken {
+            topic,
+            broker: setup.broker.to_string(),
+            other,
+        })),
+    }
+}
+
+/// The machine id in a `status`, if it is not `own`.
+fn other_machine(status: &[u8], own: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Owner {
+        machine_id: String,
+    }
+    let owner: Owner = serde_json::from_slice(status).ok()?;
+    (owner.machine_id != own).then_some(owner.machine_id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_another_machine_takes_a_name() {
+        let status = br#"{"state":"offline","machine_id":"aa","new_field":1}"#;
+        assert_eq!(other_machine(status, "aa"), None);
+        assert_eq!(other_machine(status, "bb"), Some("aa".to_owned()));
+        assert_eq!(other_machine(b"not ours", "bb"), None);
+    }
+}

@@ -1,0 +1,80 @@
+//! What arrives: commands, carried out and answered, or refused.
+
+use super::command;
+use super::link::{InMessage, OutMessage, Stuck};
+use super::session::Session;
+use crate::record::answer::Event;
+use crate::record::{Stamp, Stamped};
+
+impl Session<'_> {
+    pub(super) fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {
+        if let Some(name) = self.setup.topics.command(&message.topic) {
+            self.command(name, &message);
+        }
+        // Only now: a command that a crash cuts short has to arrive again.
+        self.link.acknowledge(&message)
+    }
+
+    fn command(&mut self, name: &str, message: &InMessage) {
+        if message.retained {
+            // Clearing a retained command looks like one without content.
+            if !message.payload.is_empty() {
+                let text = format!("cmd/{name} was sent retained and is not executed");
+                self.event("retained-command", text, command::id_in(&message.payload));
+            }
+            return;
+        }
+        if let Some(topic) = &message.response_topic
+            && let Err(error) = self.setup.topics.check_response(topic)
+        {
+            let text = format!("cmd/{name} is not executed: {error}");
+            self.event(
+                "forbidden-response-topic",
+                text,
+                command::id_in(&message.payload),
+            );
+            return;
+        }
+        let outcome = command::execute(&*self.setup.handler, name, &message.payload);
+        self.look_at_outbox = true;
+        match (&message.response_topic, &outcome) {
+            (Some(topic), outcome) => self.answer(topic, message, command::answer(outcome)),
+            (None, Err(refusal)) => {
+                let mut text = refusal.message.clone();
+                if let Some(field) = &refusal.field {
+                    text = format!("{field}: {text}");
+                }
+                self.event(&refusal.code, text, command::id_in(&message.payload));
+            }
+            (None, Ok(_)) => {}
+        }
+    }
+
+    fn answer(&mut self, topic: &str, command: &InMessage, payload: Vec<u8>) {
+        let message = OutMessage {
+            topic: topic.to_owned(),
+            payload,
+            correlation: command.correlation.clone(),
+            ..OutMessage::default()
+        };
+        if self.link.fits(&message) {
+            self.answers.push_back((topic.to_owned(), message));
+        } else {
+            let text = format!("the answer to {topic} is larger than the broker's packets");
+            self.event("answer-too-large", text, None);
+        }
+    }
+
+    pub(super) fn event(&self, code: &str, message: String, id: Option<String>) {
+        tracing::warn!(code, id, "{message}");
+        let record = Stamped {
+            stamp: Stamp::now(&self.setup.identity.device),
+            body: Event {
+                code: code.to_owned(),
+                message,
+                id,
+            },
+        };
+        self.shared.lock().event(record.to_json());
+    }
+}

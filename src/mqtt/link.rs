@@ -1,0 +1,349 @@
+//! One connection to the broker, and the only file that knows the MQTT library (rumqttc).
+//!
+//! What the library does that shapes this file:
+//! - publishing from the task that polls can freeze it, so a task of its own does nothing
+//!   but poll, and requests go in without waiting;
+//! - it gives no token for a publish, but it takes requests in order and reports each packet
+//!   id as it goes out, so a queue here pairs the two;
+//! - `poll` loses a packet when it is cancelled, so it is never raced against a timer;
+//! - its own resending after a reconnect can collide with packet ids still in use, so every
+//!   connection gets a new client with nothing pending, and the outbox sends again;
+//! - a packet over the broker's limit ends the connection, so sizes are checked before;
+//! - it allocates a slot for each packet that may be in flight, 13 MB for its default.
+
+use super::config::Broker;
+use rumqttc::Outgoing;
+use rumqttc::v5::mqttbytes::QoS;
+use rumqttc::v5::mqttbytes::v5::{
+    ConnectProperties, Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties,
+    RetainForwardRule, SubscribeReasonCode,
+};
+use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Publishes in flight at most, also when the broker allows more.
+const MOST_IN_FLIGHT: u16 = 64;
+const WINDOW: usize = 32;
+/// Requests that wait for the poll task; more means that the network is stuck.
+const REQUESTS: usize = 256;
+/// Larger packets are dropped by the broker instead of ending the connection here.
+const MAX_INCOMING: u32 = 256 * 1024;
+/// Commands that the broker may send before the first is acknowledged.
+const COMMANDS_IN_FLIGHT: u16 = 16;
+
+/// Who connects, and what the broker keeps of it.
+#[derive(Debug, Clone)]
+pub struct Greeting {
+    pub client_id: String,
+    /// Seconds that the broker keeps subscriptions and queued commands after a loss; `None`
+    /// begins and ends with nothing.
+    pub session_expiry_s: Option<u32>,
+    /// Topic and payload that the broker publishes, retained, when the connection breaks.
+    pub will: Option<(String, Vec<u8>)>,
+}
+
+/// A record on its way out.
+#[derive(Debug, Clone, Default)]
+pub struct OutMessage {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retain: bool,
+    pub expiry_s: Option<u32>,
+    pub correlation: Option<Vec<u8>>,
+}
+
+/// A message that arrived. It has to be acknowledged.
+#[derive(Debug)]
+pub struct InMessage {
+    pub topic: String,
+    pub payload: Vec<u8>,
+    pub retained: bool,
+    pub response_topic: Option<String>,
+    pub correlation: Option<Vec<u8>>,
+    packet_id: u16,
+    qos: QoS,
+}
+
+/// What the broker said about a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Delivered,
+    /// Taken, but nobody listens: nothing was delivered (0x10).
+    NoSubscriber,
+    /// It won't ever be taken as it is.
+    Refused(&'static str),
+    /// Not now.
+    Later(&'static str),
+}
+
+impl From<PubAckReason> for Verdict {
+    fn from(reason: PubAckReason) -> Self {
+        match reason {
+            PubAckReason::Success => Self::Delivered,
+            PubAckReason::NoMatchingSubscribers => Self::NoSubscriber,
+            PubAckReason::NotAuthorized => Self::Refused("not authorised (0x87)"),
+            PubAckReason::TopicNameInvalid => Self::Refused("invalid topic (0x90)"),
+            PubAckReason::PayloadFormatInvalid => Self::Refused("invalid payload (0x99)"),
+            PubAckReason::QuotaExceeded => Self::Later("quota exceeded (0x97)"),
+            PubAckReason::UnspecifiedError => Self::Later("unspecified error (0x80)"),
+            PubAckReason::ImplementationSpecificError => Self::Later("broker error (0x83)"),
+            PubAckReason::PacketIdentifierInUse => Self::Later("packet id in use (0x91)"),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// The verdict on the publish of this token.
+    Acked(u64, Verdict),
+    Message(InMessage),
+    /// The answer to the subscription: whether the broker accepted all of it.
+    Subscribed(bool),
+    /// The connection is gone, for this reason.
+    Lost(String),
+}
+
+/// When stored retained messages are wanted on a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Always,
+    OnNewSubscription,
+}
+
+/// The network doesn't take more: the connection is as good as lost.
+#[derive(Debug, thiserror::Error)]
+#[error("the broker stopped reading")]
+pub struct Stuck;
+
+enum Polled {
+    Event(Box<Event>),
+    Ended(String),
+}
+
+/// A connection that the broker accepted.
+pub struct Link {
+    client: AsyncClient,
+    polled: mpsc::Receiver<Polled>,
+    poller: JoinHandle<()>,
+    /// Tokens of publishes that have no packet id yet, in order; `None` is QoS 0.
+    unsent: VecDeque<Option<u64>>,
+    flying: HashMap<u16, u64>,
+    window: usize,
+    max_packet: usize,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.poller.abort();
+    }
+}
+
+fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
+    let mut options = MqttOptions::new(&greeting.client_id, &broker.host, broker.port);
+    options
+        .set_keep_alive(Duration::from_secs(u64::from(broker.keep_alive_s)))
+        .set_clean_start(greeting.session_expiry_s.is_none())
+        .set_manual_acks(true)
+        .set_connection_timeout(5)
+        .set_outgoing_inflight_upper_limit(MOST_IN_FLIGHT);
+    let mut properties = ConnectProperties::new();
+    properties.session_expiry_interval = greeting.session_expiry_s;
+    properties.receive_maximum = Some(COMMANDS_IN_FLIGHT);
+    properties.max_packet_size = Some(MAX_INCOMING);
+    options.set_connect_properties(properties);
+    if let Some((name, password)) = &broker.login {
+        options.set_credentials(name, password);
+    }
+    if let Some((topic, payload)) = &greeting.will {
+        let will = LastWill::new(topic, payload.clone(), QoS::AtLeastOnce, true, None);
+        options.set_last_will(will);
+    }
+    options
+}
+
+async fn poll(mut eventloop: EventLoop, out: mpsc::Sender<Polled>) {
+    loop {
+        let polled = match eventloop.poll().await {
+            Ok(event) => Polled::Event(Box::new(event)),
+            Err(error) => Polled::Ended(error.to_string()),
+        };
+        let ended = matches!(polled, Polled::Ended(_));
+        if out.send(polled).await.is_err() || ended {
+            return;
+        }
+    }
+}
+
+impl Link {
+    /// Connects and waits for the broker's word. The error says why not.
+    pub async fn connect(broker: &Broker, greeting: &Greeting) -> Result<Self, String> {
+        let (client, eventloop) = AsyncClient::new(options(broker, greeting), REQUESTS);
+        let (out, polled) = mpsc::channel(64);
+        let mut link = Self {
+            client,
+            polled,
+            poller: tokio::spawn(poll(eventloop, out)),
+            unsent: VecDeque::new(),
+            flying: HashMap::new(),
+            window: WINDOW,
+            max_packet: usize::MAX,
+        };
+        let connack = loop {
+            match link.polled.recv().await {
+                Some(Polled::Event(event)) => {
+                    if let Event::Incoming(Packet::ConnAck(connack)) = *event {
+                        break connack;
+                    }
+                }
+                Some(Polled::Ended(reason)) => return Err(reason),
+                None => return Err("the poll task ended".to_owned()),
+            }
+        };
+        if let Some(properties) = connack.properties {
+            let receives = properties
+                .receive_max
+                .unwrap_or(u16::MAX)
+                .min(MOST_IN_FLIGHT);
+            // Half, so that the library's packet ids never meet one still in use.
+            link.window = WINDOW.min(usize::from(receives) / 2).max(1);
+            if let Some(bytes) = properties.max_packet_size {
+                link.max_packet = bytes as usize;
+            }
+        }
+        Ok(link)
+    }
+
+    /// Publishes that may be in flight at a time.
+    pub fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Publishes on their way to the network or without verdict.
+    pub fn in_flight(&self) -> usize {
+        self.flying.len() + self.unsent.len()
+    }
+
+    /// Whether the network is behind: QoS 0 records had better be left out.
+    pub fn busy(&self) -> bool {
+        self.unsent.len() >= self.window
+    }
+
+    /// Whether the broker takes a packet of this size.
+    pub fn fits(&self, message: &OutMessage) -> bool {
+        // Fixed header, lengths, packet id and property names are less than 64 bytes.
+        let correlation = message.correlation.as_ref().map_or(0, Vec::len);
+        message.payload.len() + message.topic.len() + correlation + 64 <= self.max_packet
+    }
+
+    /// Publishes with QoS 1; the verdict comes as an event with `token`.
+    pub fn publish(&mut self, token: u64, message: OutMessage) -> Result<(), Stuck> {
+        self.send(QoS::AtLeastOnce, message)?;
+        self.unsent.push_back(Some(token));
+        Ok(())
+    }
+
+    /// Publishes with QoS 0.
+    pub fn publish_at_most_once(&mut self, message: OutMessage) -> Result<(), Stuck> {
+        self.send(QoS::AtMostOnce, message)?;
+        self.unsent.push_back(None);
+        Ok(())
+    }
+
+    fn send(&self, qos: QoS, message: OutMessage) -> Result<(), Stuck> {
+        let properties = PublishProperties {
+            message_expiry_interval: message.expiry_s,
+            correlation_data: message.correlation.map(Into::into),
+            ..PublishProperties::default()
+        };
+        self.client
+            .try_publish_with_properties(
+                message.topic,
+                qos,
+                message.retain,
+                message.payload,
+                properties,
+            )
+            .map_err(|_| Stuck)
+    }
+
+    /// Subscribes with QoS 1. Retained messages keep their mark, also when they are passed
+    /// on live.
+    pub fn subscribe(&mut self, filter: &str, stored: Stored) -> Result<(), Stuck> {
+        let mut filter = Filter::new(filter, QoS::AtLeastOnce);
+        filter.preserve_retain = true;
+        filter.retain_forward_rule = match stored {
+            Stored::Always => RetainForwardRule::OnEverySubscribe,
+            Stored::OnNewSubscription => RetainForwardRule::OnNewSubscribe,
+        };
+        self.client.try_subscribe_many([filter]).map_err(|_| Stuck)
+    }
+
+    /// Tells the broker that a message needs not be sent again.
+    pub fn acknowledge(&self, message: &InMessage) -> Result<(), Stuck> {
+        // The library reads nothing else of it.
+        let publish = Publish {
+            pkid: message.packet_id,
+            qos: message.qos,
+            ..Publish::default()
+        };
+        self.client.try_ack(&publish).map_err(|_| Stuck)
+    }
+
+    /// Says goodbye: the broker drops the last will. [`LinkEvent::Lost`] follows.
+    pub fn disconnect(&self) -> Result<(), Stuck> {
+        self.client.try_disconnect().map_err(|_| Stuck)
+    }
+
+    /// The next event. It may be raced against a timer.
+    pub async fn next(&mut self) -> LinkEvent {
+        loop {
+            let event = match self.polled.recv().await {
+                Some(Polled::Event(event)) => *event,
+                Some(Polled::Ended(reason)) => return LinkEvent::Lost(reason),
+                None => return LinkEvent::Lost("the poll task ended".to_owned()),
+            };
+            if let Some(event) = self.understand(event) {
+                return event;
+            }
+        }
+    }
+
+    fn understand(&mut self, event: Event) -> Option<LinkEvent> {
+        match event {
+            Event::Outgoing(Outgoing::Publish(packet_id)) => {
+                if let Some(token) = self.unsent.pop_front().flatten() {
+                    self.flying.insert(packet_id, token);
+                }
+                None
+            }
+            Event::Incoming(Packet::PubAck(PubAck { pkid, reason, .. })) => {
+                let token = self.flying.remove(&pkid)?;
+                Some(LinkEvent::Acked(token, reason.into()))
+            }
+            Event::Incoming(Packet::SubAck(suback)) => {
+                let granted = |code: &_| matches!(code, SubscribeReasonCode::Success(_));
+                Some(LinkEvent::Subscribed(
+                    suback.return_codes.iter().all(granted),
+                ))
+            }
+            Event::Incoming(Packet::Publish(publish)) => Some(arrived(publish)),
+            _ => None,
+        }
+    }
+}
+
+fn arrived(publish: Publish) -> LinkEvent {
+    let properties = publish.properties.unwrap_or_default();
+    LinkEvent::Message(InMessage {
+        topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+        payload: publish.payload.to_vec(),
+        retained: publish.retain,
+        response_topic: properties.response_topic,
+        correlation: properties.correlation_data.map(|data| data.to_vec()),
+        packet_id: publish.pkid,
+        qos: publish.qos,
+    })
+}

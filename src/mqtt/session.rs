@@ -1,0 +1,342 @@
+//! What leaves over one connection, in this order: answers, status and info, events and live
+//! records, the outbox ([`super::pump`]), samples. What arrives is in [`super::incoming`].
+
+use super::board::{LiveState, Shared};
+use super::connection::Setup;
+use super::link::{InMessage, Link, LinkEvent, OutMessage, Stored, Stuck};
+use crate::clock;
+use crate::record::device::Presence;
+use crate::store::{self, RecordKind};
+use crate::workload::JobId;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+use tokio::time::{sleep_until, timeout};
+
+/// Kept back of the time to stop, for the last words.
+const GOODBYE: Duration = Duration::from_millis(400);
+
+pub(super) enum Ended {
+    Stopped,
+    Lost(String),
+}
+
+/// A publish that the broker has not answered yet.
+pub(super) enum Flying {
+    Status,
+    Info,
+    Goodbye,
+    Answer { topic: String },
+    Event(Vec<u8>),
+    State(LiveState),
+    Tokens,
+    Record(Key),
+}
+
+/// A record of the outbox, without its payload.
+pub(super) struct Key {
+    pub seq: i64,
+    pub job: JobId,
+    pub kind: RecordKind,
+    pub rev: Option<u64>,
+}
+
+/// What of the window each kind of message leaves free for those that go before it.
+#[derive(Clone, Copy)]
+pub(super) enum Reserve {
+    Answers = 0,
+    Live = 2,
+    Outbox = 4,
+}
+
+pub(super) struct Session<'s> {
+    pub(super) setup: &'s Setup,
+    pub(super) shared: &'s Shared,
+    pub(super) link: Link,
+    since: String,
+    next_token: u64,
+    pub(super) flying: HashMap<u64, Flying>,
+    pub(super) answers: VecDeque<(String, OutMessage)>,
+    /// Records of the outbox that are in flight, or acknowledged and not yet marked.
+    pub(super) seqs: HashSet<i64>,
+    pub(super) acknowledged: Vec<i64>,
+    /// Topics that were reported as refused.
+    pub(super) reported: HashSet<(JobId, RecordKind)>,
+    pub(super) look_at_outbox: bool,
+    goodbye_sent: bool,
+    /// Commands that came before the subscription was confirmed.
+    early: Vec<InMessage>,
+}
+
+impl<'s> Session<'s> {
+    /// Subscribes to commands and waits for the broker's word on it.
+    pub async fn open(setup: &'s Setup, mut link: Link, since: String) -> Result<Self, String> {
+        let filter = setup.topics.commands();
+        // A stored retained command is reported once for each new subscription, never run.
+        link.subscribe(&filter, Stored::OnNewSubscription)
+            .map_err(|error| error.to_string())?;
+        let mut early = Vec::new();
+        loop {
+            match timeout(Duration::from_secs(10), link.next()).await {
+                Ok(LinkEvent::Subscribed(true)) => break,
+                Ok(LinkEvent::Subscribed(false)) => {
+                    return Err(format!("the broker refuses the subscription to {filter}"));
+                }
+                // Commands that waited in the session come before the confirmation.
+                Ok(LinkEvent::Message(message)) => early.push(message),
+                Ok(LinkEvent::Acked(..)) => {}
+                Ok(LinkEvent::Lost(reason)) => return Err(reason),
+                Err(_) => return Err(format!("no answer to the subscription to {filter}")),
+            }
+        }
+        if let Err(error) = store::lock(&setup.store).retry_now() {
+            tracing::error!(%error, "the outbox");
+        }
+        Ok(Self {
+            setup,
+            shared: &setup.shared,
+            link,
+            since,
+            next_token: 0,
+            flying: HashMap::new(),
+            answers: VecDeque::new(),
+            seqs: HashSet::new(),
+            acknowledged: Vec::new(),
+            reported: HashSet::new(),
+            look_at_outbox: true,
+            goodbye_sent: false,
+            early,
+        })
+    }
+
+    /// Runs until the connection is lost or the daemon stops.
+    pub async fn run(mut self) -> Ended {
+        let ended = self.speak().await;
+        self.shared.lock().disconnected();
+        // What is in the store is sent again; what was only in memory waits here.
+        for (_, flying) in self.flying.drain() {
+            match flying {
+                Flying::State(state) => self.shared.lock().give_back_state(state),
+                Flying::Event(payload) => self.shared.lock().events.push_front(payload),
+                _ => {}
+            }
+        }
+        self.acknowledged_now();
+        ended
+    }
+
+    async fn speak(&mut self) -> Ended {
+        {
+            let mut board = self.shared.lock();
+            board.connected = true;
+            board.status_due = true;
+            board.info_due = board.info.is_some();
+        }
+        for message in std::mem::take(&mut self.early) {
+            if let Err(Stuck) = self.arrived(message) {
+                return Ended::Lost(Stuck.to_string());
+            }
+        }
+        loop {
+            let wake = match self.pump() {
+                Ok(wake) => wake,
+                Err(Stuck) => return Ended::Lost(Stuck.to_string()),
+            };
+            let stop = self.shared.lock().stop;
+            if let Some(deadline) = stop
+                && (self.goodbye_sent && self.flying.is_empty() || Instant::now() >= deadline)
+            {
+                let _ = self.link.disconnect();
+                // The broker closes once it has read everything.
+                let _ = timeout(Duration::from_millis(200), self.link.next()).await;
+                return Ended::Stopped;
+            }
+            tokio::select! {
+                event = self.link.next() => match event {
+                    LinkEvent::Lost(reason) => return Ended::Lost(reason),
+                    LinkEvent::Acked(token, verdict) => self.verdict(token, verdict),
+                    LinkEvent::Subscribed(_) => {}
+                    LinkEvent::Message(message) => {
+                        if let Err(Stuck) = self.arrived(message) {
+                            return Ended::Lost(Stuck.to_string());
+                        }
+                    }
+                },
+                () = self.shared.changed() => {}
+                () = sleep_until(wake.into()) => self.look_at_outbox = true,
+            }
+        }
+    }
+
+    /// Sends what may leave now, and says when to look again at the latest.
+    fn pump(&mut self) -> Result<Instant, Stuck> {
+        let later = Instant::now() + Duration::from_secs(60);
+        self.send_answers()?;
+        let (held, stop) = {
+            let mut board = self.shared.lock();
+            self.look_at_outbox |= std::mem::take(&mut board.outbox_due);
+            (board.held, board.stop)
+        };
+        if held && stop.is_none() {
+            return Ok(later);
+        }
+        if self.goodbye_sent {
+            return Ok(stop.unwrap_or(later));
+        }
+        self.acknowledged_now();
+        self.send_own()?;
+        self.send_live()?;
+        let now = clock::now();
+        self.send_outbox(now)?;
+        self.send_samples()?;
+        if let Some(deadline) = stop {
+            let last_call = deadline.checked_sub(GOODBYE).unwrap_or(deadline);
+            if self.flying.is_empty() || Instant::now() >= last_call {
+                self.goodbye_sent = true;
+                let payload = self.setup.status(Presence::Offline, &clock::wall_label());
+                let message = retained(self.setup.topics.status(), payload);
+                self.publish(Flying::Goodbye, message)?;
+                return Ok(deadline);
+            }
+            return Ok(last_call);
+        }
+        Ok(self.next_due(now).map_or(later, |due| {
+            Instant::now() + Duration::from_nanos(due.since(now).0)
+        }))
+    }
+
+    pub(super) fn room(&self, reserve: Reserve) -> bool {
+        let window = self.link.window();
+        self.link.in_flight() < window.saturating_sub(reserve as usize).max(1)
+    }
+
+    pub(super) fn publish(&mut self, flying: Flying, message: OutMessage) -> Result<(), Stuck> {
+        let token = self.next_token;
+        self.next_token += 1;
+        self.link.publish(token, message)?;
+        self.flying.insert(token, flying);
+        Ok(())
+    }
+
+    fn send_answers(&mut self) -> Result<(), Stuck> {
+        while self.room(Reserve::Answers)
+            && let Some((topic, message)) = self.answers.pop_front()
+        {
+            self.publish(Flying::Answer { topic }, message)?;
+        }
+        Ok(())
+    }
+
+    /// Status and info, at most one of each in flight.
+    fn send_own(&mut self) -> Result<(), Stuck> {
+        let flies = |what: fn(&Flying) -> bool| self.flying.values().any(what);
+        let status_flies = flies(|flying| matches!(flying, Flying::Status));
+        let info_flies = flies(|flying| matches!(flying, Flying::Info));
+        let (status, info) = {
+            let mut board = self.shared.lock();
+            let status = !status_flies && std::mem::take(&mut board.status_due);
+            let info_due = !info_flies && std::mem::take(&mut board.info_due);
+            (status, info_due.then(|| board.info.clone()).flatten())
+        };
+        if status {
+            let payload = self.setup.status(Presence::Online, &self.since);
+            self.publish(
+                Flying::Status,
+                retained(self.setup.topics.status(), payload),
+            )?;
+        }
+        if let Some(payload) = info {
+            let message = retained(self.setup.topics.info(), payload);
+            if self.link.fits(&message) {
+                self.publish(Flying::Info, message)?;
+            } else {
+                tracing::error!("info is larger than the broker's packets and is not published");
+            }
+        }
+        Ok(())
+    }
+
+    fn send_live(&mut self) -> Result<(), Stuck> {
+        while self.room(Reserve::Live) {
+            let event = self.shared.lock().events.pop_front();
+            let Some(payload) = event else { break };
+            let message = OutMessage {
+                topic: self.setup.topics.events(),
+                payload: payload.clone(),
+                ..OutMessage::default()
+            };
+            if self.link.fits(&message) {
+                self.publish(Flying::Event(payload), message)?;
+            }
+        }
+        while self.room(Reserve::Live) {
+            let state = {
+                let mut board = self.shared.lock();
+                let free = |state: &LiveState| !self.state_flies(&state.job);
+                let next = board.states.iter().position(free);
+                next.and_then(|index| board.states.remove(index))
+            };
+            let Some(state) = state else { break };
+            self.shared
+                .lock()
+                .sent_revs
+                .insert(state.job.clone(), state.rev);
+            let message = self.record(&state.job, RecordKind::State, state.payload.clone());
+            self.publish(Flying::State(state), message)?;
+        }
+        while self.room(Reserve::Live) {
+            let tokens = self.shared.lock().tokens.pop_front();
+            let Some((job, payload)) = tokens else { break };
+            let message = self.record(&job, RecordKind::Tokens, payload);
+            if self.link.fits(&message) {
+                self.publish(Flying::Tokens, message)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn send_samples(&mut self) -> Result<(), Stuck> {
+        while !self.link.busy() {
+            let sample = self.shared.lock().samples.pop_first();
+            let Some((topic, payload)) = sample else {
+                break;
+            };
+            self.link.publish_at_most_once(OutMessage {
+                topic,
+                payload,
+                ..OutMessage::default()
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn record(&self, job: &JobId, kind: RecordKind, payload: Vec<u8>) -> OutMessage {
+        OutMessage {
+            topic: self.setup.topics.job(job, kind),
+            payload,
+            retain: kind.retained(),
+            expiry_s: kind.expiry_s(),
+            correlation: None,
+        }
+    }
+
+    fn state_flies(&self, job: &JobId) -> bool {
+        self.topic_flies(job, RecordKind::State)
+    }
+
+    pub(super) fn topic_flies(&self, job: &JobId, kind: RecordKind) -> bool {
+        self.flying.values().any(|flying| match flying {
+            Flying::Record(key) => key.kind == kind && key.job == *job,
+            Flying::State(state) => kind == RecordKind::State && state.job == *job,
+            _ => false,
+        })
+    }
+}
+
+fn retained(topic: String, payload: Vec<u8>) -> OutMessage {
+    OutMessage {
+        topic,
+        payload,
+        retain: true,
+        ..OutMessage::default()
+    }
+}
