@@ -15,9 +15,13 @@
 
 pub mod board;
 pub mod clock;
+pub mod config;
+pub mod daemon;
 pub mod energy;
 #[cfg(feature = "lab")]
 pub mod lab;
+pub mod measure;
+pub mod models;
 pub mod mqtt;
 pub mod record;
 pub mod runtime;

@@ -68,7 +68,10 @@ mod tests {
 
     #[test]
     fn a_host_name_becomes_a_topic_level() {
-        assert_eq!(default_name("Pi5.lab_1", "0123456789ab"), "pi5-lab-1-012345");
+        assert_eq!(
+            default_name("Pi5.lab_1", "0123456789ab"),
+            "pi5-lab-1-012345"
+        );
         let long = default_name(&"x".repeat(60), "0123456789ab");
         assert_eq!(long.len(), 40 + 1 + 6);
     }

@@ -123,9 +123,9 @@ fn validate_environment(environment: &Environment) -> Result<(), ConfigError> {
 /// A later block of the same name completes and overrides the earlier one.
 fn merge_by_name(sensors: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
     for block in blocks {
-        let same = sensors
-            .iter_mut()
-            .find(|earlier| block.get("name").is_some() && earlier.get("name") == block.get("name"));
+        let same = sensors.iter_mut().find(|earlier| {
+            block.get("name").is_some() && earlier.get("name") == block.get("name")
+        });
         match (same, block) {
             (Some(toml::Value::Table(earlier)), toml::Value::Table(later)) => earlier.extend(later),
             (_, block) => sensors.push(block),
@@ -196,7 +196,10 @@ mod tests {
             .expect_err("usernam is no key");
         let text = error.to_string();
         assert!(text.contains("jouled.toml:3"), "{text}");
-        assert!(text.contains("`usernam`") && text.contains("`username`"), "{text}");
+        assert!(
+            text.contains("`usernam`") && text.contains("`username`"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -204,13 +207,20 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let main = write(dir.path(), "jouled.toml", "");
         let environment = [("JOULED_MQTT__ULR".to_owned(), "mqtt://x".to_owned())];
-        let text = load(&main, environment).expect_err("ulr is no key").to_string();
-        assert!(text.starts_with("environment:") && text.contains("`url`"), "{text}");
+        let text = load(&main, environment)
+            .expect_err("ulr is no key")
+            .to_string();
+        assert!(
+            text.starts_with("environment:") && text.contains("`url`"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_wrong_type_names_its_line() {
-        let text = load_text("[device]\nname = 5\n").expect_err("5 is no name").to_string();
+        let text = load_text("[device]\nname = 5\n")
+            .expect_err("5 is no name")
+            .to_string();
         assert!(text.contains("jouled.toml:2"), "{text}");
     }
 

@@ -138,12 +138,13 @@ impl Default for DataConfig {
 
 impl StorageConfig {
     /// `keep` in seconds.
-    pub fn keep_s(&self) -> Result<u64, ConfigError> {
+    pub fn keep_s(&self) -> Result<i64, ConfigError> {
         scaled(
             "storage.keep",
             &self.keep,
             &[("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)],
         )
+        .map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX))
     }
 
     /// `max` in bytes.
@@ -151,7 +152,12 @@ impl StorageConfig {
         scaled(
             "storage.max",
             &self.max,
-            &[("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)],
+            &[
+                ("GiB", 1 << 30),
+                ("MiB", 1 << 20),
+                ("KiB", 1 << 10),
+                ("B", 1),
+            ],
         )
     }
 }
@@ -202,13 +208,13 @@ impl Config {
             ));
         }
         self.mqtt
-            .check()
+            .broker()
             .map_err(|error| value("mqtt", error.to_string()))?;
         let mut names = std::collections::BTreeSet::new();
         for sensor in &self.sensor {
-            sensor
-                .check()
-                .map_err(|error| value(&format!("sensor \"{}\"", sensor.name), error.to_string()))?;
+            sensor.check().map_err(|error| {
+                value(&format!("sensor \"{}\"", sensor.name), error.to_string())
+            })?;
             if !names.insert(&sensor.name) {
                 return Err(value(
                     "sensor",
@@ -218,7 +224,11 @@ impl Config {
         }
         if let Some(primary) = &self.energy.primary {
             let sensor = primary.split('.').next().unwrap_or(primary);
-            if !self.sensor.iter().any(|s| s.name == *primary || s.name == sensor) {
+            if !self
+                .sensor
+                .iter()
+                .any(|s| s.name == *primary || s.name == sensor)
+            {
                 return Err(value(
                     "energy.primary",
                     format!("\"{primary}\" is no rail of a configured sensor"),

@@ -71,8 +71,8 @@ pub enum SensorState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     pub name: String,
-    pub size_bytes: u64,
-    /// `null` while it is being hashed, or when the file is no usable GGUF (see `reason`).
+    /// This and the next two are `null` when the file is no usable GGUF (see `reason`).
+    pub size_bytes: Option<u64>,
     pub sha256: Option<String>,
     pub arch: Option<String>,
     pub reason: Option<String>,

@@ -43,6 +43,9 @@ pub struct Token {
     pub u_ran_j: Option<f64>,
     /// Mean since the token before.
     pub power_w: Option<f64>,
+    /// Tokens that became known together, when there is more than one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_n: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
 }

@@ -4,7 +4,7 @@
 
 use super::Reason;
 pub use crate::board::Board;
-pub use crate::runtime::protocol::Engine;
+pub use crate::runtime::protocol::{Engine, StopReason};
 use crate::sensor::{Boundary, BoundaryBasis};
 use crate::workload::{JobState, Kind, Params, Phase};
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,7 @@ pub struct Rep {
     pub rep: u32,
     pub ttft_s: Option<f64>,
     pub output_tokens: u32,
-    pub stop_reason: String,
+    pub stop_reason: StopReason,
     /// Whether decode's tokens all have at least 10 complete windows.
     pub resolved: bool,
     pub u_sys_rel: Option<f64>,

@@ -8,5 +8,5 @@ pub mod gguf;
 //pub mod llama;
 pub mod process;
 pub mod protocol;
-mod spawn;
+pub mod spawn;
 pub mod supervisor;

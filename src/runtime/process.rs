@@ -1,5 +1,5 @@
 //! What the kernel says about another process: memory, CPU time, faults. From
-//! `/proc/PID/status`, `stat` and `io` (proc(5)); and how much memory is free.
+//! `/proc/PID/status`, `stat` and `io` (proc(5)).
 
 use std::fs;
 
@@ -57,11 +57,6 @@ impl ProcessUsage {
     }
 }
 
-/// Memory that can be had without swapping (MemAvailable).
-pub fn available_memory_bytes() -> Option<u64> {
-    kib_field(&fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:")
-}
-
 fn kib_field(text: &str, name: &str) -> Option<u64> {
     number_after(text, name).and_then(|kib| kib.checked_mul(1024))
 }
@@ -91,7 +86,6 @@ mod tests {
         let memory = ProcessMemory::of(pid).expect("this process exists");
         assert!(memory.rss_peak_bytes.is_some_and(|bytes| bytes > 0));
         assert!(ProcessUsage::of(pid).is_some());
-        assert!(available_memory_bytes().is_some_and(|bytes| bytes > 0));
     }
 
     #[test]

@@ -21,7 +21,7 @@
 
 use super::conduct::Conduct;
 use super::process::{ProcessMemory, ProcessUsage};
-use super::protocol::{Message, Request};
+use super::protocol::{Message, Request, StopReason};
 use super::spawn;
 use crate::clock;
 use crate::units::MonoNs;
@@ -188,11 +188,18 @@ impl Worker {
         if matches!(request, Request::Run { .. }) {
             self.conduct.run_begins();
         }
-        let mut line = serde_json::to_vec(request).expect("a request has only JSON-able fields");
-        line.push(b'\n');
         if let Some(requests) = &self.requests {
-            // A closed channel means that the worker has ended: `recv` says how.
-            let _ = requests.send(line);
+            write_line(requests, request);
+        }
+    }
+
+    /// Asks the worker to stop, from any thread. [`Worker::close`] works once it is dropped.
+    pub fn canceller(&self) -> impl Fn(StopReason) + Send + use<> {
+        let requests = self.requests.clone();
+        move |reason| {
+            if let Some(requests) = &requests {
+                write_line(requests, &Request::Cancel { reason });
+            }
         }
     }
 
@@ -316,6 +323,13 @@ impl Worker {
             gone
         })
     }
+}
+
+fn write_line(requests: &Sender<Vec<u8>>, request: &Request) {
+    let mut line = serde_json::to_vec(request).expect("a request has only JSON-able fields");
+    line.push(b'\n');
+    // A closed channel means that the worker has ended: `recv` says how.
+    let _ = requests.send(line);
 }
 
 impl Drop for Worker {

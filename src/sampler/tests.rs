@@ -87,7 +87,8 @@ fn soon() -> MonoNs {
 }
 
 fn next(log: &Receiver<Call>) -> Call {
-    log.recv_timeout(Duration::from_secs(20)).expect("the thread runs")
+    log.recv_timeout(Duration::from_secs(20))
+        .expect("the thread runs")
 }
 
 #[test]
@@ -104,7 +105,12 @@ fn windows_arrive_in_order_and_a_full_ring_counts() {
     let mut windows = Vec::new();
     sampler.drain(0, &mut windows);
     assert!(windows.len() >= RING_LEAST);
-    assert!(windows.iter().enumerate().all(|(i, w)| w.t0 == MonoNs(i as u64)));
+    assert!(
+        windows
+            .iter()
+            .enumerate()
+            .all(|(i, w)| w.t0 == MonoNs(i as u64))
+    );
     let report = &sampler.sensors()[0];
     assert_eq!(report.dropped + windows.len() as u64, 5000);
 }

@@ -170,8 +170,8 @@ pub(super) fn run(mut entries: Vec<Entry>, control: &Control) {
 fn prefer_this_thread() -> bool {
     // Without it the kernel may wake an ordinary thread 50 µs late to save power.
     let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-    let priority = ThreadPriorityValue::try_from(PRIORITY)
-        .expect("the crate's scale goes from 0 to 99");
+    let priority =
+        ThreadPriorityValue::try_from(PRIORITY).expect("the crate's scale goes from 0 to 99");
     set_thread_priority_and_policy(
         thread_native_id(),
         ThreadPriority::Crossplatform(priority),

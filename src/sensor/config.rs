@@ -1,8 +1,8 @@
 //! The configuration of one sensor, a `[[sensor]]` block, and the checks that need no device.
 
+use super::Boundary;
 use super::ina219::{AdcMode, Mode};
 use super::simulated::{Waveform, WaveformError};
-use super::Boundary;
 use crate::units::Ohms;
 use serde::{Deserialize, Serialize};
 
@@ -258,10 +258,9 @@ impl SensorConfig {
         match self.kind {
             SensorKind::Ina219 => self.check_ina219(),
             SensorKind::Simulated => self.check_simulated(),
-            SensorKind::Hwmon if self.chip.is_none() => Err(self.missing(
-                "chip",
-                "the chip's name as in /sys/class/hwmon/hwmon*/name",
-            )),
+            SensorKind::Hwmon if self.chip.is_none() => {
+                Err(self.missing("chip", "the chip's name as in /sys/class/hwmon/hwmon*/name"))
+            }
             _ => Ok(()),
         }
     }
@@ -292,7 +291,10 @@ impl SensorConfig {
 
     pub(super) fn parsed_waveform(&self) -> Result<Waveform, ConfigError> {
         let Some(text) = &self.waveform else {
-            return Err(self.missing("waveform", "the simulated current, such as \"constant:1.5\""));
+            return Err(self.missing(
+                "waveform",
+                "the simulated current, such as \"constant:1.5\"",
+            ));
         };
         text.parse().map_err(|error| ConfigError::Waveform {
             sensor: self.name.clone(),
@@ -369,7 +371,13 @@ impl SensorConfig {
             79.0,
             "0x40 to 0x4f",
         )?;
-        in_range("shunt_ohm", self.shunt_ohm, 1e-5, 10.0, "0.00001 to 10 ohms")?;
+        in_range(
+            "shunt_ohm",
+            self.shunt_ohm,
+            1e-5,
+            10.0,
+            "0.00001 to 10 ohms",
+        )?;
         in_range(
             "shunt_tolerance",
             self.shunt_tolerance,
@@ -459,7 +467,12 @@ mod tests {
 
     #[test]
     fn errors_name_the_key() {
-        let key = |extra: &str| parsed(&format!("{INPUT}\n{extra}")).check().unwrap_err().key();
+        let key = |extra: &str| {
+            parsed(&format!("{INPUT}\n{extra}"))
+                .check()
+                .unwrap_err()
+                .key()
+        };
         assert_eq!(key("waveform = \"constant:1\""), "waveform");
         assert_eq!(key("adc_shunt = \"13bit\""), "adc_shunt");
         assert_eq!(key("feeds = 0"), "feeds");

@@ -157,9 +157,7 @@ fn open_rails(channels: Vec<Channel>) -> Result<Vec<Rail>, String> {
                 file: NumberFile::open(channel.path)?,
                 reading: match channel.kind {
                     ReadingKind::Counter => Reading::Energy(Counter::new(None)),
-                    ReadingKind::Point | ReadingKind::Window => {
-                        Reading::Power(Points::default())
-                    }
+                    ReadingKind::Point | ReadingKind::Window => Reading::Power(Points::default()),
                 },
             })
         })
@@ -191,12 +189,15 @@ impl Source for Hwmon {
         let period = Span::from_secs_f64(1.0 / self.rate_hz);
         let mut outcome = Ok(());
         for (index, rail) in self.rails.iter_mut().enumerate() {
-            let window = rail.file.read().and_then(|(at, raw)| match &mut rail.reading {
-                Reading::Power(points) => {
-                    Ok(points.advance(at, Watts(raw as f64 * 1e-6), period))
-                }
-                Reading::Energy(counter) => counter.advance(at, raw),
-            });
+            let window = rail
+                .file
+                .read()
+                .and_then(|(at, raw)| match &mut rail.reading {
+                    Reading::Power(points) => {
+                        Ok(points.advance(at, Watts(raw as f64 * 1e-6), period))
+                    }
+                    Reading::Energy(counter) => counter.advance(at, raw),
+                });
             match window {
                 Ok(Some(window)) => sink.push(index, window),
                 Ok(None) => {}
@@ -249,7 +250,11 @@ mod tests {
     #[test]
     fn a_chip_is_found_by_name_and_its_power_read() {
         let tree = tempfile::tempdir().unwrap();
-        chip(tree.path(), "hwmon0", &[("name", "cpu_thermal\n"), ("temp1_input", "40000")]);
+        chip(
+            tree.path(),
+            "hwmon0",
+            &[("name", "cpu_thermal\n"), ("temp1_input", "40000")],
+        );
         chip(
             tree.path(),
             "hwmon3",
@@ -284,7 +289,11 @@ mod tests {
             ],
         );
         let source = open(&config(tree.path(), "amd_energy")).unwrap();
-        let names: Vec<&str> = source.rails().iter().map(|rail| rail.name.as_str()).collect();
+        let names: Vec<&str> = source
+            .rails()
+            .iter()
+            .map(|rail| rail.name.as_str())
+            .collect();
         assert_eq!(names, ["board.ecore_0", "board.energy2"]);
         assert_eq!(source.rails()[0].kind, ReadingKind::Counter);
     }
@@ -292,7 +301,11 @@ mod tests {
     #[test]
     fn a_missing_chip_names_those_that_are_there() {
         let tree = tempfile::tempdir().unwrap();
-        chip(tree.path(), "hwmon0", &[("name", "ina226\n"), ("power1_input", "1\n")]);
+        chip(
+            tree.path(),
+            "hwmon0",
+            &[("name", "ina226\n"), ("power1_input", "1\n")],
+        );
         let error = open(&config(tree.path(), "ina219")).err().unwrap();
         assert!(error.to_string().contains("these do: ina226"), "{error}");
     }

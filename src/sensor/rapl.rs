@@ -67,7 +67,10 @@ struct Rapl {
 pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     let root = PathBuf::from(config.sysfs_root.as_deref().unwrap_or("/sys"));
     let packages = discover(&root);
-    let labels: Vec<String> = packages.iter().map(|package| package.label.clone()).collect();
+    let labels: Vec<String> = packages
+        .iter()
+        .map(|package| package.label.clone())
+        .collect();
     let full_rate_hz = config.rate_hz.unwrap_or(FULL_RATE_HZ).min(1000.0);
     let rails = rail_names(&config.name, &labels)
         .iter()

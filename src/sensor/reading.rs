@@ -98,6 +98,19 @@ pub struct ErrorLimits {
     pub energy_step: Joules,
 }
 
+impl ErrorLimits {
+    /// The smallest step of power, at `voltage` where the step is one of current. `None`
+    /// where there is no step, or its voltage is not known.
+    pub fn power_step(&self, voltage: Option<Volts>) -> Option<Watts> {
+        if self.power_step > Watts(0.0) {
+            return Some(self.power_step);
+        }
+        voltage
+            .filter(|_| self.current_step > Amps(0.0))
+            .map(|voltage| voltage * self.current_step)
+    }
+}
+
 /// What is known about a rail before it is read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RailSpec {

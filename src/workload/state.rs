@@ -43,7 +43,7 @@ impl JobState {
 }
 
 /// A part of an attempt's timeline. `Other` is time that belongs to no named phase.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Worker spawned → context ready.
@@ -58,6 +58,23 @@ pub enum Phase {
     Decode,
     IdleAfter,
     Other,
+}
+
+impl Phase {
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::IdleBefore => "idle_before",
+            Self::Warmup => "warmup",
+            Self::Prepare => "prepare",
+            Self::Depth => "depth",
+            Self::Prefill => "prefill",
+            Self::Decode => "decode",
+            Self::IdleAfter => "idle_after",
+            Self::Other => "other",
+        }
+    }
 }
 
 #[cfg(test)]

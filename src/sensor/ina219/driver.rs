@@ -1,8 +1,8 @@
 //! The INA219 as a [`Source`]: one window per conversion cycle.
 
+use super::Mode;
 use super::bus::{Fault, Registers, explain};
 use super::tracker::Tracker;
-use super::Mode;
 use crate::clock::Clock;
 use crate::sensor::config::VoltageAt;
 use crate::sensor::{

@@ -50,8 +50,9 @@ pub(super) fn setup(
     rail.simulated = simulated;
     Ok(Setup {
         rail,
-        address: Address::from_byte(address)
-            .map_err(|_| OpenError::Device(format!("{bus}: {address:#04x} is no INA219 address")))?,
+        address: Address::from_byte(address).map_err(|_| {
+            OpenError::Device(format!("{bus}: {address:#04x} is no INA219 address"))
+        })?,
         bus,
         mode: config.mode()?,
         shunt: config.shunt(),

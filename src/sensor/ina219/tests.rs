@@ -232,7 +232,10 @@ fn long_phases_have_the_energy_of_the_closed_form() {
             let half_step_w = 0.002 / 2.0 * 5.0;
             let allowed = 0.001 * exact + half_step_w * t1.since(t0).as_secs_f64();
             let off = bench.energy() - exact;
-            assert!(off.abs() < allowed, "{waveform} {shunt:?}: {off} J of {exact} J");
+            assert!(
+                off.abs() < allowed,
+                "{waveform} {shunt:?}: {off} J of {exact} J"
+            );
         }
     }
 }
@@ -279,7 +282,12 @@ fn a_reset_chip_is_noticed_and_set_again() {
     bench.run(Span::from_millis(1500));
     let tally = bench.driver.tally();
     assert_eq!(tally.chip_resets, 1);
-    let after: Vec<&Window> = bench.windows.0.iter().filter(|w| w.t0 >= reset_at).collect();
+    let after: Vec<&Window> = bench
+        .windows
+        .0
+        .iter()
+        .filter(|w| w.t0 >= reset_at)
+        .collect();
     assert!(after.iter().any(|window| window.lost > 0), "a gap is told");
     let last = after.last().unwrap();
     assert!((last.t1.since(last.t0).as_secs_f64() - 4.792e-3).abs() < 1e-4);
@@ -353,7 +361,10 @@ fn the_idle_pace_is_slow_and_the_full_pace_comes_back() {
     .bench();
     bench.run(Span::from_millis(1000));
     bench.driver.set_pace(Pace::Idle).unwrap();
-    assert_eq!(bench.driver.rails()[0].mode.as_deref(), Some("avg128/12bit"));
+    assert_eq!(
+        bench.driver.rails()[0].mode.as_deref(),
+        Some("avg128/12bit")
+    );
     bench.deadline = bench.clock.now();
     let (cycles, polls) = (bench.driver.tally().cycles, bench.driver.tally().polls);
     bench.run(Span::from_millis(10_000));

@@ -177,8 +177,8 @@ impl Tracker {
             predicted.clamp(earliest, latest)
         };
         let residual = seen - predicted;
-        let surprising = residual.abs() > (2.0 * self.step_ns()).max(self.lead_ns)
-            && self.brackets >= SETTLED;
+        let surprising =
+            residual.abs() > (2.0 * self.step_ns()).max(self.lead_ns) && self.brackets >= SETTLED;
         let (edge, drift) = if bracketed {
             let j = (self.brackets + 1.0).min(MEMORY);
             let alpha = 2.0 * (2.0 * j + 1.0) / ((j + 1.0) * (j + 2.0));
@@ -193,8 +193,8 @@ impl Tracker {
         };
         // The bracket is certain, the filter only likely.
         let edge = edge.clamp(earliest, latest);
-        self.ratio = (self.ratio + drift / self.typical_ns)
-            .clamp(1.0 - CLOCK_ERROR, 1.0 + CLOCK_ERROR);
+        self.ratio =
+            (self.ratio + drift / self.typical_ns).clamp(1.0 - CLOCK_ERROR, 1.0 + CLOCK_ERROR);
         self.adapt(bracketed, residual);
 
         let spacing = (edge - self.edge_ns) / self.period_ns();

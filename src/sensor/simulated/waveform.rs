@@ -112,9 +112,7 @@ impl Waveform {
     /// Charge from `t0` to `t1` in ampere-seconds; `None` where there is no closed form.
     pub fn integral(&self, t0: MonoNs, t1: MonoNs) -> Option<f64> {
         match self {
-            Self::Constant { level_a } => {
-                Some(level_a * (t1.0 as f64 - t0.0 as f64) * 1e-9)
-            }
+            Self::Constant { level_a } => Some(level_a * (t1.0 as f64 - t0.0 as f64) * 1e-9),
             Self::Square { period, .. } | Self::Ramp { period, .. } | Self::Sine { period, .. } => {
                 let ((n0, into0), (n1, into1)) = (period.phase(t0), period.phase(t1));
                 let whole = (n1 as f64 - n0 as f64) * self.within_period(period.seconds());
@@ -214,14 +212,26 @@ mod tests {
     fn a_square_begins_high() {
         let square = wave("square:1,3,2,0.5");
         assert_eq!(square.integral(MonoNs(0), MonoNs(SECOND)), Some(3.0));
-        assert_eq!(square.integral(MonoNs(SECOND), MonoNs(2 * SECOND)), Some(1.0));
+        assert_eq!(
+            square.integral(MonoNs(SECOND), MonoNs(2 * SECOND)),
+            Some(1.0)
+        );
     }
 
     #[test]
     fn nonsense_is_refused() {
         for text in [
-            "", "constant", "constant:", "constant:1,2", "square:1,2,0,0.5", "square:1,2,1,2",
-            "ramp:1,2", "sine:1,2,-1", "constant:nan", "triangle:1,2,3", "cpu:1",
+            "",
+            "constant",
+            "constant:",
+            "constant:1,2",
+            "square:1,2,0,0.5",
+            "square:1,2,1,2",
+            "ramp:1,2",
+            "sine:1,2,-1",
+            "constant:nan",
+            "triangle:1,2,3",
+            "cpu:1",
         ] {
             assert!(text.parse::<Waveform>().is_err(), "{text}");
         }

@@ -1,0 +1,183 @@
+//! What each command does. A refusal changes nothing.
+
+use super::Shared;
+use crate::board;
+use crate::mqtt::{Command, CommandHandler};
+use crate::record::answer::Refusal;
+use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
+use crate::workload::{Job, JobId, JobState, SpecError, SpecErrorCode};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Below this share of free disk no job is taken: its records might not fit.
+const DISK_FREE_AT_LEAST: f64 = 0.05;
+
+pub struct Commands {
+    shared: Arc<Shared>,
+}
+
+impl Commands {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    fn submit(&self, payload: &[u8]) -> Result<Value, Refusal> {
+        let shared = &self.shared;
+        let job = Job::parse(payload, &shared.config.limits)?;
+        let now = shared.moment();
+        // A known id is answered before anything that may have changed since it came.
+        if store::lock(&shared.store).state(&job.id)?.is_none() {
+            self.check_new(&job, now.unix_s)?;
+        }
+        let submitted =
+            store::lock(&shared.store).submit(&job, shared.config.limits.queue, &now)?;
+        match submitted {
+            Submitted::Accepted(row) => {
+                shared.queue.wake();
+                tracing::info!(id = %row.id, "job accepted");
+                Ok(place(&row))
+            }
+            Submitted::Known(row) => Ok(place(&row)),
+            Submitted::Conflict => Err(refusal(
+                "conflict",
+                "a job of this id with other content was submitted before; choose another id",
+                Some("id"),
+            )),
+            Submitted::QueueFull => Err(refusal(
+                "queue-full",
+                "as many jobs wait as the administrator allows; try again later",
+                None,
+            )),
+        }
+    }
+
+    fn check_new(&self, job: &Job, now_unix_s: i64) -> Result<(), Refusal> {
+        let shared = &self.shared;
+        if shared.runtime(&job.runtime).is_none() {
+            let message = format!("no runtime \"{}\" is configured here", job.runtime);
+            return Err(refusal("invalid-spec", message, Some("runtime")));
+        }
+        if job
+            .deadline_unix_s
+            .is_some_and(|deadline| deadline <= now_unix_s)
+        {
+            let message = "the deadline has passed already";
+            return Err(refusal("invalid-spec", message, Some("deadline_unix_s")));
+        }
+        if let Some(model) = &job.model {
+            shared
+                .models
+                .path(model)
+                .map_err(|error| refusal("unknown-model", error.to_string(), Some("model")))?;
+        }
+        let free = board::disk_free_share(&shared.config.storage.dir);
+        if free.is_some_and(|free| free < DISK_FREE_AT_LEAST) {
+            let message = "less than 5 % of the board's disk is free";
+            return Err(refusal("disk-full", message, None));
+        }
+        Ok(())
+    }
+
+    fn cancel(&self, id: &JobId) -> Result<Value, Refusal> {
+        let shared = &self.shared;
+        let cancelled = store::lock(&shared.store).cancel(id, &shared.moment())?;
+        match cancelled {
+            Cancelled::Done(row) | Cancelled::Final(row) => Ok(place(&row)),
+            Cancelled::Running(row) => {
+                shared.queue.cancel(id);
+                Ok(place(&row))
+            }
+            Cancelled::Unknown => Err(refusal(
+                "unknown-job",
+                format!("no job \"{id}\" was submitted here"),
+                Some("id"),
+            )),
+        }
+    }
+
+    fn jobs(&self, ended: u32) -> Result<Value, Refusal> {
+        let rows = store::lock(&self.shared.store).jobs(ended)?;
+        let jobs: Vec<Value> = rows
+            .iter()
+            .map(|row| {
+                json!({
+                    "id": row.id,
+                    "attempt": row.attempt,
+                    "state": row.state,
+                    "reason": row.reason,
+                    "priority": row.priority,
+                    "submitted_unix_s": row.submitted_unix_s,
+                })
+            })
+            .collect();
+        Ok(json!({ "jobs": jobs }))
+    }
+
+    fn replay(
+        &self,
+        id: &JobId,
+        attempt: Option<u32>,
+        from_seq: Option<u64>,
+    ) -> Result<Value, Refusal> {
+        let mut store = store::lock(&self.shared.store);
+        let Some(row) = store.state(id)? else {
+            let message = format!("no job \"{id}\" was submitted here");
+            return Err(refusal("unknown-job", message, Some("id")));
+        };
+        let records = store.replay(id, attempt, from_seq)?;
+        let mut answer = place(&row);
+        answer["records"] = json!(records);
+        Ok(answer)
+    }
+}
+
+impl CommandHandler for Commands {
+    fn handle(&self, command: Command<'_>) -> Result<Value, Refusal> {
+        match command {
+            Command::Submit { payload } => self.submit(payload),
+            Command::Cancel { id } => self.cancel(&id),
+            Command::Jobs { limit } => self.jobs(limit),
+            Command::Replay {
+                id,
+                attempt,
+                from_seq,
+            } => self.replay(&id, attempt, from_seq),
+            Command::Models { .. } => Err(refusal(
+                "unsupported",
+                "this version has no model catalogue; the administrator copies models",
+                None,
+            )),
+        }
+    }
+}
+
+/// Where a job stands, as an answer says it.
+fn place(row: &StateRow) -> Value {
+    let state: JobState = row.state;
+    json!({ "id": row.id, "state": state, "attempt": row.attempt })
+}
+
+fn refusal(code: &str, message: impl Into<String>, field: Option<&str>) -> Refusal {
+    Refusal {
+        code: code.to_owned(),
+        message: message.into(),
+        field: field.map(str::to_owned),
+    }
+}
+
+impl From<SpecError> for Refusal {
+    fn from(error: SpecError) -> Self {
+        let code = match error.code {
+            SpecErrorCode::InvalidSpec => "invalid-spec",
+            SpecErrorCode::Unsupported => "unsupported",
+        };
+        refusal(code, error.message, error.field.as_deref())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a command could not be stored");
+        refusal("storage", "the board's store failed; see its log", None)
+    }
+}

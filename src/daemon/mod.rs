@@ -1,0 +1,170 @@
+//! The daemon: its parts, wired together.
+
+mod commands;
+mod info;
+mod publishing;
+mod queue;
+mod runner;
+mod signals;
+
+use crate::config::{Config, Identity, IdlePace};
+use crate::measure::Meter;
+use crate::models::ModelDirectory;
+use crate::mqtt::{DeviceIdentity, MqttHandle};
+use crate::record::answer::Event;
+use crate::record::{Stamp, Stamped};
+use crate::sampler::Sampler;
+use crate::sensor::{self, Pace};
+use crate::store::{self, Moment, Store};
+use anyhow::Context;
+use queue::Queue;
+use serde::Serialize;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// For what is due to leave, and the word `offline`.
+const GOODBYE_WITHIN: Duration = Duration::from_millis(700);
+
+/// What the parts share.
+pub struct Shared {
+    pub config: Config,
+    pub identity: Identity,
+    pub store: Arc<Mutex<Store>>,
+    pub models: ModelDirectory,
+    pub meter: Meter,
+    /// Sensors that could not be opened, with the reason.
+    pub broken_sensors: Vec<(String, String)>,
+    pub queue: Queue,
+}
+
+impl Shared {
+    /// This moment, for the store.
+    pub fn moment(&self) -> Moment {
+        Moment::now(&self.identity.device)
+    }
+
+    /// The payload of a record of this moment.
+    pub fn record<T: Serialize>(&self, body: T) -> Vec<u8> {
+        let stamp = Stamp::now(&self.identity.device);
+        Stamped { stamp, body }.to_json()
+    }
+
+    /// Index of the primary rail: the configured one, else the only one.
+    pub fn primary_rail(&self) -> Option<usize> {
+        let rails = self.meter.sampler().rails();
+        match &self.config.energy.primary {
+            Some(name) => rails.iter().position(|rail| rail.name == *name),
+            None => (rails.len() == 1).then_some(0),
+        }
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT.
+///
+/// Errors: the state directory can't be used, or a device of the same name with another
+/// machine id is on the broker.
+pub fn run(config: Config) -> anyhow::Result<()> {
+    let identity = Identity::of(&config).context("machine id")?;
+    let mut store = Store::open(&config.storage.dir)?;
+    let recovery = store.recover(&Moment::now(&identity.device))?;
+    store.republish_open_states(&Moment::now(&identity.device))?;
+    let store = Arc::new(Mutex::new(store));
+    let (sources, broken_sensors) = open_sensors(&config);
+    let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
+    let idle_pace = match config.energy.idle_pace {
+        IdlePace::Slow => Pace::Idle,
+        IdlePace::Full => Pace::Full,
+    };
+    let shared = Arc::new(Shared {
+        models: ModelDirectory::new(config.models.dir.clone(), Arc::clone(&store)),
+        meter: Meter::new(sampler, idle_pace),
+        broken_sensors,
+        queue: Queue::default(),
+        identity,
+        store,
+        config,
+    });
+    tracing::info!(
+        device = shared.identity.device,
+        rails = shared.meter.sampler().rails().len(),
+        "jouled {} starts",
+        env!("CARGO_PKG_VERSION")
+    );
+
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime does not start")?
+        .block_on(serve(shared, recovery))
+}
+
+async fn serve(shared: Arc<Shared>, recovery: store::Recovery) -> anyhow::Result<()> {
+    let mqtt = Arc::new(MqttHandle::start(
+        &shared.config.mqtt,
+        DeviceIdentity {
+            device: shared.identity.device.clone(),
+            machine_id: shared.identity.machine_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        Arc::clone(&shared.store),
+        Arc::new(commands::Commands::new(Arc::clone(&shared))),
+    )?);
+    for lost in &recovery.jobs {
+        mqtt.event(Event {
+            code: "attempt-lost".to_owned(),
+            message: format!(
+                "attempt {} was running when the daemon ended; the job is {} now",
+                lost.lost_attempt,
+                lost.row.state.as_str()
+            ),
+            id: Some(lost.row.id.to_string()),
+        });
+    }
+    for (sensor, reason) in &shared.broken_sensors {
+        mqtt.event(Event {
+            code: "sensor-failed".to_owned(),
+            message: format!("{sensor}: {reason}"),
+            id: None,
+        });
+    }
+    let runner = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
+    let outcome = tokio::select! {
+        stopped = signals::terminated() => stopped.context("signals"),
+        fatal = mqtt.fatal() => Err(anyhow::Error::new(fatal)),
+        never = publishing::publish(&shared, &mqtt) => match never {},
+    };
+    tracing::info!("stopping");
+    stop(&shared, mqtt, runner).await;
+    outcome
+}
+
+/// Puts the running job back into the queue and leaves the broker, within two seconds.
+async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
+    shared.queue.stop();
+    let ended = tokio::task::spawn_blocking(move || {
+        if runner.join().is_err() {
+            tracing::error!("the job runner ended in a panic");
+        }
+        mqtt.stop(GOODBYE_WITHIN)
+    });
+    if !matches!(ended.await, Ok(true)) {
+        tracing::warn!("the broker did not hear that this board goes offline");
+    }
+}
+
+/// Opens every configured sensor; one that fails does not keep the others from measuring.
+fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<(String, String)>) {
+    let mut open = Vec::new();
+    let mut broken = Vec::new();
+    for sensor in &config.sensor {
+        match sensor::open(sensor) {
+            Ok(source) => open.push(source),
+            Err(error) => {
+                tracing::error!("sensor \"{}\": {error}", sensor.name);
+                broken.push((sensor.name.clone(), error.to_string()));
+            }
+        }
+    }
+    (open, broken)
+}

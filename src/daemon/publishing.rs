@@ -1,0 +1,132 @@
+//! What leaves the board without being asked for: rails every second, health every ten.
+
+use super::Shared;
+use crate::mqtt::MqttHandle;
+use crate::record::device::{Health, OutboxHealth, SensorHealth};
+use crate::units::MonoNs;
+use crate::{board, clock};
+use crate::{sampler, store};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+const RAILS_EVERY: Duration = Duration::from_secs(1);
+const HEALTH_EVERY_TICKS: u64 = 10;
+/// Old records are dropped from the store this often.
+const EXPIRE_EVERY_TICKS: u64 = 3_600;
+
+/// Publishes for as long as the daemon runs.
+pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
+    hash_models(shared, mqtt);
+    let mut rates = Rates::default();
+    let mut ticks = tokio::time::interval(RAILS_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for tick in 0_u64.. {
+        ticks.tick().await;
+        for rail in shared.meter.rail_records() {
+            let name = rail.rail.clone();
+            mqtt.rail(&name, shared.record(rail));
+        }
+        if tick.is_multiple_of(HEALTH_EVERY_TICKS) {
+            match health(shared, mqtt, rates.since_last(shared)) {
+                Ok(health) => mqtt.health(shared.record(health)),
+                Err(error) => tracing::error!(%error, "health is not known"),
+            }
+        }
+        if tick % EXPIRE_EVERY_TICKS == EXPIRE_EVERY_TICKS - 1 {
+            expire(shared);
+        }
+    }
+    unreachable!("2^64 seconds have not passed")
+}
+
+/// Windows a second of each sensor's first rail.
+#[derive(Default)]
+struct Rates {
+    before: Option<(MonoNs, Vec<u64>)>,
+}
+
+impl Rates {
+    /// Since the last call; nothing is known at the first.
+    fn since_last(&mut self, shared: &Shared) -> Vec<Option<f64>> {
+        let (now, windows) = (clock::now(), shared.meter.windows());
+        let before = self.before.replace((now, windows.clone()));
+        let mut first = 0;
+        let sensors = shared.meter.sampler().sensors();
+        let rate = |sensor: sampler::SensorReport| {
+            let rail = first;
+            first += sensor.rails.len();
+            let (then, counts) = before.as_ref()?;
+            let delivered = windows.get(rail)? - counts.get(rail)?;
+            Some(delivered as f64 / now.since(*then).as_secs_f64())
+        };
+        sensors.into_iter().map(rate).collect()
+    }
+}
+
+/// `info` goes out at once with what is known, and again when every model is hashed.
+fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
+    mqtt.set_info(shared.record(super::info::info(shared, Vec::new())));
+    let shared = Arc::clone(shared);
+    let mqtt = Arc::clone(mqtt);
+    tokio::task::spawn_blocking(move || {
+        let models = shared.models.list();
+        mqtt.set_info(shared.record(super::info::info(&shared, models)));
+    });
+}
+
+fn health(
+    shared: &Shared,
+    mqtt: &MqttHandle,
+    rates: Vec<Option<f64>>,
+) -> Result<Health, store::StoreError> {
+    let store = store::lock(&shared.store);
+    let backlog = store.backlog()?;
+    let counts = store.counts()?;
+    drop(store);
+    let sensors = shared
+        .meter
+        .sampler()
+        .sensors()
+        .into_iter()
+        .zip(rates)
+        .map(|(sensor, rate_hz)| {
+            let health = SensorHealth {
+                rate_hz,
+                missed_deadlines: sensor.missed_deadlines,
+                dropped: sensor.dropped,
+                errors: sensor.errors,
+                state: sensor.state,
+                reason: sensor.reason,
+            };
+            (sensor.name, health)
+        })
+        .collect();
+    Ok(Health {
+        sensors,
+        queue: counts.queued,
+        outbox: OutboxHealth {
+            pending: backlog.pending,
+            oldest_s: backlog
+                .oldest_unix_s
+                .map(|oldest| (clock::unix_seconds() - oldest) as f64),
+            parked: backlog.parked,
+            dropped: mqtt.dropped(),
+        },
+        rss_bytes: board::own_rss_bytes(),
+        disk_free_bytes: board::disk_free_bytes(&shared.config.storage.dir),
+    })
+}
+
+fn expire(shared: &Shared) {
+    let storage = &shared.config.storage;
+    let limits = storage
+        .keep_s()
+        .and_then(|keep| Ok((keep, storage.max_bytes()?)))
+        .expect("checked when the configuration was loaded");
+    let expired = store::lock(&shared.store).expire(limits.0, limits.1, clock::unix_seconds());
+    if let Err(error) = expired {
+        tracing::error!(%error, "old records are not dropped");
+    }
+}

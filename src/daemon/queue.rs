@@ -1,0 +1,124 @@
+//! Between those who want something of the job runner and the runner itself.
+
+use crate::measure::{Control, Stop};
+use crate::workload::JobId;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Wakes the runner, and reaches the attempt that it runs.
+#[derive(Default)]
+pub struct Queue {
+    state: Mutex<QueueState>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct QueueState {
+    wake: bool,
+    stopping: bool,
+    running: Option<(JobId, Arc<Control>)>,
+}
+
+impl Queue {
+    /// A job has arrived: the runner looks at the store.
+    pub fn wake(&self) {
+        self.state().wake = true;
+        self.changed.notify_all();
+    }
+
+    /// Stops the running attempt and the runner, for the end of the daemon.
+    pub fn stop(&self) {
+        let mut state = self.state();
+        state.stopping = true;
+        if let Some((_, control)) = &state.running {
+            control.stop(Stop::Interrupted);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Cancels the attempt of this job, if it is the one that runs.
+    pub fn cancel(&self, id: &JobId) -> bool {
+        match &self.state().running {
+            Some((running, control)) if running == id => {
+                control.stop(Stop::Cancelled);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Waits until there may be work, looking again at `latest` at the latest, since queued
+    /// jobs can pass their deadline. `false` when the runner has to end.
+    pub fn wait(&self, latest: Duration) -> bool {
+        let state = self.state();
+        let (mut state, _) = self
+            .changed
+            .wait_timeout_while(state, latest, |state| !state.wake && !state.stopping)
+            .expect("no holder of the queue's lock panics");
+        state.wake = false;
+        !state.stopping
+    }
+
+    /// Announces the attempt that runs; a stop of the daemon reaches it even if it came first.
+    pub fn begin(&self, id: &JobId, control: &Arc<Control>) {
+        let mut state = self.state();
+        if state.stopping {
+            control.stop(Stop::Interrupted);
+        }
+        state.running = Some((id.clone(), Arc::clone(control)));
+    }
+
+    pub fn end(&self) {
+        self.state().running = None;
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.state().stopping
+    }
+
+    fn state(&self) -> MutexGuard<'_, QueueState> {
+        self.state
+            .lock()
+            .expect("no holder of the queue's lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> JobId {
+        name.parse().expect("a valid id")
+    }
+
+    #[test]
+    fn a_wake_before_the_wait_is_not_lost() {
+        let queue = Queue::default();
+        queue.wake();
+        assert!(queue.wait(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn only_the_running_job_is_cancelled() {
+        let queue = Queue::default();
+        let control = Arc::new(Control::default());
+        queue.begin(&id("a"), &control);
+        assert!(!queue.cancel(&id("b")));
+        assert_eq!(control.stopped(), None);
+        assert!(queue.cancel(&id("a")));
+        assert_eq!(control.stopped(), Some(Stop::Cancelled));
+        queue.end();
+        assert!(!queue.cancel(&id("a")));
+    }
+
+    #[test]
+    fn an_attempt_that_begins_while_stopping_is_interrupted() {
+        let queue = Queue::default();
+        queue.stop();
+        assert!(!queue.wait(Duration::from_secs(60)));
+        let control = Arc::new(Control::default());
+        queue.begin(&id("a"), &control);
+        assert_eq!(control.stopped(), Some(Stop::Interrupted));
+    }
+}

@@ -1,0 +1,285 @@
+//! Runs the queue, one job at a time, on a thread that lives as long as the daemon: the
+//! worker asks the kernel to be killed when the thread that spawned it ends.
+
+use super::Shared;
+use crate::measure::{
+    Attempt, AttemptRecords, Context, Control, Ending, Observed, Stop, TokenBatches, Watcher,
+    records,
+};
+use crate::mqtt::{LiveRecord, MqttHandle};
+use crate::record::job::State;
+use crate::record::result::Model;
+use crate::runtime::gguf;
+use crate::store::{self, Begun, Finished, Outgoing};
+use crate::workload::{Job, JobState, Phase, TokensWhen};
+use crate::{board, clock};
+use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A waiting job can pass its deadline without anything else happening.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Starts the runner's thread.
+pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("runner".to_owned())
+        .spawn(move || {
+            let runner = Runner { shared, mqtt };
+            loop {
+                while runner.run_next() {}
+                if !runner.shared.queue.wait(LOOK_EVERY) {
+                    return;
+                }
+            }
+        })
+}
+
+/// What a worker is started with.
+struct Ready {
+    model: Model,
+    path: PathBuf,
+    worker: Vec<String>,
+}
+
+struct Runner {
+    shared: Arc<Shared>,
+    mqtt: Arc<MqttHandle>,
+}
+
+impl Runner {
+    /// Runs the next job of the queue. `false` when none waits or the daemon is stopping.
+    fn run_next(&self) -> bool {
+        let shared = &self.shared;
+        if shared.queue.is_stopping() {
+            return false;
+        }
+        match self.take() {
+            Ok(Some((job, begun))) => {
+                let control = Arc::new(Control::default());
+                shared.queue.begin(&job.id, &control);
+                self.announce();
+                self.run(&job, begun, &control);
+                shared.queue.end();
+                self.announce();
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                tracing::error!(%error, "the queue can't be read");
+                false
+            }
+        }
+    }
+
+    fn take(&self) -> Result<Option<(Job, Begun)>, store::StoreError> {
+        let now = self.shared.moment();
+        let mut store = store::lock(&self.shared.store);
+        let next = store.next_queued(&now)?;
+        if !next.failed.is_empty() {
+            self.mqtt.wake_outbox();
+        }
+        let Some((job, _)) = next.job else {
+            return Ok(None);
+        };
+        Ok(store
+            .begin_attempt(&job.id, &now)?
+            .map(|begun| (job, begun)))
+    }
+
+    /// Runs one attempt and commits what came of it.
+    fn run(&self, job: &Job, begun: Begun, control: &Arc<Control>) {
+        tracing::info!(id = %job.id, attempt = begun.attempt, "attempt begins");
+        let (ending, records) = self.attempt(job, begun, control);
+        let now = self.shared.moment();
+        let mut store = store::lock(&self.shared.store);
+        let stored = match &ending {
+            Ending::Stopped(Stop::Interrupted) => {
+                store.requeue(&job.id, begun.attempt, "interrupted", &now)
+            }
+            _ => {
+                let result = &records.result.body;
+                let how = match result.state {
+                    JobState::Succeeded => Finished::Succeeded,
+                    JobState::Cancelled => Finished::Cancelled,
+                    _ => Finished::Failed,
+                };
+                let reason = result.reason.as_deref();
+                let records = outgoing(&records);
+                store.finish_attempt(&job.id, begun.attempt, how, reason, &records, &now)
+            }
+        };
+        drop(store);
+        match stored {
+            Ok(_) => {
+                tracing::info!(id = %job.id, attempt = begun.attempt, ?ending, "attempt ended")
+            }
+            Err(error) => tracing::error!(%error, id = %job.id, "the attempt is not stored"),
+        }
+        self.mqtt.wake_outbox();
+    }
+
+    fn attempt(&self, job: &Job, begun: Begun, control: &Arc<Control>) -> (Ending, AttemptRecords) {
+        let shared = &self.shared;
+        let context = Context {
+            device: shared.identity.device.clone(),
+            job: job.clone(),
+            attempt: begun.attempt,
+            board: shared.board(),
+            primary: shared.primary_rail(),
+            model: None,
+        };
+        let ready = match self.prepare(job) {
+            Ok(ready) => ready,
+            Err(reason) => {
+                let mut observed = Observed::new(clock::now(), job.kind);
+                observed.ending = Ending::Failed(reason);
+                let records = records(&context, &observed, &[], TokenBatches::default());
+                return (observed.ending, records);
+            }
+        };
+        let context = Context {
+            model: Some(ready.model),
+            ..context
+        };
+        shared.meter.start_recording();
+        let live = Live {
+            runner: self,
+            context: &context,
+            rev: Cell::new(begun.rev),
+            batches: RefCell::new(TokenBatches::default()),
+        };
+        let observed = Attempt {
+            job,
+            model: &ready.path,
+            worker: &ready.worker,
+            meter: &shared.meter,
+            control,
+            watcher: &live,
+            primary: context.primary,
+            sysfs: &shared.config.board.sysfs_root,
+        }
+        .run();
+        shared.meter.wait_for(observed.t1);
+        let rails = shared.meter.stop_recording();
+        let batches = live.batches.into_inner();
+        let records = records(&context, &observed, &rails, batches);
+        (observed.ending, records)
+    }
+
+    /// Everything that can be found out before a worker is spawned.
+    fn prepare(&self, job: &Job) -> Result<Ready, String> {
+        let shared = &self.shared;
+        let name = job.model.as_ref().ok_or("the job names no model")?;
+        let found = shared
+            .models
+            .find(name, job.model_sha256.as_deref())
+            .map_err(|error| error.to_string())?;
+        let header = gguf::preflight(&found.path, &job.params, board::available_bytes())
+            .map_err(|error| error.to_string())?
+            .header;
+        let worker = shared
+            .runtime(&job.runtime)
+            .ok_or_else(|| format!("no runtime \"{}\" is configured here", job.runtime))?;
+        Ok(Ready {
+            model: Model {
+                name: name.to_string(),
+                sha256: found.sha256,
+                params: header.params(),
+                arch: header.architecture,
+                quant: Some(header.quant),
+                size_bytes: found.size_bytes,
+            },
+            path: found.path,
+            worker,
+        })
+    }
+
+    /// Tells `status` about the queue and lets the outbox go.
+    fn announce(&self) {
+        self.mqtt.wake_outbox();
+        match store::lock(&self.shared.store).counts() {
+            Ok(counts) => self.mqtt.set_jobs(counts.queued, counts.running),
+            Err(error) => tracing::error!(%error, "the queue can't be counted"),
+        }
+    }
+}
+
+/// The attempt's records on their way to the outbox.
+fn outgoing(records: &AttemptRecords) -> Vec<Outgoing> {
+    let tokens = records
+        .tokens
+        .iter()
+        .map(|record| Outgoing::tokens(record.body.seq, record.to_json()));
+    let traces = records
+        .traces
+        .iter()
+        .map(|record| Outgoing::trace(record.body.seq, record.to_json()));
+    tokens
+        .chain(traces)
+        .chain([Outgoing::result(records.result.to_json())])
+        .collect()
+}
+
+/// Publishes states, and live tokens, from memory while an attempt runs.
+struct Live<'a> {
+    runner: &'a Runner,
+    context: &'a Context,
+    rev: Cell<u64>,
+    batches: RefCell<TokenBatches>,
+}
+
+impl Live<'_> {
+    fn is_live(&self) -> bool {
+        self.context.job.publish.tokens == TokensWhen::Live
+    }
+
+    fn publish_state(&self, phase: Phase, progress: Option<f64>) {
+        self.rev.set(self.rev.get() + 1);
+        let state = State {
+            id: self.context.job.id.to_string(),
+            attempt: self.context.attempt,
+            rev: self.rev.get(),
+            state: JobState::Running,
+            phase: Some(phase),
+            progress,
+            reason: None,
+        };
+        self.runner.mqtt.live(LiveRecord::State {
+            job: self.context.job.id.clone(),
+            rev: self.rev.get(),
+            payload: self.runner.shared.record(state),
+        });
+    }
+}
+
+impl Watcher for Live<'_> {
+    fn phase(&self, phase: Phase, progress: Option<f64>) {
+        self.publish_state(phase, progress);
+    }
+
+    fn tokens(&self, observed: &Observed) {
+        let Some(primary) = self.context.primary.filter(|_| self.is_live()) else {
+            return;
+        };
+        let records = self.runner.shared.meter.with_traces(|traces| {
+            let mut batches = self.batches.borrow_mut();
+            batches.take_covered(self.context, observed, &traces[primary])
+        });
+        for record in records {
+            self.runner.mqtt.live(LiveRecord::Tokens {
+                job: self.context.job.id.clone(),
+                payload: record.to_json(),
+            });
+        }
+        self.publish_state(Phase::Decode, observed.progress(&self.context.job));
+    }
+
+    fn quiet(&self, on: bool) {
+        if !self.is_live() {
+            self.runner.mqtt.hold(on);
+        }
+    }
+}

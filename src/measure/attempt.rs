@@ -1,0 +1,276 @@
+//! One attempt, from spawning the worker to the end of `idle_after`: what happens when, and
+//! what is observed. Figures are made afterwards, from the observations alone.
+
+use super::control::{Control, Stop};
+use super::meter::Meter;
+use super::observed::{Ending, Observed, OwnCpu};
+use crate::board::CpuTimes;
+use crate::clock;
+use crate::energy::{Settling, settling as idle_settling};
+use crate::runtime::protocol::{self, Message, Request, Work};
+use crate::runtime::spawn::WorkerLimits;
+use crate::runtime::supervisor::{Worker, WorkerError};
+use crate::units::{MonoNs, Span};
+use crate::workload::{Job, Kind, Phase};
+use std::path::Path;
+use std::time::Duration;
+
+/// How often an idle phase asks whether power has settled.
+const SETTLE_CHECK: Span = Span::from_millis(250);
+/// A program that is no worker is found out soon.
+const HELLO_WITHIN: Span = Span::from_millis(20_000);
+/// Loading can't be asked to stop: a stop is looked for this often, and kills.
+const LOAD_CHECK: Duration = Duration::from_millis(50);
+/// A worker that is asked to stop is watched this often, and killed after `CANCEL_WITHIN`.
+/// It answers within 50 ms on a CPU. The daemon itself has two seconds to end.
+const WORK_CHECK: Duration = Duration::from_millis(250);
+const CANCEL_WITHIN: Span = Span::from_millis(1_000);
+
+/// What an attempt needs.
+pub struct Attempt<'a> {
+    pub job: &'a Job,
+    pub model: &'a Path,
+    pub worker: &'a [String],
+    pub meter: &'a Meter,
+    pub control: &'a Control,
+    pub watcher: &'a dyn Watcher,
+    /// Index of the primary rail among the meter's.
+    pub primary: Option<usize>,
+    pub sysfs: &'a Path,
+}
+
+/// Hears what an attempt does while it does it.
+pub trait Watcher {
+    fn phase(&self, phase: Phase, progress: Option<f64>);
+    /// More output tokens have become known.
+    fn tokens(&self, observed: &Observed);
+    /// A measured window begins (`true`) or has ended.
+    fn quiet(&self, on: bool);
+}
+
+impl Attempt<'_> {
+    /// Runs the attempt. Never fails: what went wrong is in [`Observed::ending`].
+    pub fn run(&self) -> Observed {
+        let mut observed = Observed::new(clock::now(), self.job.kind);
+        let mut cpu = OwnCpu::start();
+        observed.ending = match self.steps(&mut observed, &mut cpu) {
+            Ok(()) => Ending::Succeeded,
+            Err(ending) => ending,
+        };
+        self.watcher.quiet(false);
+        observed.t1 = clock::now();
+        observed.own_cpu_s = cpu.by_phase;
+        observed
+    }
+
+    fn steps(&self, observed: &mut Observed, cpu: &mut OwnCpu) -> Result<(), Ending> {
+        let deadline = observed.t0 + Span::from_secs_f64(f64::from(self.job.timeout_s));
+        let mut worker = self.load(observed, deadline)?;
+        cpu.close(Phase::Load);
+        self.idle(
+            observed,
+            Phase::IdleBefore,
+            self.job.idle.before_s,
+            deadline,
+        )?;
+        cpu.close(Phase::IdleBefore);
+        let worked = self.work(&mut worker, observed, cpu, deadline);
+        observed.see_temperature(self.sysfs);
+        worked?;
+        self.watcher.quiet(false);
+        self.idle(observed, Phase::IdleAfter, self.job.idle.after_s, deadline)?;
+        cpu.close(Phase::IdleAfter);
+        Ok(())
+    }
+
+    /// Spawns the worker and loads the model.
+    fn load(&self, observed: &mut Observed, deadline: MonoNs) -> Result<Worker, Ending> {
+        self.watcher.phase(Phase::Load, None);
+        let mut worker = Worker::spawn(self.worker, &WorkerLimits::default())?;
+        let t0 = worker.spawned();
+        match self.expect(&mut worker, deadline.min(t0 + HELLO_WITHIN))? {
+            Message::Hello { protocol, .. } if protocol == protocol::VERSION => {}
+            other => return Err(unexpected("hello", &other)),
+        }
+        worker.send(&Request::Load {
+            path: self.model.display().to_string(),
+            params: self.job.params.clone(),
+        });
+        let loaded = match self.expect(&mut worker, deadline)? {
+            Message::Load(loaded) => loaded,
+            other => return Err(unexpected("load", &other)),
+        };
+        observed.push(Phase::Load, None, t0, loaded.t1_ns);
+        observed.loaded = Some(loaded);
+        Ok(worker)
+    }
+
+    /// The next message of a worker that is loading.
+    fn expect(&self, worker: &mut Worker, deadline: MonoNs) -> Result<Message, Ending> {
+        loop {
+            match worker.recv(LOAD_CHECK)? {
+                Some(Message::Error { message, .. }) => return Err(Ending::Failed(message)),
+                Some(message) => return Ok(message),
+                None => self.go_on(deadline)?,
+            }
+        }
+    }
+
+    fn go_on(&self, deadline: MonoNs) -> Result<(), Ending> {
+        if clock::now() >= deadline {
+            self.control.stop(Stop::Timeout);
+        }
+        match self.control.stopped() {
+            Some(stop) => Err(Ending::Stopped(stop)),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until power has settled, at least for `minimum_s`. 0 leaves the phase out.
+    fn idle(
+        &self,
+        observed: &mut Observed,
+        phase: Phase,
+        minimum_s: f64,
+        deadline: MonoNs,
+    ) -> Result<(), Ending> {
+        if minimum_s == 0.0 {
+            return Ok(());
+        }
+        self.watcher.phase(phase, None);
+        let t0 = observed.phases.last().map_or(observed.t0, |last| last.t1);
+        let minimum = Span::from_secs_f64(minimum_s);
+        let mut next = t0 + minimum;
+        let settled = loop {
+            self.control.sleep_until(next.min(deadline));
+            self.go_on(deadline)?;
+            let now = clock::now();
+            let settling = self.meter.with_traces(|traces| match self.primary {
+                Some(primary) => idle_settling(&traces[primary], t0, now, minimum),
+                // Nothing can be said to settle without a rail to look at.
+                None => Settling::GivenUp,
+            });
+            match settling {
+                Settling::Settled => break true,
+                Settling::GivenUp => break false,
+                Settling::Waiting => next = now + SETTLE_CHECK,
+            }
+        };
+        observed.push(phase, None, t0, clock::now());
+        observed.settled.insert(phase, settled);
+        Ok(())
+    }
+
+    /// Warm-up and repetitions.
+    fn work(
+        &self,
+        worker: &mut Worker,
+        observed: &mut Observed,
+        cpu: &mut OwnCpu,
+        deadline: MonoNs,
+    ) -> Result<(), Ending> {
+        let cancel = worker.canceller();
+        self.control
+            .on_stop(Box::new(move |why| cancel(why.for_worker())));
+        self.watcher.phase(Phase::Warmup, Some(0.0));
+        self.watcher.quiet(true);
+        let used =
+            |worker: &Worker| worker.usage().map_or(0.0, |usage| usage.cpu_s) + OwnCpu::now();
+        let (before, used_before) = (CpuTimes::read(), used(worker));
+        worker.send(&self.request());
+        let done = self.follow(worker, observed, cpu, deadline);
+        let (after, used_after) = (CpuTimes::read(), used(worker));
+        self.control.forget_worker();
+        observed.process_memory = worker.memory();
+        observed.contention = before
+            .zip(after)
+            .and_then(|(before, after)| before.until(&after, used_after - used_before));
+        done
+    }
+
+    /// Takes in what the worker reports until it is done. A stop reaches the worker by
+    /// itself; here it is given a moment to say how far it came.
+    fn follow(
+        &self,
+        worker: &mut Worker,
+        observed: &mut Observed,
+        cpu: &mut OwnCpu,
+        deadline: MonoNs,
+    ) -> Result<(), Ending> {
+        let mut patience = None;
+        loop {
+            let Some(message) = worker.recv(WORK_CHECK)? else {
+                if let Err(stopped) = self.go_on(deadline) {
+                    let until = *patience.get_or_insert(clock::now() + CANCEL_WITHIN);
+                    if clock::now() >= until {
+                        return Err(stopped);
+                    }
+                }
+                continue;
+            };
+            match message {
+                Message::Phase {
+                    phase,
+                    rep,
+                    t0_ns,
+                    t1_ns,
+                    ..
+                } => {
+                    observed.push(phase, rep, t0_ns, t1_ns);
+                    cpu.close(phase);
+                }
+                Message::Tokens { rep, t_ns, .. } => {
+                    observed.tokens.entry(rep).or_default().extend(t_ns);
+                    self.watcher.tokens(observed);
+                }
+                Message::Rep(done) => observed.reps.push(done),
+                Message::Done { memory, .. } => {
+                    observed.worker_memory = memory;
+                    return self
+                        .control
+                        .stopped()
+                        .map_or(Ok(()), |stop| Err(Ending::Stopped(stop)));
+                }
+                Message::Error { message, .. } => return Err(Ending::Failed(message)),
+                other @ (Message::Hello { .. } | Message::Load(_)) => {
+                    return Err(unexpected("phase, tokens, rep or done", &other));
+                }
+            }
+        }
+    }
+
+    fn request(&self) -> Request {
+        let job = self.job;
+        let work = match job.kind {
+            Kind::Bench => Work::Bench(job.bench_sizes()),
+            _ => Work::Generate {
+                prompt: job.prompt.clone(),
+                messages: job.messages.clone(),
+                n_predict: job.n_predict,
+                ignore_eos: job.ignore_eos,
+            },
+        };
+        Request::Run {
+            work,
+            warmup: job.warmup,
+            repetitions: job.repetitions,
+            text: job.publish.text,
+        }
+    }
+}
+
+fn unexpected(wanted: &str, got: &Message) -> Ending {
+    let got = serde_json::to_value(got)
+        .ok()
+        .and_then(|message| Some(message.get("type")?.as_str()?.to_owned()))
+        .unwrap_or_default();
+    Ending::Failed(format!(
+        "the worker broke the protocol: it sent \"{got}\" where {wanted} was due"
+    ))
+}
+
+impl From<WorkerError> for Ending {
+    fn from(error: WorkerError) -> Self {
+        Ending::Failed(error.to_string())
+    }
+}

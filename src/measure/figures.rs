@@ -1,0 +1,258 @@
+//! From the energy core's estimates to the blocks of the result record.
+
+use super::observed::Observed;
+use crate::energy::{self, Baseline, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy, Trace};
+use crate::record::Reason;
+use crate::record::result::{Figures, PhaseFigures, Reasons, Rep, Statistic, Summary};
+use crate::runtime::protocol::{RepDone, StopReason};
+use crate::workload::{Kind, Phase};
+
+/// Writes figures into optional fields and notes why one stays empty.
+#[derive(Default)]
+pub struct Noted {
+    pub reasons: Reasons,
+}
+
+impl Noted {
+    pub fn value<T>(&mut self, name: &str, value: Result<T, Reason>) -> Option<T> {
+        value
+            .map_err(|reason| self.reasons.insert(name.to_owned(), reason))
+            .ok()
+    }
+
+    /// A figure and its expanded uncertainty.
+    pub fn estimate(&mut self, name: &str, figure: Figure) -> (Option<f64>, Option<f64>) {
+        let estimate = self.value(name, figure);
+        (estimate.map(|e| e.value), estimate.map(|e| e.u95()))
+    }
+}
+
+/// One repetition on the primary rail, and the estimates that the summary is made of.
+pub struct Repetition {
+    pub record: Rep,
+    estimates: Estimates,
+}
+
+struct Estimates {
+    complete: bool,
+    j_per_prompt_token: Figure,
+    j_per_output_token: GrossNet,
+}
+
+/// Makes the figures of repetition `done`. `trace` is the primary rail's.
+pub fn repetition(
+    observed: &Observed,
+    kind: Kind,
+    done: &RepDone,
+    trace: Option<&Trace>,
+    baseline: Option<&Baseline>,
+) -> Repetition {
+    let empty = Trace::new(Default::default());
+    let energies = trace.unwrap_or(&empty);
+    let times = observed
+        .tokens
+        .get(&done.rep)
+        .map_or(&[][..], Vec::as_slice);
+    let decoded = times
+        .len()
+        .saturating_sub(usize::from(kind == Kind::Generate));
+    let measure = |phase, tokens| {
+        let span = observed.phase(phase, Some(done.rep))?;
+        Some(PhaseEnergy::measure(
+            energies, baseline, tokens, span.t0, span.t1,
+        ))
+    };
+    let prefill = measure(Phase::Prefill, done.prompt_tokens);
+    let decode = measure(Phase::Decode, u32::try_from(decoded).unwrap_or(u32::MAX));
+    let energy = match (kind, prefill, decode) {
+        (Kind::Generate, Some(prefill), Some(decode)) => {
+            RepEnergy::generate(energies, baseline, prefill, decode, done.output_tokens)
+        }
+        (_, prefill, decode) => RepEnergy::Bench { prefill, decode },
+    };
+    let mut figures = energy::Figures::new(&energy);
+    if trace.is_none() {
+        withhold(&mut figures);
+    }
+    let complete = matches!(done.stop_reason, StopReason::Length | StopReason::Eog);
+    let estimates = Estimates {
+        complete,
+        j_per_prompt_token: figures.j_per_prompt_token.gross,
+        j_per_output_token: figures.j_per_output_token,
+    };
+    Repetition {
+        record: record(observed, kind, done, &energy, figures, energies),
+        estimates,
+    }
+}
+
+/// Without a primary rail that, and not the empty trace, is the reason.
+fn withhold(figures: &mut energy::Figures) {
+    let none = GrossNet {
+        gross: Err(Reason::NoPrimaryRail),
+        net: Err(Reason::NoPrimaryRail),
+    };
+    figures.j_per_prompt_token = none;
+    figures.j_per_output_token = none;
+    figures.j_per_output_token_all_in = none;
+    figures.j_per_token_all = none;
+    for figure in [
+        &mut figures.tok_per_j,
+        &mut figures.mwh_per_token,
+        &mut figures.edp,
+        &mut figures.s_t,
+    ] {
+        *figure = Err(Reason::NoPrimaryRail);
+    }
+}
+
+fn record(
+    observed: &Observed,
+    kind: Kind,
+    done: &RepDone,
+    energy: &RepEnergy,
+    figures: energy::Figures,
+    trace: &Trace,
+) -> Rep {
+    let mut noted = Noted::default();
+    let times = observed
+        .tokens
+        .get(&done.rep)
+        .map_or(&[][..], Vec::as_slice);
+    let ttft = match kind {
+        Kind::Generate => observed
+            .phase(Phase::Prepare, Some(done.rep))
+            .zip(times.first())
+            .map(|(prepare, known)| known.since(prepare.t0).as_secs_f64())
+            .ok_or(Reason::TooFew),
+        _ => Err(Reason::NotDefined),
+    };
+    let resolved = observed
+        .phase(Phase::Decode, Some(done.rep))
+        .is_some_and(|decode| {
+            energy::attribute(trace, observed.first_token, times, decode.t0).resolved
+        });
+    Rep {
+        rep: done.rep,
+        ttft_s: noted.value("ttft_s", ttft),
+        output_tokens: done.output_tokens,
+        stop_reason: done.stop_reason,
+        resolved,
+        u_sys_rel: energy.u_sys_rel(),
+        prefill: energy.prefill().and_then(phase_figures),
+        decode: energy.decode().and_then(phase_figures),
+        figures: all_figures(&mut noted, figures),
+        prompt_sha256: done.prompt_sha256.clone(),
+        output_sha256: done.output_sha256.clone(),
+        text: done.text.clone(),
+        reasons: noted.reasons,
+    }
+}
+
+/// `None` for a phase without length, such as the decode of a single output token.
+fn phase_figures(phase: &PhaseEnergy) -> Option<PhaseFigures> {
+    let mut noted = Noted::default();
+    let (energy_j, energy_j_u95) = noted.estimate("energy_j", phase.energy_j.gross);
+    let (energy_net_j, energy_net_j_u95) = noted.estimate("energy_net_j", phase.energy_j.net);
+    Some(PhaseFigures {
+        tokens: phase.tokens,
+        duration_s: phase.duration_s(),
+        tok_s: phase.tok_s()?,
+        energy_j,
+        energy_j_u95,
+        energy_net_j,
+        energy_net_j_u95,
+        coverage: phase.measured.coverage,
+        reasons: noted.reasons,
+    })
+}
+
+fn all_figures(noted: &mut Noted, figures: energy::Figures) -> Figures {
+    let mut pair = |name: &str, figure: GrossNet| {
+        let gross = noted.estimate(name, figure.gross);
+        let net = noted.estimate(&format!("{name}_net"), figure.net);
+        (gross, net)
+    };
+    let prompt = pair("j_per_prompt_token", figures.j_per_prompt_token);
+    let output = pair("j_per_output_token", figures.j_per_output_token);
+    let all_in = pair(
+        "j_per_output_token_all_in",
+        figures.j_per_output_token_all_in,
+    );
+    let all = pair("j_per_token_all", figures.j_per_token_all);
+    Figures {
+        j_per_prompt_token: prompt.0.0,
+        j_per_prompt_token_u95: prompt.0.1,
+        j_per_prompt_token_net: prompt.1.0,
+        j_per_prompt_token_net_u95: prompt.1.1,
+        j_per_output_token: output.0.0,
+        j_per_output_token_u95: output.0.1,
+        j_per_output_token_net: output.1.0,
+        j_per_output_token_net_u95: output.1.1,
+        j_per_output_token_all_in: all_in.0.0,
+        j_per_output_token_all_in_u95: all_in.0.1,
+        j_per_output_token_all_in_net: all_in.1.0,
+        j_per_output_token_all_in_net_u95: all_in.1.1,
+        j_per_token_all: all.0.0,
+        j_per_token_all_u95: all.0.1,
+        j_per_token_all_net: all.1.0,
+        j_per_token_all_net_u95: all.1.1,
+        tpot_s: noted.value("tpot_s", figures.tpot_s),
+        tok_per_j: noted.value("tok_per_j", figures.tok_per_j),
+        mwh_per_token: noted.value("mwh_per_token", figures.mwh_per_token),
+        edp: noted.value("edp", figures.edp),
+        s_t: noted.value("s_t", figures.s_t),
+    }
+}
+
+/// Statistics over the repetitions that ran to their end; `None` without one.
+pub fn summary(reps: &[Repetition]) -> Option<Summary> {
+    let complete: Vec<&Repetition> = reps.iter().filter(|rep| rep.estimates.complete).collect();
+    let n = u32::try_from(complete.len()).ok().filter(|n| *n > 0)?;
+    let mut noted = Noted::default();
+    let speeds = |of: fn(&Rep) -> Option<f64>| -> Vec<f64> {
+        complete.iter().filter_map(|rep| of(&rep.record)).collect()
+    };
+    let prefill = speeds(|rep| rep.prefill.as_ref().map(|phase| phase.tok_s));
+    let decode = speeds(|rep| rep.decode.as_ref().map(|phase| phase.tok_s));
+    let ttft = speeds(|rep| rep.ttft_s);
+    let mut speed = |name, values: &[f64]| {
+        let statistic = energy::Statistic::of(values).ok_or(Reason::NotDefined);
+        noted.value(name, statistic).map(on_the_wire)
+    };
+    let prefill_tok_s = speed("prefill_tok_s", &prefill);
+    let decode_tok_s = speed("decode_tok_s", &decode);
+    let ttft_s = speed("ttft_s", &ttft);
+    let mut energies = |name, of: fn(&Estimates) -> Figure| {
+        let figures: Vec<Figure> = complete.iter().map(|rep| of(&rep.estimates)).collect();
+        let statistic = statistic_of_all(&figures);
+        noted.value(name, statistic).map(on_the_wire)
+    };
+    Some(Summary {
+        n,
+        prefill_tok_s,
+        decode_tok_s,
+        ttft_s,
+        j_per_prompt_token: energies("j_per_prompt_token", |e| e.j_per_prompt_token),
+        j_per_output_token: energies("j_per_output_token", |e| e.j_per_output_token.gross),
+        j_per_output_token_net: energies("j_per_output_token_net", |e| e.j_per_output_token.net),
+        reasons: noted.reasons,
+    })
+}
+
+/// A summary over some of the repetitions would hide why the others have no figure.
+fn statistic_of_all(figures: &[Figure]) -> Result<energy::Statistic, Reason> {
+    let estimates: Vec<Estimate> = figures.iter().copied().collect::<Result<_, _>>()?;
+    energy::Statistic::of_estimates(&estimates).ok_or(Reason::TooFew)
+}
+
+fn on_the_wire(statistic: energy::Statistic) -> Statistic {
+    Statistic {
+        n: statistic.n,
+        median: statistic.median,
+        mean: statistic.mean,
+        sd: statistic.sd,
+        iqr: statistic.iqr,
+        u95: statistic.u95,
+    }
+}

@@ -1,0 +1,23 @@
+//! One attempt, from its start to its records.
+//!
+//! [`Attempt`] lets a worker run and writes down what happened when ([`Observed`]);
+//! [`Meter`] collects the windows of every rail meanwhile; [`records`] makes figures of both
+//! once everything has ended.
+
+mod attempt;
+mod control;
+mod figures;
+mod meter;
+mod observed;
+mod result;
+#[cfg(test)]
+pub mod testing;
+mod tokens;
+mod trace;
+
+pub use attempt::{Attempt, Watcher};
+pub use control::{Control, Stop};
+pub use meter::{Meter, Recorded};
+pub use observed::{Ending, Observed};
+pub use result::{AttemptRecords, Context, records};
+pub use tokens::TokenBatches;

@@ -1,0 +1,143 @@
+//! Token records: made once, in order, whether they leave while the attempt runs or after.
+
+use super::observed::Observed;
+use super::result::Context;
+use crate::energy::{Trace, attribute};
+use crate::record::Stamped;
+use crate::record::job::{Token, Tokens};
+use crate::units::MonoNs;
+use crate::workload::Phase;
+use std::collections::BTreeMap;
+
+/// Tokens of a record: about 45 kB of JSON.
+const MOST_TOKENS: usize = 256;
+
+/// The token records of an attempt so far.
+#[derive(Debug, Default)]
+pub struct TokenBatches {
+    /// Tokens of each repetition that are in a record already.
+    taken: BTreeMap<u32, usize>,
+    records: Vec<Stamped<Tokens>>,
+}
+
+impl TokenBatches {
+    /// Makes records of the tokens whose time `trace` covers, and returns the new ones.
+    pub fn take_covered(
+        &mut self,
+        context: &Context,
+        observed: &Observed,
+        trace: &Trace,
+    ) -> Vec<Stamped<Tokens>> {
+        let covered = trace.end().unwrap_or_default();
+        self.take(context, observed, Some(trace), |t| t <= covered)
+    }
+
+    /// Makes records of all that is left; without a trace every energy is missing.
+    pub fn finish(
+        mut self,
+        context: &Context,
+        observed: &Observed,
+        trace: Option<&Trace>,
+    ) -> Vec<Stamped<Tokens>> {
+        self.take(context, observed, trace, |_| true);
+        self.records
+    }
+
+    fn take(
+        &mut self,
+        context: &Context,
+        observed: &Observed,
+        trace: Option<&Trace>,
+        ready: impl Fn(MonoNs) -> bool,
+    ) -> Vec<Stamped<Tokens>> {
+        let before = self.records.len();
+        for (&rep, times) in &observed.tokens {
+            let Some(start) = RepStart::of(observed, rep, times) else {
+                continue;
+            };
+            let taken = self.taken.entry(rep).or_default();
+            let until = *taken + times[*taken..].iter().take_while(|t| ready(**t)).count();
+            while *taken < until {
+                let next = until.min(*taken + MOST_TOKENS);
+                let seq = self.records.len() as u64;
+                let record = start.record(context, rep, seq, times, *taken..next, trace);
+                self.records.push(context.stamped(record));
+                *taken = next;
+            }
+        }
+        self.records[before..].to_vec()
+    }
+}
+
+/// Where a repetition's clock starts, and where its decode does.
+struct RepStart {
+    zero: MonoNs,
+    decode_t0: MonoNs,
+    first: u32,
+}
+
+impl RepStart {
+    /// `None` until enough is known: for `bench` the end of its decode.
+    fn of(observed: &Observed, rep: u32, times: &[MonoNs]) -> Option<Self> {
+        let zero = observed
+            .phases
+            .iter()
+            .find(|span| span.rep == Some(rep))?
+            .t0;
+        let first = observed.first_token;
+        let decode_t0 = match first {
+            0 => *times.first()?,
+            _ => observed.phase(Phase::Decode, Some(rep))?.t0,
+        };
+        Some(Self {
+            zero,
+            decode_t0,
+            first,
+        })
+    }
+
+    fn record(
+        &self,
+        context: &Context,
+        rep: u32,
+        seq: u64,
+        times: &[MonoNs],
+        part: std::ops::Range<usize>,
+        trace: Option<&Trace>,
+    ) -> Tokens {
+        let first = self.first + u32::try_from(part.start).unwrap_or(u32::MAX);
+        let t0 = match part.start {
+            0 => self.decode_t0,
+            start => times[start - 1],
+        };
+        let last = times[part.end - 1];
+        let empty = Trace::new(Default::default());
+        let energies = attribute(trace.unwrap_or(&empty), first, &times[part], t0);
+        let whole = trace.and_then(|trace| trace.measure(self.decode_t0, last).energy_j().ok());
+        Tokens {
+            id: context.job.id.to_string(),
+            attempt: context.attempt,
+            rep,
+            seq,
+            resolved: energies.resolved,
+            u_sys_rel: whole.and_then(|energy| energy.u_sys_rel()),
+            tokens: energies
+                .tokens
+                .iter()
+                .map(|token| {
+                    let energy = token.energy_j.ok();
+                    Token {
+                        i: token.i,
+                        t_s: token.t.since(self.zero).as_secs_f64(),
+                        energy_j: energy.map(|e| e.value),
+                        energy_j_u95: energy.map(|e| e.u95()),
+                        u_ran_j: energy.map(|e| e.random),
+                        power_w: token.power_w,
+                        step_n: (token.step_n > 1).then_some(token.step_n),
+                        reason: token.energy_j.err(),
+                    }
+                })
+                .collect(),
+        }
+    }
+}

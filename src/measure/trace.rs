@@ -1,0 +1,46 @@
+//! The power trace of each rail, in chunks that fit a record.
+
+use super::meter::Recorded;
+use super::result::Context;
+use crate::record::Stamped;
+use crate::record::job::Trace;
+
+/// Windows of a chunk: under 120 kB of JSON.
+const MOST_WINDOWS: usize = 4_000;
+
+/// Chunks of every rail, with one run of `seq` a rail. A gap is a window of `null` power.
+pub fn chunks(context: &Context, rails: &[Recorded]) -> Vec<Stamped<Trace>> {
+    rails
+        .iter()
+        .flat_map(|rail| rail_chunks(context, rail))
+        .collect()
+}
+
+fn rail_chunks(context: &Context, rail: &Recorded) -> Vec<Stamped<Trace>> {
+    let mut steps = Vec::new();
+    let mut end = rail.trace.start().unwrap_or_default();
+    for (t0, t1, power) in rail.trace.iter() {
+        if t0 > end {
+            steps.push((end, t0, None));
+        }
+        steps.push((t0, t1, Some(power.0)));
+        end = t1;
+    }
+    let chunks = steps.len().div_ceil(MOST_WINDOWS);
+    steps
+        .chunks(MOST_WINDOWS)
+        .enumerate()
+        .map(|(seq, part)| {
+            context.stamped(Trace {
+                id: context.job.id.to_string(),
+                attempt: context.attempt,
+                rail: rail.spec.name.clone(),
+                seq: seq as u64,
+                last: seq + 1 == chunks,
+                t0_mono_ns: part[0].0.0,
+                dt_ns: part.iter().map(|(t0, t1, _)| t1.since(*t0).0).collect(),
+                power_w: part.iter().map(|(_, _, power)| *power).collect(),
+            })
+        })
+        .collect()
+}
