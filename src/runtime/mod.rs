@@ -4,8 +4,8 @@
 
 pub mod conduct;
 pub mod gguf;
-//#[cfg(feature = "llama")]
-//pub mod llama;
+#[cfg(feature = "llama")]
+pub mod llama;
 pub mod process;
 pub mod protocol;
 pub mod spawn;

@@ -1,0 +1,54 @@
+//! The phases of a run, one after another without gaps. They are kept until the repetition
+//! has ended: nothing is written while something is measured.
+
+use crate::clock;
+use crate::runtime::protocol::Message;
+use crate::units::MonoNs;
+use crate::workload::Phase;
+
+#[derive(Debug)]
+pub struct Timeline {
+    rep: Option<u32>,
+    /// End of the last phase.
+    cursor: MonoNs,
+    phases: Vec<Message>,
+}
+
+impl Timeline {
+    /// Begins at the moment at which the request was read.
+    pub fn new(received: MonoNs) -> Self {
+        Self {
+            rep: None,
+            cursor: received,
+            phases: Vec::with_capacity(16),
+        }
+    }
+
+    /// What follows belongs to `rep`. The time since the last phase, spent on reporting,
+    /// is `other`; there is none before the first phase.
+    pub fn begin(&mut self, rep: u32) {
+        if !self.phases.is_empty() || self.rep.is_some() {
+            self.end_now(Phase::Other, 0);
+        }
+        self.rep = Some(rep);
+    }
+
+    pub fn end(&mut self, phase: Phase, at: MonoNs, tokens: u32) {
+        self.phases.push(Message::Phase {
+            phase,
+            rep: self.rep,
+            t0_ns: self.cursor,
+            t1_ns: at,
+            tokens,
+        });
+        self.cursor = at;
+    }
+
+    pub fn end_now(&mut self, phase: Phase, tokens: u32) {
+        self.end(phase, clock::now(), tokens);
+    }
+
+    pub fn take(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.phases)
+    }
+}
