@@ -68,10 +68,13 @@ impl MqttHandle {
         std::thread::Builder::new()
             .name("mqtt".to_owned())
             .spawn(move || {
-                let _alive: mpsc::Sender<Infallible> = alive;
-                if let Err(error) = runtime.block_on(connection::run(&setup)) {
+                let ended = runtime.block_on(connection::run(&setup));
+                if let Err(error) = ended {
                     tell.send_replace(Some(error));
                 }
+                // The store first: whoever waits for this thread may open it again.
+                drop(setup);
+                drop::<mpsc::Sender<Infallible>>(alive);
             })
             .map_err(no_thread)?;
         Ok(Self {

@@ -16,6 +16,7 @@ use super::session::{Flying, Key, Reserve, Session};
 use crate::clock;
 use crate::store::{self, Pending, RecordKind, StoreError};
 use crate::units::MonoNs;
+use std::collections::HashSet;
 
 impl Session<'_> {
     pub(super) fn send_outbox(&mut self, now: MonoNs) -> Result<(), Stuck> {
@@ -27,11 +28,22 @@ impl Session<'_> {
                 self.look_at_outbox = false;
             }
             let mut sent = 0;
+            // A job whose next record has to wait for a verdict waits as a whole, so that its
+            // last state goes before its result.
+            let mut waits = HashSet::new();
             for record in pending {
                 if !self.room(Reserve::Outbox) {
                     break;
                 }
-                sent += usize::from(self.send_record(record)?);
+                if waits.contains(&record.job) {
+                    continue;
+                }
+                if record.kind.retained() && self.topic_flies(&record.job, record.kind) {
+                    waits.insert(record.job);
+                    continue;
+                }
+                self.send_record(record)?;
+                sent += 1;
             }
             // What is left waits for a verdict on what is in flight.
             if sent == 0 {
@@ -41,11 +53,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Whether the record needs no more attention for now.
-    fn send_record(&mut self, record: Pending) -> Result<bool, Stuck> {
-        if record.kind.retained() && self.topic_flies(&record.job, record.kind) {
-            return Ok(false);
-        }
+    fn send_record(&mut self, record: Pending) -> Result<(), Stuck> {
         let Pending {
             seq,
             job,
@@ -63,7 +71,7 @@ impl Session<'_> {
                 // This one would take the newer one back.
                 self.seqs.insert(seq);
                 self.acknowledged.push(seq);
-                return Ok(true);
+                return Ok(());
             }
         }
         let size = payload.len();
@@ -76,11 +84,10 @@ impl Session<'_> {
         };
         if size > MAX_PAYLOAD || !self.link.fits(&message) {
             self.park(&key, &format!("{size} bytes are too large for the broker"));
-            return Ok(true);
+            return Ok(());
         }
         self.seqs.insert(seq);
-        self.publish(Flying::Record(key), message)?;
-        Ok(true)
+        self.publish(Flying::Record(key), message)
     }
 
     pub(super) fn verdict(&mut self, token: u64, verdict: Verdict) {

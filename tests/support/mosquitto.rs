@@ -1,0 +1,103 @@
+//! A real mosquitto on a free port of this machine, ended with the test.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub struct Mosquitto {
+    pub port: u16,
+    options: String,
+    dir: tempfile::TempDir,
+    process: Child,
+}
+
+impl Mosquitto {
+    pub fn start() -> Self {
+        Self::with_options("")
+    }
+
+    /// Starts a broker with further lines of mosquitto.conf.
+    pub fn with_options(options: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // A port that was free a moment ago may be taken by now.
+        for _ in 0..5 {
+            let port = free_port();
+            if let Some(process) = spawn(dir.path(), port, options) {
+                let options = options.to_owned();
+                return Self {
+                    port,
+                    options,
+                    dir,
+                    process,
+                };
+            }
+        }
+        panic!(
+            "mosquitto does not start; its log is in {}",
+            dir.keep().display()
+        );
+    }
+
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL: no last words to any client.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("it runs");
+        self.process.wait().expect("it ends");
+    }
+
+    /// Starts again on the same port, with what it kept: nothing.
+    pub fn restart(&mut self) {
+        self.process = spawn(self.dir.path(), self.port, &self.options)
+            .expect("the port is still free for the same broker");
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    probe.local_addr().expect("it is bound").port()
+}
+
+fn spawn(dir: &Path, port: u16, options: &str) -> Option<Child> {
+    let config = dir.join("mosquitto.conf");
+    let text = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
+         log_dest file {}\nuser root\n{options}\n",
+        dir.join("log").display()
+    );
+    std::fs::write(&config, text).expect("writable");
+    let sbin = Path::new("/usr/sbin/mosquitto");
+    let program = if sbin.exists() {
+        sbin
+    } else {
+        Path::new("mosquitto")
+    };
+    let mut process = Command::new(program)
+        .arg("-c")
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("mosquitto is installed: apt-get install mosquitto");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if process.try_wait().expect("its state").is_some() {
+            return None;
+        }
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Some(process);
+        }
+        assert!(Instant::now() < deadline, "mosquitto does not listen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
