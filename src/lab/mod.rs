@@ -1,7 +1,22 @@
+//! The lab side: everything behind `joulectl`. It talks to boards over MQTT only, by the
+//! published contract; nothing of it runs on the measured board but `demo`.
+
 pub mod broker;
 pub mod client;
+pub mod demo;
 mod error;
+pub mod figure;
+pub mod follow;
 pub mod interrupt;
+pub mod jobs;
+pub mod model;
+pub mod page;
 mod process;
+pub mod sheet;
+pub mod submit;
+pub mod table;
 pub mod target;
+#[cfg(test)]
+mod testing;
+
 pub use error::LabError;

@@ -16,6 +16,8 @@ pub struct Sheet {
     pub state: String,
     /// Rails of this result whose power is not that of any machine.
     pub simulated: Vec<String>,
+    /// The figures that most people come for.
+    pub headline: Vec<Row>,
     pub sections: Vec<Section>,
     pub warnings: Vec<String>,
 }
@@ -82,6 +84,7 @@ impl Sheet {
         }
         sections.push(surroundings(result));
         sections.push(provenance(result));
+        let headline = headline(&sections);
         let state = match &result.reason {
             Some(reason) => format!("{}: {reason}", result.state.as_str()),
             None => result.state.as_str().to_owned(),
@@ -97,10 +100,32 @@ impl Sheet {
                 .filter(|rail| rail.simulated)
                 .map(|rail| rail.name.clone())
                 .collect(),
+            headline,
             sections,
             warnings: warnings(stamp, result),
         }
     }
+}
+
+/// Rows of the speed and energy sections once more, under names that stand alone.
+fn headline(sections: &[Section]) -> Vec<Row> {
+    let names = [
+        ("Per output token", "energy per output token"),
+        ("Decode", "decode"),
+        ("Prefill", "prefill"),
+        ("Time to first token", "time to first token"),
+    ];
+    let find = |label: &str| {
+        let mut rows = sections.iter().flat_map(|section| &section.rows);
+        rows.find(|row| row.label == label)
+    };
+    names
+        .iter()
+        .filter_map(|(label, name)| {
+            let found = find(label)?;
+            Some(row(name, vec![found.values[0].clone()], found.note.clone()))
+        })
+        .collect()
 }
 
 fn speed(result: &JobResult) -> Section {
@@ -130,9 +155,10 @@ fn speed(result: &JobResult) -> Section {
         rows: vec![
             row(
                 "Prefill",
-                vec![rate(summary.and_then(|s| s.prefill_tok_s.as_ref()), |rep| {
-                    rep.prefill.as_ref()
-                })],
+                vec![rate(
+                    summary.and_then(|s| s.prefill_tok_s.as_ref()),
+                    |rep| rep.prefill.as_ref(),
+                )],
                 per_phase(first.prefill.as_ref()),
             ),
             row(
@@ -301,12 +327,7 @@ fn surroundings(result: &JobResult) -> Section {
         row("Idle after", vec![after], after_note),
     ];
     if let Some(load) = &result.load {
-        let figure = Figure::new(
-            load.energy_j,
-            load.energy_j_u95,
-            &load.reasons,
-            "energy_j",
-        );
+        let figure = Figure::new(load.energy_j, load.energy_j_u95, &load.reasons, "energy_j");
         let cold = match load.cold {
             Some(true) => ", cold",
             Some(false) => ", warm",
@@ -392,7 +413,7 @@ fn sampling(rail: &Rail) -> Vec<Row> {
     source.extend(rail.range_mv.map(|range| format!("range {range} mV")));
     source.extend(
         rail.shunt_ohm
-            .map(|shunt| format!("shunt {}", Figure::exact(shunt).show("Ω"))),
+            .map(|shunt| format!("shunt {} mΩ", shunt * 1e3)),
     );
     let coverage = match rail.coverage {
         Some(share) => Value::text(format!("{:.2} %", share * 100.0)),

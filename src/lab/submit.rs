@@ -1,0 +1,407 @@
+//! `joulectl submit`: a job from flags or from a file, sent to a board, followed if wished.
+
+use super::client::{Client, random_hex};
+use super::follow::{self, Display, Until};
+use super::interrupt::interrupted;
+use super::sheet::Sheet;
+use super::target::{Board, Target};
+use super::{LabError, table};
+use crate::record::answer::Refusal;
+use crate::workload::job::SpecErrorCode;
+use crate::workload::{Job, JobState, Limits};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The job, field by field. What is left out keeps the board's default.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Options {
+    /// Read the job from a JSON file; `-` is standard input. Flags override its fields
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Name of the job; made up when left out
+    #[arg(long)]
+    pub id: Option<String>,
+    /// `generate` (from a prompt) or `bench` (as llama-bench does)
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// A model in the board's model directory
+    #[arg(long, short)]
+    pub model: Option<String>,
+    /// The text to go on from, as it is
+    #[arg(long, short, conflicts_with = "message")]
+    pub prompt: Option<String>,
+    /// What a user says to the model, through the model's own chat template
+    #[arg(long)]
+    pub message: Option<String>,
+    /// Tokens to generate
+    #[arg(long, short, value_name = "N")]
+    pub n_predict: Option<u32>,
+    /// Go on after the model's end of text, so that each repetition has the same length
+    #[arg(long)]
+    pub ignore_eos: bool,
+    /// bench: tokens of the prompt
+    #[arg(long, value_name = "N")]
+    pub n_prompt: Option<u32>,
+    /// bench: tokens to generate
+    #[arg(long, value_name = "N")]
+    pub n_gen: Option<u32>,
+    /// bench: tokens in the context before
+    #[arg(long, value_name = "N")]
+    pub n_depth: Option<u32>,
+    #[arg(long, short, value_name = "N")]
+    pub repetitions: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub warmup: Option<u32>,
+    #[arg(long, short, value_name = "N")]
+    pub threads: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub n_ctx: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub n_batch: Option<u32>,
+    #[arg(long, value_name = "N")]
+    pub gpu_layers: Option<u32>,
+    #[arg(long)]
+    pub seed: Option<u32>,
+    /// Least seconds of idling before the work
+    #[arg(long, value_name = "S")]
+    pub idle_before: Option<f64>,
+    /// Least seconds of idling after the work
+    #[arg(long, value_name = "S")]
+    pub idle_after: Option<f64>,
+    /// Seconds that one attempt may take
+    #[arg(long, value_name = "S")]
+    pub timeout: Option<u32>,
+    /// Higher runs first
+    #[arg(long, allow_hyphen_values = true)]
+    pub priority: Option<i32>,
+    /// When token records leave the board: after, live or none
+    #[arg(long, value_name = "WHEN")]
+    pub tokens: Option<String>,
+    /// Publish the generated text with the result
+    #[arg(long)]
+    pub text: bool,
+    /// Publish the power trace
+    #[arg(long)]
+    pub trace: bool,
+    /// A label that comes back with the result (may be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub tag: Vec<String>,
+}
+
+/// What happens after the board has accepted the job.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct After {
+    /// Follow the job and print its result
+    #[arg(long, short)]
+    pub wait: bool,
+    /// Write the result to DIR/<id>.json (implies --wait)
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print the answer, or with --wait the result record, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A board's answer to `submit`.
+#[derive(Debug, Deserialize)]
+pub struct Accepted {
+    pub id: String,
+    pub state: JobState,
+}
+
+pub async fn run(target: &Target, options: &Options, after: &After) -> Result<(), LabError> {
+    let file = options.file.as_deref().map(read).transpose()?;
+    let job = job(options, file.as_deref())?;
+    let id = job["id"].as_str().unwrap_or_default().to_owned();
+    let mut client = Client::connect(target).await?;
+    let board = client.board(target).await?;
+
+    let wait = after.wait || after.out.is_some();
+    if wait {
+        follow::subscribe(&mut client, &board, &id).await?;
+    }
+    let accepted = send(&mut client, &board, &job).await?;
+    if !wait {
+        if after.json {
+            let answer = json!({"device": board.name(), "id": accepted.id,
+                "state": accepted.state});
+            println!("{answer}");
+        } else {
+            println!("{}  {}", accepted.id, accepted.state.as_str());
+        }
+        return Ok(());
+    }
+    let display = if after.json {
+        Display::nowhere()
+    } else {
+        Display::on_stderr()
+    };
+    let collected = tokio::select! {
+        collected = follow::follow(&mut client, &board, &id, Until::Result, &display) => collected?,
+        () = interrupted() => return Err(goes_on(&board, &id)),
+    };
+    if let Some(result) = &collected.result {
+        if let Some(dir) = &after.out {
+            let path = save(dir, &id, &collected.result_json)?;
+            eprintln!("wrote {}", path.display());
+        }
+        if after.json {
+            println!("{}", collected.result_json);
+        } else {
+            let sheet = Sheet::new(&result.stamp, &result.body);
+            print!("{}", table::render(&sheet, table::width()));
+        }
+    }
+    follow::outcome(&collected, &board, &id)
+}
+
+/// Submits `job` and returns the board's consent.
+pub async fn send(client: &mut Client, board: &Board, job: &Value) -> Result<Accepted, LabError> {
+    client
+        .request(board, "submit", job)
+        .await?
+        .map_err(|refusal| refused(board, &refusal))
+}
+
+/// The end of a command that the board refused: a wrong job is the caller's mistake, a full
+/// queue is not.
+pub fn refused(board: &Board, refusal: &Refusal) -> LabError {
+    let field = match &refusal.field {
+        Some(field) => format!(" ({field})"),
+        None => String::new(),
+    };
+    let text = format!(
+        "board {} refused: {}{field}: {}",
+        board.name(),
+        refusal.code,
+        refusal.message
+    );
+    match refusal.code.as_str() {
+        "invalid-spec" | "unsupported" | "conflict" | "unknown-model" | "unknown-job" => {
+            LabError::Usage(text)
+        }
+        _ => LabError::Failed(text),
+    }
+}
+
+fn goes_on(board: &Board, id: &str) -> LabError {
+    LabError::Interrupted(format!(
+        "stopped waiting; job {id} goes on. Cancel it with `joulectl cancel {id} --device {}`, \
+         or run the same submit again with --id {id} --wait to see its result",
+        board.name()
+    ))
+}
+
+fn read(file: &Path) -> Result<String, LabError> {
+    let mut text = String::new();
+    let outcome = if file == Path::new("-") {
+        std::io::stdin().read_to_string(&mut text).map(|_| ())
+    } else {
+        std::fs::read_to_string(file).map(|content| text = content)
+    };
+    outcome.map_err(|error| LabError::Usage(format!("{}: {error}", file.display())))?;
+    Ok(text)
+}
+
+/// The job to send: the file's fields, then the flags, then an id, and nothing else, so that
+/// a board of another version fills in its own defaults. It is checked here as far as that is
+/// possible without knowing the board.
+pub fn job(options: &Options, file: Option<&str>) -> Result<Value, LabError> {
+    let mut job = match file {
+        None => Map::new(),
+        Some(text) => serde_json::from_str(text)
+            .map_err(|error| LabError::Usage(format!("the job is no JSON object: {error}")))?,
+    };
+    apply(options, &mut job)?;
+    job.entry("v")
+        .or_insert(json!(crate::workload::job::VERSION));
+    job.entry("kind").or_insert(json!("generate"));
+    if !job.contains_key("id") {
+        let model = job.get("model").and_then(Value::as_str).unwrap_or("job");
+        job.insert("id".to_owned(), json!(made_up_id(model)));
+    }
+    let job = Value::Object(job);
+    match Job::parse(job.to_string().as_bytes(), &no_limits()) {
+        Err(error) if error.code == SpecErrorCode::InvalidSpec => {
+            let field = error.field.as_deref().unwrap_or("the job");
+            Err(LabError::Usage(format!("{field}: {error}")))
+        }
+        // What this version does not know, the board's may.
+        _ => Ok(job),
+    }
+}
+
+fn apply(options: &Options, job: &mut Map<String, Value>) -> Result<(), LabError> {
+    let messages = options
+        .message
+        .as_ref()
+        .map(|text| json!([{"role": "user", "content": text}]));
+    let is_set = |flag: bool| flag.then_some(json!(true));
+    let fields = [
+        ("id", options.id.as_ref().map(|v| json!(v))),
+        ("kind", options.kind.as_ref().map(|v| json!(v))),
+        ("model", options.model.as_ref().map(|v| json!(v))),
+        ("prompt", options.prompt.as_ref().map(|v| json!(v))),
+        ("messages", messages),
+        ("n_predict", options.n_predict.map(|v| json!(v))),
+        ("ignore_eos", is_set(options.ignore_eos)),
+        ("n_prompt", options.n_prompt.map(|v| json!(v))),
+        ("n_gen", options.n_gen.map(|v| json!(v))),
+        ("n_depth", options.n_depth.map(|v| json!(v))),
+        ("repetitions", options.repetitions.map(|v| json!(v))),
+        ("warmup", options.warmup.map(|v| json!(v))),
+        ("params.threads", options.threads.map(|v| json!(v))),
+        ("params.n_ctx", options.n_ctx.map(|v| json!(v))),
+        ("params.n_batch", options.n_batch.map(|v| json!(v))),
+        ("params.gpu_layers", options.gpu_layers.map(|v| json!(v))),
+        ("params.seed", options.seed.map(|v| json!(v))),
+        ("idle.before_s", options.idle_before.map(|v| json!(v))),
+        ("idle.after_s", options.idle_after.map(|v| json!(v))),
+        ("timeout_s", options.timeout.map(|v| json!(v))),
+        ("priority", options.priority.map(|v| json!(v))),
+        ("publish.tokens", options.tokens.as_ref().map(|v| json!(v))),
+        ("publish.text", is_set(options.text)),
+        ("publish.trace", is_set(options.trace)),
+    ];
+    for (path, value) in fields {
+        if let Some(value) = value {
+            set(job, path, value)?;
+        }
+    }
+    for tag in &options.tag {
+        let (key, value) = tag
+            .split_once('=')
+            .ok_or_else(|| LabError::Usage(format!("--tag {tag}: expected KEY=VALUE")))?;
+        let tags = job.entry("tags").or_insert_with(|| json!({}));
+        let tags = tags.as_object_mut().ok_or_else(|| no_object("tags"))?;
+        tags.insert(key.to_owned(), json!(value));
+    }
+    Ok(())
+}
+
+fn set(job: &mut Map<String, Value>, path: &str, value: Value) -> Result<(), LabError> {
+    match path.split_once('.') {
+        None => job.insert(path.to_owned(), value),
+        Some((group, field)) => job
+            .entry(group)
+            .or_insert_with(|| json!({}))
+            .as_object_mut()
+            .ok_or_else(|| no_object(group))?
+            .insert(field.to_owned(), value),
+    };
+    Ok(())
+}
+
+fn no_object(field: &str) -> LabError {
+    LabError::Usage(format!("{field}: must be an object"))
+}
+
+fn no_limits() -> Limits {
+    Limits {
+        n_ctx: u32::MAX,
+        n_batch: u32::MAX,
+        threads: u32::MAX,
+        prompt_bytes: usize::MAX,
+        repetitions: u32::MAX,
+        timeout_s: u32::MAX,
+        queue: u32::MAX,
+    }
+}
+
+/// Readable and unique: the model's first two words, the moment, four random digits.
+pub fn made_up_id(model: &str) -> String {
+    let safe: String = model
+        .trim_end_matches(".gguf")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let words: Vec<&str> = safe
+        .split('-')
+        .filter(|word| !word.is_empty())
+        .take(2)
+        .collect();
+    let mut name = words.join("-").to_ascii_lowercase();
+    name.truncate(24);
+    if name.is_empty() {
+        name.push_str("job");
+    }
+    let moment = jiff::Timestamp::now().strftime("%m%d-%H%M%S");
+    format!("{name}-{moment}-{}", random_hex(4))
+}
+
+/// Writes `DIR/<id>.json`.
+pub fn save(dir: &Path, id: &str, result: &Value) -> Result<PathBuf, LabError> {
+    let path = dir.join(format!("{id}.json"));
+    let failed = |error: std::io::Error| LabError::Failed(format!("{}: {error}", path.display()));
+    std::fs::create_dir_all(dir).map_err(failed)?;
+    std::fs::write(&path, format!("{result:#}\n")).map_err(failed)?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workload::JobId;
+    use proptest::prelude::*;
+
+    fn minimal() -> Options {
+        Options {
+            model: Some("smol.gguf".to_owned()),
+            prompt: Some("Why?".to_owned()),
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn only_what_was_said_is_sent() {
+        let job = job(&minimal(), None).unwrap();
+        let keys: Vec<&String> = job.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["id", "kind", "model", "prompt", "v"]);
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let file = r#"{"id":"a","model":"m.gguf","messages":[{"role":"user","content":"x"}],
+            "n_predict":5,"params":{"threads":4,"n_ctx":1024},"tags":{"a":"1"}}"#;
+        let options = Options {
+            n_predict: Some(7),
+            threads: Some(2),
+            trace: true,
+            tag: vec!["b=2=3".to_owned()],
+            ..Options::default()
+        };
+        let job = job(&options, Some(file)).unwrap();
+        assert_eq!((&job["n_predict"], &job["id"]), (&json!(7), &json!("a")));
+        assert_eq!(job["params"], json!({"threads": 2, "n_ctx": 1024}));
+        assert_eq!(job["tags"], json!({"a": "1", "b": "2=3"}));
+        assert_eq!(job["publish"], json!({"trace": true}));
+    }
+
+    #[test]
+    fn a_wrong_job_is_a_usage_error_that_names_the_field() {
+        let wrong = Options {
+            n_gen: Some(3),
+            ..minimal()
+        };
+        let error = job(&wrong, None).expect_err("n_gen belongs to bench");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().starts_with("n_gen"), "{error}");
+        assert!(job(&minimal(), Some("[1]")).is_err());
+        assert!(job(&minimal(), Some(r#"{"tags": 1}"#)).is_err());
+    }
+
+    #[test]
+    fn what_another_version_may_know_is_left_to_the_board() {
+        let idle = r#"{"id":"i","kind":"idle","duration_s":5}"#;
+        assert!(job(&Options::default(), Some(idle)).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_made_up_id_is_a_job_id(model in ".*") {
+            prop_assert!(made_up_id(&model).parse::<JobId>().is_ok());
+        }
+    }
+}
