@@ -243,3 +243,20 @@ async fn ctrl_c_says_that_the_job_goes_on() {
         "{seen}"
     );
 }
+
+#[tokio::test]
+async fn the_demo_without_its_daemon_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let alone = dir.path().join("joulectl");
+    std::fs::copy(env!("CARGO_BIN_EXE_joulectl"), &alone).unwrap();
+    let mut command = Command::new(alone);
+    command.arg("demo").current_dir(dir.path());
+    command.env("XDG_STATE_HOME", dir.path());
+    let done = output(command).await;
+    assert_eq!(done.status.code(), Some(1));
+    assert!(
+        err(&done).contains("cargo build --release"),
+        "{}",
+        err(&done)
+    );
+}

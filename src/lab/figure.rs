@@ -70,7 +70,7 @@ fn missing(reason: Option<Reason>) -> String {
 
 fn prefix(value: f64) -> (f64, &'static str) {
     match value.abs() {
-        size if size == 0.0 || size >= 0.1 && size < 1e4 => (1.0, ""),
+        size if size == 0.0 || (0.1..1e4).contains(&size) => (1.0, ""),
         size if size >= 1e4 => (1e-3, "k"),
         size if size >= 1e-4 => (1e3, "m"),
         _ => (1e6, "µ"),

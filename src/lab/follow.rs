@@ -25,7 +25,7 @@ pub struct Collected {
     pub state: Option<State>,
     pub result: Option<Stamped<JobResult>>,
     /// The result as it came, with fields that this version does not know.
-    pub result_json: serde_json::Value,
+    pub result_json: String,
     /// By attempt and `seq`, so that a record that comes twice counts once.
     tokens: BTreeMap<(u32, u64), Tokens>,
     /// By attempt, rail and `seq`.
@@ -59,7 +59,7 @@ impl Collected {
             }
             "result" => {
                 self.result = Some(serde_json::from_slice(payload)?);
-                self.result_json = serde_json::from_slice(payload)?;
+                self.result_json = String::from_utf8_lossy(payload).into_owned();
             }
             _ => {}
         }

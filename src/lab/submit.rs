@@ -139,8 +139,10 @@ pub async fn run(target: &Target, options: &Options, after: &After) -> Result<()
         Display::on_stderr()
     };
     let collected = tokio::select! {
-        collected = follow::follow(&mut client, &board, &id, Until::Result, &display) => collected?,
+        // First, so that the signal is caught before anything is shown.
+        biased;
         () = interrupted() => return Err(goes_on(&board, &id)),
+        collected = follow::follow(&mut client, &board, &id, Until::Result, &display) => collected?,
     };
     if let Some(result) = &collected.result {
         if let Some(dir) = &after.out {
@@ -331,12 +333,12 @@ pub fn made_up_id(model: &str) -> String {
     format!("{name}-{moment}-{}", random_hex(4))
 }
 
-/// Writes `DIR/<id>.json`.
-pub fn save(dir: &Path, id: &str, result: &Value) -> Result<PathBuf, LabError> {
+/// Writes `DIR/<id>.json`, byte for byte what the board published.
+fn save(dir: &Path, id: &str, result: &str) -> Result<PathBuf, LabError> {
     let path = dir.join(format!("{id}.json"));
     let failed = |error: std::io::Error| LabError::Failed(format!("{}: {error}", path.display()));
     std::fs::create_dir_all(dir).map_err(failed)?;
-    std::fs::write(&path, format!("{result:#}\n")).map_err(failed)?;
+    std::fs::write(&path, format!("{result}\n")).map_err(failed)?;
     Ok(path)
 }
 

@@ -25,7 +25,7 @@ pub struct Broker {
 }
 
 enum Running {
-    Mosquitto(mosquitto::Mosquitto),
+    Mosquitto(Box<mosquitto::Mosquitto>),
     #[cfg(feature = "broker")]
     Embedded(embedded::Embedded),
 }
@@ -42,7 +42,7 @@ impl Broker {
             let (port, child) = mosquitto::Mosquitto::start(&program, dir).await?;
             return Ok(Self {
                 port,
-                running: Running::Mosquitto(child),
+                running: Running::Mosquitto(Box::new(child)),
             });
         }
         if choice == Choice::Mosquitto {

@@ -62,11 +62,14 @@ impl Running {
 }
 
 pub async fn run(options: &Options) -> Result<(), LabError> {
+    let daemon = daemon_program()?;
     let dir = run_directory(options)?;
     let mut running = Running::default();
     let outcome = tokio::select! {
-        outcome = steps(options, &dir, &mut running) => outcome,
+        // First, so that the signal is caught before anything is started.
+        biased;
         () = interrupted() => Err(LabError::Interrupted("stopped".to_owned())),
+        outcome = steps(options, &daemon, &dir, &mut running) => outcome,
     };
     running.stop().await;
     match outcome {
@@ -79,8 +82,12 @@ pub async fn run(options: &Options) -> Result<(), LabError> {
     outcome
 }
 
-async fn steps(options: &Options, dir: &Path, running: &mut Running) -> Result<(), LabError> {
-    let daemon = daemon_program()?;
+async fn steps(
+    options: &Options,
+    daemon: &Path,
+    dir: &Path,
+    running: &mut Running,
+) -> Result<(), LabError> {
     let broker = Broker::start(options.with_broker, dir).await?;
     let port = broker.port();
     say("broker", &format!("{} on port {port}", broker.describe()));
@@ -98,7 +105,7 @@ async fn steps(options: &Options, dir: &Path, running: &mut Running) -> Result<(
     let arguments = ["run".as_ref(), "--config".as_ref(), config.as_os_str()];
     let child = running
         .daemon
-        .insert(Child::start(&daemon, &arguments, &dir.join("jouled.log"))?);
+        .insert(Child::start(daemon, &arguments, &dir.join("jouled.log"))?);
 
     let target = Target::local(port, DEVICE);
     let measured = async {
@@ -226,7 +233,7 @@ fn report(options: &Options, collected: &Collected) -> Result<(), LabError> {
         return Err(LabError::Failed("the job left no result".to_owned()));
     };
     let record = options.out.with_extension("json");
-    write(&record, &format!("{:#}\n", collected.result_json))?;
+    write(&record, &format!("{}\n", collected.result_json))?;
     page::write(collected, &options.out)?;
     if options.json {
         println!("{}", collected.result_json);
