@@ -422,7 +422,7 @@ fn a_loaded_machine_wakes_late_and_nothing_is_torn() {
     });
     bench.run(Span::from_millis(15_000));
     let ramp: Waveform = "ramp:0,8,20".parse().unwrap();
-    for window in &bench.windows.0[20..] {
+    for window in &bench.windows.0[60..] {
         let cycle = window.t1.since(window.t0).as_secs_f64();
         assert!((cycle / (4.792e-3 * 0.93) - 1.0).abs() < 0.25, "{cycle}");
         let charge = ramp.integral(window.t0, window.t1).unwrap();

@@ -16,6 +16,8 @@ const MEMORY: f64 = 32.0;
 const PROBE_EVERY: u32 = 4;
 /// Brackets before the tracker counts as settled.
 const SETTLED: f64 = 8.0;
+/// Brackets that still count after an edge that came far from its prediction.
+const RELEARN: f64 = 4.0;
 /// How far the chip's period may be off the typical one, with a margin over the data sheet's 10 %.
 const CLOCK_ERROR: f64 = 0.13;
 /// Spacing of two edges, in periods, above which cycles were lost between them.
@@ -179,18 +181,24 @@ impl Tracker {
         let residual = seen - predicted;
         let surprising =
             residual.abs() > (2.0 * self.step_ns()).max(self.lead_ns) && self.brackets >= SETTLED;
-        let (edge, drift) = if bracketed {
-            let j = (self.brackets + 1.0).min(MEMORY);
-            let alpha = 2.0 * (2.0 * j + 1.0) / ((j + 1.0) * (j + 2.0));
-            let beta = 6.0 / ((j + 1.0) * (j + 2.0));
+        // After a surprise the past counts for less.
+        if surprising {
+            self.brackets = self.brackets.min(RELEARN);
+        }
+        let j = (self.brackets + 1.0).min(MEMORY);
+        let alpha = 2.0 * (2.0 * j + 1.0) / ((j + 1.0) * (j + 2.0));
+        let beta = 6.0 / ((j + 1.0) * (j + 2.0));
+        let mut edge = predicted + residual;
+        if bracketed {
+            edge = predicted + alpha.min(1.0) * residual;
             self.brackets = j;
-            let smoothed = predicted + alpha.min(1.0) * residual;
-            let drift = beta.min(1.0) * residual / self.unmeasured;
+        }
+        // A bound that moved the edge tells about the period too; one that it met does not.
+        let mut drift = 0.0;
+        if bracketed || residual != 0.0 {
+            drift = beta.min(1.0) * residual / self.unmeasured;
             self.unmeasured = 0.0;
-            (smoothed, drift)
-        } else {
-            (predicted + residual, 0.0)
-        };
+        }
         // The bracket is certain, the filter only likely.
         let edge = edge.clamp(earliest, latest);
         self.ratio =
