@@ -192,10 +192,10 @@ where
 
         self.lost += cycle.lost;
         self.tally.lost += u64::from(cycle.lost);
-        if torn {
+        if torn || !cycle.whole {
             self.lost += 1;
             self.tally.lost += 1;
-        } else if cycle.whole {
+        } else {
             self.tally.cycles += 1;
             let window = self.window(cycle.start, cycle.end, code, bus.millivolts);
             sink.push(0, window);

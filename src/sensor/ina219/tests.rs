@@ -400,37 +400,54 @@ fn a_dead_bus_is_retried_then_fatal_and_comes_back() {
     assert!(bench.windows.0.len() - before > 35);
 }
 
+/// Lateness as seen on machines with all cores busy: mostly short, at times a time slice of
+/// others, of which there are several in a row without real-time priority.
+fn lateness(often: u64) -> Box<dyn FnMut() -> Span> {
+    let mut seed = 7_u64;
+    Box::new(move || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let random = seed >> 33;
+        let us = if random % 1000 < often {
+            500 + random / 1000 % 12_000
+        } else {
+            20 + random / 1000 % 250
+        };
+        Span::from_micros(us)
+    })
+}
+
 #[test]
 fn a_loaded_machine_wakes_late_and_nothing_is_torn() {
-    // Lateness as measured on a machine with all its cores busy: mostly short, at times long.
-    let mut seed = 7_u64;
-    let mut bench = Rig {
-        waveform: "ramp:0,8,20",
-        clock_ratio: 0.93,
-        ..Rig::default()
+    for (often, may_lose) in [(10, 0.02), (100, 0.2)] {
+        for clock_ratio in [0.93, 1.0, 1.08] {
+            let mut bench = Rig {
+                waveform: "ramp:0,8,20",
+                clock_ratio,
+                ..Rig::default()
+            }
+            .bench();
+            bench.lateness = lateness(often);
+            bench.run(Span::from_millis(15_000));
+            let ramp: Waveform = "ramp:0,8,20".parse().unwrap();
+            let what = format!("{often} of 1000 late, clock {clock_ratio}");
+            let mut lengths = Vec::new();
+            for window in &bench.windows.0[60..] {
+                let length = window.t1.since(window.t0).as_secs_f64();
+                lengths.push(length / (4.792e-3 * clock_ratio));
+                let charge = ramp.integral(window.t0, window.t1).unwrap();
+                let off = (window.current.unwrap().0 - charge / length).abs();
+                // A torn reading would be off by a cycle of ramp, 1.8 mA, and a step.
+                assert!(off < 0.0025, "{what}: {off} A off");
+            }
+            lengths.sort_by(f64::total_cmp);
+            let median = lengths[lengths.len() / 2];
+            assert!((median - 1.0).abs() < 0.005, "{what}: median {median}");
+            assert!(lengths[0] > 0.7, "{what}: shortest {}", lengths[0]);
+            let longest = lengths.last().unwrap();
+            assert!(*longest < 1.13, "{what}: longest {longest}");
+            let tally = bench.driver.tally();
+            let lost = tally.lost as f64 / (tally.lost + tally.cycles) as f64;
+            assert!(lost < may_lose, "{what}: {tally:?}");
+        }
     }
-    .bench();
-    bench.lateness = Box::new(move || {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let random = (seed >> 33) % 1000;
-        Span::from_micros(match random {
-            0..900 => 20 + random / 4,
-            900..980 => 1_500,
-            980..995 => 4_000,
-            _ => 9_000,
-        })
-    });
-    bench.run(Span::from_millis(15_000));
-    let ramp: Waveform = "ramp:0,8,20".parse().unwrap();
-    for window in &bench.windows.0[60..] {
-        let cycle = window.t1.since(window.t0).as_secs_f64();
-        assert!((cycle / (4.792e-3 * 0.93) - 1.0).abs() < 0.25, "{cycle}");
-        let charge = ramp.integral(window.t0, window.t1).unwrap();
-        let off = (window.current.unwrap().0 - charge / cycle).abs();
-        // A torn reading would be off by a cycle of ramp, 1.8 mA, and a step.
-        assert!(off < 0.0025, "{off} A off");
-    }
-    let tally = bench.driver.tally();
-    assert!(tally.lost * 20 < tally.cycles, "{tally:?}");
-    assert!(tally.polls < 2 * tally.cycles, "{tally:?}");
 }

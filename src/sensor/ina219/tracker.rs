@@ -17,11 +17,13 @@ const PROBE_EVERY: u32 = 4;
 /// Brackets before the tracker counts as settled.
 const SETTLED: f64 = 8.0;
 /// Brackets that still count after an edge that came far from its prediction.
-const RELEARN: f64 = 4.0;
+const RELEARN: f64 = 12.0;
 /// How far the chip's period may be off the typical one, with a margin over the data sheet's 10 %.
 const CLOCK_ERROR: f64 = 0.13;
 /// Spacing of two edges, in periods, above which cycles were lost between them.
 const LATE: f64 = 1.5;
+/// Spacing above which the edge before was misplaced.
+const LONG: f64 = 1.1;
 /// Spacing below which it was no cycle.
 const SHORT: f64 = 0.75;
 /// Two polls are never closer than this: a wake-up costs more than it tells.
@@ -181,22 +183,28 @@ impl Tracker {
         let residual = seen - predicted;
         let surprising =
             residual.abs() > (2.0 * self.step_ns()).max(self.lead_ns) && self.brackets >= SETTLED;
-        // After a surprise the past counts for less.
+        let gains = |j: f64| {
+            let alpha = 2.0 * (2.0 * j + 1.0) / ((j + 1.0) * (j + 2.0));
+            let beta = 6.0 / ((j + 1.0) * (j + 2.0));
+            (alpha.min(1.0), beta.min(1.0))
+        };
+        let j = (self.brackets + 1.0).min(MEMORY);
+        let (mut alpha, beta) = gains(j);
+        // A late thread loses the phase, but the chip's clock is as it was.
         if surprising {
+            alpha = 1.0;
             self.brackets = self.brackets.min(RELEARN);
         }
-        let j = (self.brackets + 1.0).min(MEMORY);
-        let alpha = 2.0 * (2.0 * j + 1.0) / ((j + 1.0) * (j + 2.0));
-        let beta = 6.0 / ((j + 1.0) * (j + 2.0));
         let mut edge = predicted + residual;
         if bracketed {
-            edge = predicted + alpha.min(1.0) * residual;
-            self.brackets = j;
+            edge = predicted + alpha * residual;
+            self.brackets = (self.brackets + 1.0).min(MEMORY);
         }
-        // A bound that moved the edge tells about the period too; one that it met does not.
+        // A bound that moved the edge tells about the period too; one that it met does not,
+        // nor does one that may belong to another cycle.
         let mut drift = 0.0;
-        if bracketed || residual != 0.0 {
-            drift = beta.min(1.0) * residual / self.unmeasured;
+        if bracketed || (residual != 0.0 && cycles == 1.0) {
+            drift = beta * residual / self.unmeasured;
             self.unmeasured = 0.0;
         }
         // The bracket is certain, the filter only likely.
@@ -211,7 +219,8 @@ impl Tracker {
         } else {
             0
         };
-        let start = if lost > 0 {
+        // A cycle is never longer than one: what else lies before it was not delivered.
+        let start = if spacing > LONG {
             edge - self.period_ns()
         } else {
             self.edge_ns
