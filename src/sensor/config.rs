@@ -1,8 +1,8 @@
 //! The configuration of one sensor, a `[[sensor]]` block, and the checks that need no device.
 
-use super::Boundary;
 use super::ina219::{AdcMode, Mode};
-use super::simulated::{Waveform, WaveformError};
+use super::simulated::Waveform;
+use super::{Boundary, ConfigError};
 use crate::units::Ohms;
 use serde::{Deserialize, Serialize};
 
@@ -104,56 +104,15 @@ pub enum VoltageAt {
     Supply,
 }
 
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ConfigError {
-    #[error("sensor name `{0}`: use 1 to 63 characters out of a-z, 0-9, `_`, `.` and `-`")]
-    Name(String),
-    #[error("sensor `{sensor}`: kind = \"{kind}\" needs the key `{key}`: {what}")]
-    Missing {
-        sensor: String,
-        kind: SensorKind,
-        key: &'static str,
-        what: &'static str,
-    },
-    #[error("sensor `{sensor}`: the key `{key}` does not apply to kind = \"{kind}\": remove it")]
-    NotApplicable {
-        sensor: String,
-        kind: SensorKind,
-        key: &'static str,
-    },
-    #[error("sensor `{sensor}`: `{key}` = {value} is out of range: {allowed}")]
-    Range {
-        sensor: String,
-        key: &'static str,
-        value: String,
-        allowed: &'static str,
-    },
-    #[error("sensor `{sensor}`: `waveform`: {error}")]
-    Waveform {
-        sensor: String,
-        error: WaveformError,
-    },
-    #[error(
-        "sensor `{sensor}`: this version does not read kind = \"{kind}\" yet; it reads ina219, \
-         hwmon, rapl and simulated"
-    )]
-    LaterVersion { sensor: String, kind: SensorKind },
-}
-
-impl ConfigError {
-    /// The key to blame, for a message that points into the file.
-    pub fn key(&self) -> &'static str {
-        match self {
-            Self::Name(_) => "name",
-            Self::Missing { key, .. } | Self::NotApplicable { key, .. } => key,
-            Self::Range { key, .. } => key,
-            Self::Waveform { .. } => "waveform",
-            Self::LaterVersion { .. } => "kind",
-        }
-    }
-}
-
-const COMMON: &[&str] = &["boundary", "contained_in", "excludes", "feeds"];
+/// The keys of every kind.
+const COMMON: &[&str] = &[
+    "name",
+    "kind",
+    "boundary",
+    "contained_in",
+    "excludes",
+    "feeds",
+];
 
 impl SensorKind {
     /// The keys that apply besides the common ones.
@@ -239,12 +198,13 @@ impl SensorConfig {
                 kind: self.kind,
             });
         }
-        for (key, present) in self.present() {
-            if present && !COMMON.contains(&key) && !self.kind.keys().contains(&key) {
+        let stated = toml::Table::try_from(self).expect("every key is a plain TOML value");
+        for key in stated.keys() {
+            if !COMMON.contains(&key.as_str()) && !self.kind.keys().contains(&key.as_str()) {
                 return Err(ConfigError::NotApplicable {
                     sensor: self.name.clone(),
                     kind: self.kind,
-                    key,
+                    key: key.clone(),
                 });
             }
         }
@@ -404,35 +364,6 @@ impl SensorConfig {
             what,
         }
     }
-
-    fn present(&self) -> [(&'static str, bool); 24] {
-        [
-            ("boundary", self.boundary.is_some()),
-            ("contained_in", self.contained_in.is_some()),
-            ("voltage_at", self.voltage_at.is_some()),
-            ("feeds", self.feeds.is_some()),
-            ("excludes", self.excludes.is_some()),
-            ("rate_hz", self.rate_hz.is_some()),
-            ("adc_shunt", self.adc_shunt.is_some()),
-            ("adc_bus", self.adc_bus.is_some()),
-            ("bus", self.bus.is_some()),
-            ("address", self.address.is_some()),
-            ("shunt_ohm", self.shunt_ohm.is_some()),
-            ("shunt_tolerance", self.shunt_tolerance.is_some()),
-            ("max_current_a", self.max_current_a.is_some()),
-            ("bus_v", self.bus_v.is_some()),
-            ("waveform", self.waveform.is_some()),
-            ("chip", self.chip.is_some()),
-            ("sysfs_root", self.sysfs_root.is_some()),
-            ("command", self.command.is_some()),
-            ("transport", self.transport.is_some()),
-            ("endpoint", self.endpoint.is_some()),
-            ("device", self.device.is_some()),
-            ("baud", self.baud.is_some()),
-            ("meter", self.meter.is_some()),
-            ("unit", self.unit.is_some()),
-        ]
-    }
 }
 
 #[cfg(test)]
@@ -468,10 +399,8 @@ mod tests {
     #[test]
     fn errors_name_the_key() {
         let key = |extra: &str| {
-            parsed(&format!("{INPUT}\n{extra}"))
-                .check()
-                .unwrap_err()
-                .key()
+            let error = parsed(&format!("{INPUT}\n{extra}")).check().unwrap_err();
+            error.key().to_owned()
         };
         assert_eq!(key("waveform = \"constant:1\""), "waveform");
         assert_eq!(key("adc_shunt = \"13bit\""), "adc_shunt");

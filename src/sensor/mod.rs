@@ -6,6 +6,7 @@
 //! difference between two readings.
 
 mod config;
+mod config_error;
 pub mod hwmon;
 pub mod ina219;
 mod open;
@@ -16,7 +17,8 @@ mod sysfs;
 #[cfg(test)]
 pub(crate) mod virtual_time;
 
-pub use config::{ConfigError, SensorConfig, SensorKind, VoltageAt};
+pub use config::{SensorConfig, SensorKind, VoltageAt};
+pub use config_error::ConfigError;
 pub use open::{OpenError, open};
 pub use reading::{
     Boundary, BoundaryBasis, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind, Sink,

@@ -1,9 +1,9 @@
 //! From a checked configuration to a source: one line a kind.
 
-use super::config::{ConfigError, SensorConfig, SensorKind};
+use super::config::{SensorConfig, SensorKind};
 use super::{
-    Boundary, BoundaryBasis, ErrorLimits, RailSpec, ReadingKind, Source, hwmon, ina219, rapl,
-    simulated,
+    Boundary, BoundaryBasis, ConfigError, ErrorLimits, RailSpec, ReadingKind, Source, hwmon,
+    ina219, rapl, simulated,
 };
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

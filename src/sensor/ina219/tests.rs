@@ -279,9 +279,11 @@ fn a_reset_chip_is_noticed_and_set_again() {
     bench.run(Span::from_millis(1500));
     bench.wire.chip.lock().unwrap().power_on_reset();
     let reset_at = bench.clock.now();
+    // Its cycles are shorter now, which shows before the regular look at the configuration.
+    bench.run(Span::from_millis(150));
+    assert_eq!(bench.driver.tally().chip_resets, 1);
     bench.run(Span::from_millis(1500));
-    let tally = bench.driver.tally();
-    assert_eq!(tally.chip_resets, 1);
+    assert_eq!(bench.driver.tally().chip_resets, 1);
     let after: Vec<&Window> = bench
         .windows
         .0

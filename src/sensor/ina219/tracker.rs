@@ -22,6 +22,8 @@ const RELEARN: f64 = 12.0;
 const CLOCK_ERROR: f64 = 0.13;
 /// Spacing of two edges, in periods, above which cycles were lost between them.
 const LATE: f64 = 1.5;
+/// Early polls in a row that found the flag set: cycles may have become shorter.
+const TOO_EARLY: u32 = 3;
 /// Spacing above which the edge before was misplaced.
 const LONG: f64 = 1.1;
 /// Spacing below which it was no cycle.
@@ -233,7 +235,7 @@ impl Tracker {
             start: self.absolute(start),
             end: self.absolute(edge),
             lost,
-            surprising: surprising || spacing < SHORT,
+            surprising: surprising || spacing < SHORT || self.misses >= TOO_EARLY,
             whole: spacing >= SHORT,
         }
     }
