@@ -19,6 +19,8 @@ const READ_BACK: Span = Span::from_millis(1000);
 const READ_BACK_SOONEST: Span = Span::from_millis(50);
 /// Errors in a row after which the device is opened anew.
 const ERRORS_BEFORE_RESET: u32 = 5;
+/// Torn readings in a row that are no accident: the bus cannot follow the mode.
+const TORN_BEFORE_GIVING_UP: u32 = 100;
 /// An averaged mean above this share of the range may hide clipped parts.
 const NEAR_FULL_SCALE: f64 = 0.8;
 
@@ -62,6 +64,7 @@ pub struct Ina219<I2C, C> {
     /// Cycles lost since the last window.
     lost: u32,
     errors: u32,
+    torn: u32,
     tally: Tally,
 }
 
@@ -87,6 +90,7 @@ where
             read_back_at: now,
             lost: 0,
             errors: 0,
+            torn: 0,
             tally: Tally::default(),
         };
         driver.configure().map_err(OpenError::Device)?;
@@ -192,6 +196,17 @@ where
 
         self.lost += cycle.lost;
         self.tally.lost += u64::from(cycle.lost);
+        self.torn = if torn { self.torn + 1 } else { 0 };
+        if self.torn >= TORN_BEFORE_GIVING_UP {
+            self.torn = 0;
+            return Err(PollError::Fatal(format!(
+                "{}: the INA219 at address {:#04x} in mode {} overwrites its results before they \
+                 are read; run the I2C bus at 400 kHz, or set adc_shunt to avg2 or slower",
+                self.setup.bus,
+                self.setup.address.as_byte(),
+                self.mode
+            )));
+        }
         if torn || !cycle.whole {
             self.lost += 1;
             self.tally.lost += 1;

@@ -2,6 +2,7 @@
 //! long as a test says.
 
 use super::*;
+use crate::clock::Clock;
 use crate::sensor::simulated::{Chip, NoAcknowledge, Waveform, Wiring};
 use crate::sensor::virtual_time::VirtualClock;
 use crate::sensor::{Pace, PollError, Quality, Sink, Window};
@@ -67,6 +68,7 @@ struct Rig {
     bus: AdcMode,
     clock_ratio: f64,
     max_current_a: f64,
+    voltage_at: Option<VoltageAt>,
     wire: Span,
 }
 
@@ -78,6 +80,7 @@ impl Default for Rig {
             bus: AdcMode::Bits12,
             clock_ratio: 1.0,
             max_current_a: 4.0,
+            voltage_at: None,
             wire: Span::from_micros(20),
         }
     }
@@ -112,6 +115,7 @@ impl Rig {
         config.adc_shunt = Some(self.shunt.name().into());
         config.adc_bus = Some(self.bus.name().into());
         config.max_current_a = Some(self.max_current_a);
+        config.voltage_at = self.voltage_at;
         let setup = setup(&config, "/dev/i2c-7".into(), 0x44, "ina219", false).unwrap();
         let again = wire.clone();
         let driver =
@@ -126,8 +130,6 @@ impl Rig {
         }
     }
 }
-
-use crate::clock::Clock;
 
 impl Bench {
     fn step(&mut self) {
@@ -251,6 +253,15 @@ fn current_has_a_sign_and_the_supply_side_adds_the_drop() {
     let window = bench.windows.0[5];
     assert!((window.current.unwrap().0 + 1.0).abs() < 1e-9);
     assert!((window.power.0 + 5.0).abs() < 1e-9);
+
+    let mut bench = Rig {
+        waveform: "constant:2",
+        voltage_at: Some(VoltageAt::Supply),
+        ..Rig::default()
+    }
+    .bench();
+    bench.run(Span::from_millis(100));
+    assert!((bench.windows.0[5].power.0 - 5.02 * 2.0).abs() < 1e-9);
 }
 
 #[test]
@@ -400,6 +411,26 @@ fn a_dead_bus_is_retried_then_fatal_and_comes_back() {
     let before = bench.windows.0.len();
     bench.run(Span::from_millis(200));
     assert!(bench.windows.0.len() - before > 35);
+}
+
+#[test]
+fn a_bus_too_slow_for_the_mode_is_told() {
+    // 12 bit needs the shunt within 0.53 ms; two reads at 100 kHz take 0.96 ms.
+    let mut bench = Rig {
+        shunt: AdcMode::Bits12,
+        wire: Span::from_micros(480),
+        ..Rig::default()
+    }
+    .bench();
+    let error = loop {
+        bench.clock.set(bench.deadline);
+        match bench.driver.poll(&mut bench.windows) {
+            Ok(deadline) => bench.deadline = deadline,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("400 kHz"), "{error}");
+    assert!(bench.windows.0.is_empty());
 }
 
 /// Lateness as seen on machines with all cores busy: mostly short, at times a time slice of

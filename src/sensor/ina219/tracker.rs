@@ -40,7 +40,7 @@ pub struct Cycle {
     pub lost: u32,
     /// The flag came far from where it was expected: worth a look at the configuration.
     pub surprising: bool,
-    /// `false` when less than a cycle passed since the edge before: the tracker was off, and
+    /// `false` when far less than a cycle passed since the edge before: the tracker was off, and
     /// the stretch is no cycle.
     pub whole: bool,
 }
@@ -52,7 +52,9 @@ pub struct Tracker {
     ratio: f64,
     /// Times are relative to this, so that they fit a float exactly.
     origin: MonoNs,
+    /// The last edge, as far as it is known.
     edge_ns: f64,
+    /// Brackets that the filter remembers.
     brackets: f64,
     /// How long before the predicted edge a bracketing poll is due.
     lead_ns: f64,
@@ -64,6 +66,7 @@ pub struct Tracker {
     clear_at_ns: f64,
     /// Edges after `edge_ns` whose flag was cleared unseen.
     swallowed: f64,
+    /// Bracketing polls in a row that came too late to see the flag clear.
     misses: u32,
 }
 
