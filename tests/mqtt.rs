@@ -494,6 +494,26 @@ fn records_survive_a_broker_that_dies() {
 }
 
 #[test]
+fn a_broker_that_forgot_everything_is_told_again() {
+    let mut broker = Mosquitto::start();
+    let (board, mut lab) = bench(&broker);
+    board.mqtt.set_info(b"{}".to_vec());
+    lab.ask(SUBMIT, &spec("a"), "answers/lab/1", "a");
+    lab.wait_topic("jouled/bench/jobs/a/state");
+    board.wait_delivered();
+    broker.kill();
+    broker.restart();
+    let mut lab = Lab::connect(broker.port, &["jouled/#"]);
+    let state = lab.wait_topic("jouled/bench/jobs/a/state").json();
+    assert_eq!(
+        (&state["state"], &state["rev"]),
+        (&json!("queued"), &json!(1))
+    );
+    lab.wait_topic("jouled/bench/info");
+    online(&mut lab);
+}
+
+#[test]
 fn records_wait_for_a_subscriber() {
     let broker = Mosquitto::start();
     // A lab that doesn't listen to tokens.

@@ -168,11 +168,19 @@ impl MqttHandle {
     /// otherwise.
     pub async fn fatal(&self) -> MqttError {
         let mut failed = self.failed.clone();
-        if let Ok(error) = failed.wait_for(Option::is_some).await
-            && let Some(error) = error.as_ref()
-        {
-            return error.clone();
+        let error = match failed.wait_for(Option::is_some).await {
+            Ok(error) => error.clone(),
+            // The thread is gone without a word.
+            Err(_) => self
+                .shared
+                .lock()
+                .stop
+                .is_none()
+                .then_some(MqttError::Ended),
+        };
+        match error {
+            Some(error) => error,
+            None => std::future::pending().await,
         }
-        std::future::pending().await
     }
 }

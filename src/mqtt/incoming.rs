@@ -6,6 +6,9 @@ use super::session::Session;
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 
+/// Answers that wait at most; a flood of commands must not fill the memory.
+const MOST_ANSWERS: usize = 256;
+
 impl Session<'_> {
     pub(super) fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {
         if let Some(name) = self.setup.topics.command(&message.topic) {
@@ -35,6 +38,8 @@ impl Session<'_> {
             );
             return;
         }
+        // Before a replay can ask for what is still to be marked.
+        self.acknowledged_now();
         let outcome = command::execute(&*self.setup.handler, name, &message.payload);
         self.look_at_outbox = true;
         match (&message.response_topic, &outcome) {
@@ -57,7 +62,12 @@ impl Session<'_> {
             correlation: command.correlation.clone(),
             ..OutMessage::default()
         };
-        if self.link.fits(&message) {
+        if self.answers.len() >= MOST_ANSWERS {
+            tracing::warn!(
+                topic,
+                "more commands than answers can be sent: one is left out"
+            );
+        } else if self.link.fits(&message) {
             self.answers.push_back((topic.to_owned(), message));
         } else {
             let text = format!("the answer to {topic} is larger than the broker's packets");

@@ -8,6 +8,8 @@
 //! - `poll` loses a packet when it is cancelled, so it is never raced against a timer;
 //! - its own resending after a reconnect can collide with packet ids still in use, so every
 //!   connection gets a new client with nothing pending, and the outbox sends again;
+//! - while it writes to a broker that stopped reading it does not ping, so silence is watched
+//!   here;
 //! - a packet over the broker's limit ends the connection, so sizes are checked before;
 //! - it allocates a slot for each packet that may be in flight, 13 MB for its default.
 
@@ -20,7 +22,7 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -133,6 +135,9 @@ pub struct Link {
     flying: HashMap<u16, u64>,
     window: usize,
     max_packet: usize,
+    keep_alive: Duration,
+    heard: Instant,
+    remembered: bool,
 }
 
 impl Drop for Link {
@@ -190,6 +195,9 @@ impl Link {
             flying: HashMap::new(),
             window: WINDOW,
             max_packet: usize::MAX,
+            keep_alive: Duration::from_secs(u64::from(broker.keep_alive_s)),
+            heard: Instant::now(),
+            remembered: false,
         };
         let connack = loop {
             match link.polled.recv().await {
@@ -202,6 +210,7 @@ impl Link {
                 None => return Err("the poll task ended".to_owned()),
             }
         };
+        link.remembered = connack.session_present;
         if let Some(properties) = connack.properties {
             let receives = properties
                 .receive_max
@@ -212,8 +221,22 @@ impl Link {
             if let Some(bytes) = properties.max_packet_size {
                 link.max_packet = bytes as usize;
             }
+            if let Some(seconds) = properties.server_keep_alive {
+                link.keep_alive = Duration::from_secs(u64::from(seconds));
+            }
         }
         Ok(link)
+    }
+
+    /// When the connection counts as lost if nothing is heard until then. The library pings
+    /// and notices a missing answer, unless it hangs in a write to a broker that stalls.
+    pub fn silent_at(&self) -> Instant {
+        self.heard + 3 * self.keep_alive
+    }
+
+    /// Whether the broker still knew this client's session.
+    pub fn remembered(&self) -> bool {
+        self.remembered
     }
 
     /// Publishes that may be in flight at a time.
@@ -312,6 +335,9 @@ impl Link {
     }
 
     fn understand(&mut self, event: Event) -> Option<LinkEvent> {
+        if matches!(event, Event::Incoming(_)) {
+            self.heard = Instant::now();
+        }
         match event {
             Event::Outgoing(Outgoing::Publish(packet_id)) => {
                 if let Some(token) = self.unsent.pop_front().flatten() {

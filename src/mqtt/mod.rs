@@ -50,6 +50,8 @@ pub enum MqttError {
     },
     #[error("the MQTT thread can't be started: {0}")]
     Thread(String),
+    #[error("the MQTT thread ended by itself; its last log lines say why; restart jouled")]
+    Ended,
     #[error(transparent)]
     Config(#[from] config::ConfigError),
 }

@@ -14,14 +14,14 @@ use super::backoff::doubled;
 use super::link::{Stuck, Verdict};
 use super::session::{Flying, Key, Reserve, Session};
 use crate::clock;
-use crate::store::{self, Pending, RecordKind, StoreError};
+use crate::store::{self, Moment, Pending, RecordKind, StoreError};
 use crate::units::MonoNs;
 use std::collections::HashSet;
 
 impl Session<'_> {
     pub(super) fn send_outbox(&mut self, now: MonoNs) -> Result<(), Stuck> {
-        while self.look_at_outbox && self.room(Reserve::Outbox) {
-            let batch = self.link.window();
+        while self.look_at_outbox && self.room(Reserve::Outbox) > 0 {
+            let batch = self.room(Reserve::Outbox);
             let pending = store::lock(&self.setup.store).pending(batch, now, &self.seqs);
             let pending = self.stored(pending).unwrap_or_default();
             if pending.is_empty() {
@@ -32,9 +32,6 @@ impl Session<'_> {
             // last state goes before its result.
             let mut waits = HashSet::new();
             for record in pending {
-                if !self.room(Reserve::Outbox) {
-                    break;
-                }
                 if waits.contains(&record.job) {
                     continue;
                 }
@@ -104,7 +101,8 @@ impl Session<'_> {
                     Flying::Info => self.setup.topics.info(),
                     Flying::Event(_) => self.setup.topics.events(),
                     Flying::State(state) => self.setup.topics.job(&state.job, RecordKind::State),
-                    Flying::Tokens | Flying::Record(_) => "jobs/+/tokens".to_owned(),
+                    Flying::Tokens(job) => self.setup.topics.job(&job, RecordKind::Tokens),
+                    Flying::Record(key) => self.setup.topics.job(&key.job, key.kind),
                 };
                 tracing::warn!(topic, reason, "the broker did not take a message");
             }
@@ -152,6 +150,14 @@ impl Session<'_> {
             let message = format!("{topic}: {reason}; cmd/replay sends parked records again");
             self.event("record-parked", message, Some(key.job.clone().into()));
         }
+    }
+
+    /// Sends the states of all open jobs again, to a broker that has forgotten them.
+    pub(super) fn renew_states(&mut self) {
+        let now = Moment::now(&self.setup.identity.device);
+        let renewed = store::lock(&self.setup.store).republish_open_states(&now);
+        self.stored(renewed);
+        self.look_at_outbox = true;
     }
 
     /// Marks what the broker has taken.

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::record::device::Presence;
 use crate::store::{self, RecordKind};
 use crate::workload::JobId;
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep_until, timeout};
@@ -28,7 +29,7 @@ pub(super) enum Flying {
     Answer { topic: String },
     Event(Vec<u8>),
     State(LiveState),
-    Tokens,
+    Tokens(JobId),
     Record(Key),
 }
 
@@ -63,6 +64,8 @@ pub(super) struct Session<'s> {
     pub(super) reported: HashSet<(JobId, RecordKind)>,
     pub(super) look_at_outbox: bool,
     goodbye_sent: bool,
+    /// The broker may have lost the states that it kept: it knows no session of this board.
+    states_due: bool,
     /// Commands that came before the subscription was confirmed.
     early: Vec<InMessage>,
 }
@@ -94,6 +97,7 @@ impl<'s> Session<'s> {
         Ok(Self {
             setup,
             shared: &setup.shared,
+            states_due: !link.remembered(),
             link,
             since,
             next_token: 0,
@@ -113,7 +117,9 @@ impl<'s> Session<'s> {
         let ended = self.speak().await;
         self.shared.lock().disconnected();
         // What is in the store is sent again; what was only in memory waits here.
-        for (_, flying) in self.flying.drain() {
+        let mut left: Vec<_> = self.flying.drain().collect();
+        left.sort_by_key(|(token, _)| Reverse(*token));
+        for (_, flying) in left {
             match flying {
                 Flying::State(state) => self.shared.lock().give_back_state(state),
                 Flying::Event(payload) => self.shared.lock().events.push_front(payload),
@@ -145,10 +151,18 @@ impl<'s> Session<'s> {
             if let Some(deadline) = stop
                 && (self.goodbye_sent && self.flying.is_empty() || Instant::now() >= deadline)
             {
-                let _ = self.link.disconnect();
-                // The broker closes once it has read everything.
-                let _ = timeout(Duration::from_millis(200), self.link.next()).await;
+                let unheard = |flying: &Flying| matches!(flying, Flying::Goodbye);
+                if self.goodbye_sent && !self.flying.values().any(unheard) {
+                    let _ = self.link.disconnect();
+                    // The broker closes once it has read everything.
+                    let _ = timeout(Duration::from_millis(200), self.link.next()).await;
+                }
+                // Else the last will says it.
                 return Ended::Stopped;
+            }
+            let silence = self.link.silent_at();
+            if Instant::now() >= silence {
+                return Ended::Lost("nothing was heard from the broker for too long".to_owned());
             }
             tokio::select! {
                 event = self.link.next() => match event {
@@ -162,7 +176,7 @@ impl<'s> Session<'s> {
                     }
                 },
                 () = self.shared.changed() => {}
-                () = sleep_until(wake.into()) => self.look_at_outbox = true,
+                () = sleep_until(wake.min(silence).into()) => self.look_at_outbox = true,
             }
         }
     }
@@ -183,6 +197,9 @@ impl<'s> Session<'s> {
             return Ok(stop.unwrap_or(later));
         }
         self.acknowledged_now();
+        if std::mem::take(&mut self.states_due) {
+            self.renew_states();
+        }
         self.send_own()?;
         self.send_live()?;
         let now = clock::now();
@@ -204,9 +221,10 @@ impl<'s> Session<'s> {
         }))
     }
 
-    pub(super) fn room(&self, reserve: Reserve) -> bool {
-        let window = self.link.window();
-        self.link.in_flight() < window.saturating_sub(reserve as usize).max(1)
+    /// Publishes that may still be added.
+    pub(super) fn room(&self, reserve: Reserve) -> usize {
+        let usable = self.link.window().saturating_sub(reserve as usize).max(1);
+        usable.saturating_sub(self.link.in_flight())
     }
 
     pub(super) fn publish(&mut self, flying: Flying, message: OutMessage) -> Result<(), Stuck> {
@@ -218,7 +236,7 @@ impl<'s> Session<'s> {
     }
 
     fn send_answers(&mut self) -> Result<(), Stuck> {
-        while self.room(Reserve::Answers)
+        while self.room(Reserve::Answers) > 0
             && let Some((topic, message)) = self.answers.pop_front()
         {
             self.publish(Flying::Answer { topic }, message)?;
@@ -256,7 +274,7 @@ impl<'s> Session<'s> {
     }
 
     fn send_live(&mut self) -> Result<(), Stuck> {
-        while self.room(Reserve::Live) {
+        while self.room(Reserve::Live) > 0 {
             let event = self.shared.lock().events.pop_front();
             let Some(payload) = event else { break };
             let message = OutMessage {
@@ -268,7 +286,7 @@ impl<'s> Session<'s> {
                 self.publish(Flying::Event(payload), message)?;
             }
         }
-        while self.room(Reserve::Live) {
+        while self.room(Reserve::Live) > 0 {
             let state = {
                 let mut board = self.shared.lock();
                 let free = |state: &LiveState| !self.state_flies(&state.job);
@@ -283,12 +301,12 @@ impl<'s> Session<'s> {
             let message = self.record(&state.job, RecordKind::State, state.payload.clone());
             self.publish(Flying::State(state), message)?;
         }
-        while self.room(Reserve::Live) {
+        while self.room(Reserve::Live) > 0 {
             let tokens = self.shared.lock().tokens.pop_front();
             let Some((job, payload)) = tokens else { break };
             let message = self.record(&job, RecordKind::Tokens, payload);
             if self.link.fits(&message) {
-                self.publish(Flying::Tokens, message)?;
+                self.publish(Flying::Tokens(job), message)?;
             }
         }
         Ok(())

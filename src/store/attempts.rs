@@ -45,12 +45,6 @@ pub struct Recovered {
     pub row: StateRow,
 }
 
-/// What a start found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Recovery {
-    pub jobs: Vec<Recovered>,
-}
-
 impl Store {
     /// Moves a waiting job to `running` as a new attempt. `None` when it doesn't wait, for
     /// instance because it was cancelled since it was chosen.
@@ -125,17 +119,16 @@ impl Store {
 
     /// At start, when nothing can run yet: every attempt that the last daemon left running
     /// is recorded as lost, and its job waits again, or fails when too many were lost.
-    pub fn recover(&mut self, now: &Moment) -> Result<Recovery, StoreError> {
+    pub fn recover(&mut self, now: &Moment) -> Result<Vec<Recovered>, StoreError> {
         self.change(|tx| {
             let sql = format!("SELECT {COLUMNS} FROM job WHERE state = 'running' ORDER BY arrival");
             let left: Vec<StateRow> = tx
                 .prepare(&sql)?
                 .query_map([], state_row)?
                 .collect::<rusqlite::Result<_>>()?;
-            let jobs = left.into_iter().map(|row| recover_job(tx, row, now));
-            Ok(Recovery {
-                jobs: jobs.collect::<rusqlite::Result<_>>()?,
-            })
+            left.into_iter()
+                .map(|row| recover_job(tx, row, now))
+                .collect()
         })
     }
 }
@@ -244,9 +237,9 @@ mod tests {
 
         let mut store = Store::open(dir.path()).expect("opens again");
         let recovery = store.recover(&at(3)).expect("writable");
-        assert_eq!(recovery.jobs.len(), 1);
-        assert_eq!(recovery.jobs[0].lost_attempt, 1);
-        let row = &recovery.jobs[0].row;
+        assert_eq!(recovery.len(), 1);
+        assert_eq!(recovery[0].lost_attempt, 1);
+        let row = &recovery[0].row;
         assert_eq!(
             (row.state, row.reason.as_deref()),
             (JobState::Queued, Some("lost"))
@@ -258,11 +251,8 @@ mod tests {
         drop(store);
         let mut store = Store::open(dir.path()).expect("opens again");
         let recovery = store.recover(&at(5)).expect("writable");
-        assert_eq!(recovery.jobs[0].row.state, JobState::Failed);
-        assert_eq!(
-            store.recover(&at(6)).expect("writable"),
-            Recovery::default()
-        );
+        assert_eq!(recovery[0].row.state, JobState::Failed);
+        assert_eq!(store.recover(&at(6)).expect("writable"), []);
     }
 
     #[test]
@@ -280,7 +270,7 @@ mod tests {
         }
         begin(&mut store, "a");
         let recovery = store.recover(&at(4)).expect("writable");
-        assert_eq!(recovery.jobs[0].row.state, JobState::Failed);
+        assert_eq!(recovery[0].row.state, JobState::Failed);
     }
 
     #[test]

@@ -213,18 +213,6 @@ impl Store {
         self.named(find(&self.db, id))
     }
 
-    /// The job of an id as it was accepted.
-    pub fn job(&self, id: &JobId) -> Result<Option<Job>, StoreError> {
-        let found = self
-            .db
-            .query_row("SELECT spec FROM job WHERE id = ?1", [id.as_str()], |row| {
-                let spec: String = row.get(0)?;
-                serde_json::from_str(&spec).map_err(|error| unreadable(0, error))
-            })
-            .optional();
-        self.named(found)
-    }
-
     /// Every job that runs or waits, in the order of running, then the `limit` jobs that
     /// ended last.
     pub fn jobs(&self, limit: u32) -> Result<Vec<StateRow>, StoreError> {

@@ -18,15 +18,17 @@ mod attempts;
 mod jobs;
 mod models;
 mod outbox;
+mod retention;
 mod schema;
 
 #[cfg(test)]
 mod life;
 
-pub use attempts::{Begun, Finished, Recovered, Recovery};
+pub use attempts::{Begun, Finished, Recovered};
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
 pub use models::FileIdentity;
-pub use outbox::{Backlog, Expired, Outgoing, Pending, RecordKind};
+pub use outbox::{Backlog, Outgoing, Pending, RecordKind};
+pub use retention::Expired;
 
 use crate::record::Stamp;
 use rusqlite::Connection;

@@ -4,7 +4,6 @@
 //! A record leaves in the order of its making, for each job and kind. Kinds of a job don't
 //! wait for each other: token records that nobody listens to must not hold back the state.
 
-use super::jobs::{COLUMNS, state_row};
 use super::{Moment, StateRow, Store, StoreError};
 use crate::record::{Stamped, job::State};
 use crate::units::{MonoNs, Span};
@@ -108,15 +107,6 @@ pub struct Backlog {
     /// When the oldest of them was made, seconds of the Unix epoch.
     pub oldest_unix_s: Option<i64>,
     pub parked: u64,
-}
-
-/// What expiry removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Expired {
-    pub records: u64,
-    /// Of these, records that no broker ever took.
-    pub undelivered: u64,
-    pub jobs: u64,
 }
 
 /// Puts the state of `row` into the outbox. An older state that still waits is dropped: the
@@ -313,75 +303,8 @@ impl Store {
         })
     }
 
-    /// Lets kept records leave again as they were: of one attempt or all, and of those with
-    /// a `seq` of their own, the ones from `from_seq` on. Of state and result the newest,
-    /// since an older one would replace it on the broker. Returns how many wait now.
-    pub fn replay(
-        &mut self,
-        id: &JobId,
-        attempt: Option<u32>,
-        from_seq: Option<u64>,
-    ) -> Result<u64, StoreError> {
-        self.change(|tx| {
-            tx.execute("DELETE FROM temp.waiting WHERE job = ?1", [id.as_str()])?;
-            let chosen = params![id.as_str(), attempt, from_seq.map(|seq| seq as i64)];
-            let replayed = tx.execute(
-                "UPDATE outbox AS o SET delivery = 'pending', reason = NULL, settled_s = NULL
-                 WHERE job = ?1 AND (?2 IS NULL OR attempt = ?2)
-                   AND (record_seq IS NULL OR ?3 IS NULL OR record_seq >= ?3)
-                   AND (kind NOT IN ('state', 'result') OR seq = (
-                       SELECT max(n.seq) FROM outbox n WHERE n.job = o.job AND n.kind = o.kind))",
-                chosen,
-            )?;
-            Ok(replayed as u64)
-        })
-    }
-
-    /// At start: the newest state of every job that is not final waits for the broker again,
-    /// since the state of record is here and not there.
-    pub fn republish_open_states(&mut self, now: &Moment) -> Result<u32, StoreError> {
-        self.change(|tx| {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM job WHERE state IN ('queued', 'running') ORDER BY arrival"
-            );
-            let open: Vec<StateRow> = tx
-                .prepare(&sql)?
-                .query_map([], state_row)?
-                .collect::<rusqlite::Result<_>>()?;
-            for row in &open {
-                let again = tx.execute(
-                    "UPDATE outbox SET delivery = 'pending', settled_s = NULL WHERE seq =
-                         (SELECT max(seq) FROM outbox WHERE job = ?1 AND kind = 'state')",
-                    [row.id.as_str()],
-                )?;
-                // Its record may have expired while the job waited.
-                if again == 0 {
-                    enqueue_state(tx, row, now)?;
-                }
-            }
-            Ok(open.len() as u32)
-        })
-    }
-
     pub fn backlog(&self) -> Result<Backlog, StoreError> {
         self.named(backlog(&self.db))
-    }
-
-    /// Removes what is older than `keep_s`: records (also those that no broker took, counted)
-    /// and ended jobs with their ids. Then published records, the oldest first, until the
-    /// outbox holds at most `max_bytes` of payload.
-    pub fn expire(
-        &mut self,
-        keep_s: i64,
-        max_bytes: u64,
-        unix_s: i64,
-    ) -> Result<Expired, StoreError> {
-        let expired = self.change(|tx| expire(tx, unix_s.saturating_sub(keep_s), max_bytes))?;
-        if expired.records > 0 {
-            let vacuumed = self.db.execute_batch("PRAGMA incremental_vacuum");
-            self.named(vacuumed)?;
-        }
-        Ok(expired)
     }
 }
 
@@ -402,68 +325,20 @@ fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
     )
 }
 
-fn expire(tx: &Transaction<'_>, before_s: i64, max_bytes: u64) -> rusqlite::Result<Expired> {
-    const ENDED: &str = "SELECT id FROM job WHERE state NOT IN ('queued', 'running')";
-    let undelivered: i64 = tx.query_row(
-        &format!(
-            "SELECT count(*) FROM outbox
-             WHERE created_s < ?1 AND delivery <> 'published' AND job IN ({ENDED})"
-        ),
-        [before_s],
-        |row| row.get(0),
-    )?;
-    let old = tx.execute(
-        &format!(
-            "DELETE FROM outbox
-             WHERE created_s < ?1 AND (delivery = 'published' OR job IN ({ENDED}))"
-        ),
-        [before_s],
-    )?;
-    let jobs = tx.execute(
-        &format!(
-            "DELETE FROM job WHERE id IN ({ENDED}) AND changed_s < ?1
-               AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.job = job.id)"
-        ),
-        [before_s],
-    )?;
-    let bytes: i64 = tx.query_row(
-        "SELECT coalesce(sum(length(payload)), 0) FROM outbox",
-        [],
-        |row| row.get(0),
-    )?;
-    let excess = bytes.saturating_sub_unsigned(max_bytes);
-    let over = match excess > 0 {
-        true => tx.execute(
-            "DELETE FROM outbox WHERE seq IN (
-                 SELECT seq FROM (
-                     SELECT seq, sum(length(payload)) OVER (ORDER BY seq) - length(payload) AS freed
-                     FROM outbox WHERE delivery = 'published')
-                 WHERE freed < ?1)",
-            [excess],
-        )?,
-        false => 0,
-    };
-    Ok(Expired {
-        records: (old + over) as u64,
-        undelivered: undelivered as u64,
-        jobs: jobs as u64,
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::Finished;
     use super::super::testing::*;
     use super::*;
 
-    const T0: MonoNs = MonoNs(0);
+    pub const T0: MonoNs = MonoNs(0);
 
-    fn id(name: &str) -> JobId {
+    pub fn id(name: &str) -> JobId {
         name.parse().expect("a valid id")
     }
 
     /// A job that succeeded with three token records and a result.
-    fn run(store: &mut Store, name: &str, unix_s: i64) {
+    pub fn run(store: &mut Store, name: &str, unix_s: i64) {
         store
             .submit(&job(name), 100, &at(unix_s))
             .expect("writable");
@@ -488,7 +363,7 @@ mod tests {
             .expect("it ran");
     }
 
-    fn kinds(store: &Store, now: MonoNs) -> Vec<&'static str> {
+    pub fn kinds(store: &Store, now: MonoNs) -> Vec<&'static str> {
         let pending = store.pending(100, now, &HashSet::new()).expect("readable");
         pending
             .into_iter()
@@ -496,7 +371,7 @@ mod tests {
             .collect()
     }
 
-    fn publish_all(store: &mut Store) {
+    pub fn publish_all(store: &mut Store) {
         let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
         let seqs: Vec<i64> = pending.iter().map(|record| record.seq).collect();
         store.mark_published(&seqs, 5).expect("writable");
@@ -573,70 +448,5 @@ mod tests {
         assert_eq!(backlog.oldest_unix_s, Some(1));
         store.replay(&id("a"), None, None).expect("writable");
         assert_eq!(store.backlog().expect("readable").parked, 0);
-    }
-
-    #[test]
-    fn a_replay_sends_the_same_bytes_again() {
-        let (_dir, mut store) = new_store();
-        run(&mut store, "a", 1);
-        let before = store.pending(100, T0, &HashSet::new()).expect("readable");
-        publish_all(&mut store);
-        assert_eq!(kinds(&store, T0), Vec::<&str>::new());
-        let count = store.replay(&id("a"), None, None).expect("writable");
-        let after = store.pending(100, T0, &HashSet::new()).expect("readable");
-        assert_eq!((count, &after), (5, &before));
-
-        publish_all(&mut store);
-        store.replay(&id("a"), Some(1), Some(2)).expect("writable");
-        assert_eq!(kinds(&store, T0), ["tokens", "state", "result"]);
-        assert_eq!(store.replay(&id("a"), Some(2), None).expect("writable"), 0);
-        assert_eq!(store.replay(&id("other"), None, None).expect("writable"), 0);
-    }
-
-    #[test]
-    fn open_states_are_published_again_at_start() {
-        let (_dir, mut store) = new_store();
-        run(&mut store, "done", 1);
-        store.submit(&job("waits"), 100, &at(1)).expect("writable");
-        publish_all(&mut store);
-        assert_eq!(store.republish_open_states(&at(9)).expect("writable"), 1);
-        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
-        assert_eq!(pending.len(), 1);
-        assert_eq!(pending[0].job, id("waits"));
-    }
-
-    #[test]
-    fn expiry_takes_the_oldest_published_first_and_never_an_open_job() {
-        let (_dir, mut store) = new_store();
-        run(&mut store, "old", 10);
-        publish_all(&mut store);
-        store.submit(&job("waits"), 100, &at(10)).expect("writable");
-        run(&mut store, "new", 1000);
-        let expired = store.expire(100, u64::MAX, 1000).expect("writable");
-        // `queued` and `running` of "old" were replaced before they left.
-        assert_eq!(
-            (expired.records, expired.jobs, expired.undelivered),
-            (5, 1, 0)
-        );
-        assert!(store.state(&id("old")).expect("readable").is_none());
-        assert!(store.state(&id("waits")).expect("readable").is_some());
-
-        publish_all(&mut store);
-        let expired = store.expire(100, 450, 1000).expect("writable");
-        assert!(expired.records >= 2, "{expired:?}");
-        store.replay(&id("new"), None, None).expect("writable");
-        let left = kinds(&store, T0);
-        assert_eq!(left.last(), Some(&"result"), "{left:?}");
-    }
-
-    #[test]
-    fn records_that_nobody_took_expire_and_are_counted() {
-        let (_dir, mut store) = new_store();
-        run(&mut store, "a", 10);
-        let expired = store.expire(100, u64::MAX, 1000).expect("writable");
-        assert_eq!(
-            (expired.records, expired.undelivered, expired.jobs),
-            (5, 5, 1)
-        );
     }
 }
