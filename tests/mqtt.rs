@@ -494,6 +494,26 @@ fn records_survive_a_broker_that_dies() {
 }
 
 #[test]
+fn a_broker_that_stalls_and_dies_loses_nothing() {
+    let mut broker = Mosquitto::start();
+    let (board, _lab) = bench(&broker);
+    broker.stall();
+    board.submit("a");
+    let mut records: Vec<Outgoing> = (0..100).map(tokens).collect();
+    records.push(Outgoing::result(b"{}".to_vec()));
+    board.run("a", &records);
+    broker.kill();
+    broker.restart();
+    let mut lab = Lab::connect(broker.port, &["jouled/#"]);
+    for seq in 0..100 {
+        let text = json!({"seq": seq}).to_string();
+        lab.wait(&format!("tokens {seq}"), |seen| seen.text == text);
+    }
+    lab.wait_topic("jouled/bench/jobs/a/result");
+    board.wait_delivered();
+}
+
+#[test]
 fn a_broker_that_forgot_everything_is_told_again() {
     let mut broker = Mosquitto::start();
     let (board, mut lab) = bench(&broker);

@@ -8,11 +8,11 @@
 //! - [`config`]: `[mqtt]` of the configuration
 //! - [`topics`]: topic names, and which response topics are safe to write to
 //! - [`command`]: commands and their answers
-//! - [`board`]: what waits in memory: status, info, live records, events, rails
-//! - [`backoff`]: how long to wait before the next try
-//! - [`link`]: one connection, the only file that knows the MQTT library
-//! - [`session`], [`incoming`], [`pump`]: what is said over one connection
-//! - [`connection`]: connections one after the other
+//! - `board`: what waits in memory: status, info, live records, events, rails
+//! - `backoff`: how long to wait before the next try
+//! - `link`: one connection, the only file that knows the MQTT library
+//! - `session`, `incoming`, `pump`: what is said over one connection
+//! - `connection`: connections one after the other
 
 mod backoff;
 mod board;

@@ -43,6 +43,12 @@ impl Mosquitto {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
+    /// SIGSTOP: connections stay open, nothing is read. [`kill`](Self::kill) still works.
+    pub fn stall(&self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(process, rustix::process::Signal::STOP).expect("it runs");
+    }
+
     /// SIGKILL: no last words to any client.
     pub fn kill(&mut self) {
         self.process.kill().expect("it runs");
