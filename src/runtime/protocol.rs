@@ -12,7 +12,11 @@
 //! ```
 //!
 //! Phases follow one another without gaps inside a run: warm-up runs are one `warmup` phase
-//! each, a repetition is `prepare`, (`depth`,) `prefill`, `decode`.
+//! each, a repetition is `prepare`, (`depth`,) `prefill`, `decode`; for `bench` with both
+//! parts `prepare`, (`depth`,) `prefill`, `other`, (`depth`,) `decode`. What lies between two
+//! repetitions is `other` too, and so is what a cancelled repetition did after its last
+//! token. The phases of a repetition are sent when it has ended. `docs/worker-protocol.md`
+//! has the rules for other runtimes.
 
 use crate::units::MonoNs;
 use crate::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
@@ -79,11 +83,12 @@ pub enum Message {
     /// A phase that has ended.
     Phase {
         phase: Phase,
-        /// From 1; `null` for `warmup`.
+        /// From 1; `null` for `warmup` and for `other` between repetitions.
         rep: Option<u32>,
         t0_ns: MonoNs,
         t1_ns: MonoNs,
-        /// Prompt tokens of `prefill`, filled tokens of `depth`, output tokens of `decode`.
+        /// Prompt tokens of `prefill`, filled tokens of `depth`, decode tokens of `decode`
+        /// (`generate`: one less than the output tokens), else 0.
         tokens: u32,
     },
     /// Output tokens in order, sent in batches by a second thread. `t_ns[k]` is the moment

@@ -8,7 +8,7 @@ use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, State, context};
 
 /// Steps of the template engine: a template that loops without end is stopped.
-const FUEL: u64 = 20_000_000;
+const FUEL: u64 = 5_000_000;
 
 /// The text to tokenise, ending with the beginning of the assistant's turn.
 pub fn render(

@@ -24,10 +24,11 @@ impl Timeline {
         }
     }
 
-    /// What follows belongs to `rep`. The time since the last phase, spent on reporting,
-    /// is `other`; there is none before the first phase.
+    /// What follows belongs to `rep`. If phases have been reported since the last one, the
+    /// time that took is `other`, of no repetition.
     pub fn begin(&mut self, rep: u32) {
-        if !self.phases.is_empty() || self.rep.is_some() {
+        let reported = self.rep.take().is_some();
+        if reported && self.phases.is_empty() {
             self.end_now(Phase::Other, 0);
         }
         self.rep = Some(rep);
