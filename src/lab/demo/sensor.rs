@@ -1,7 +1,7 @@
 //! Which power sensor the demo measures with: a real one of this machine if it can be read,
 //! else a simulated INA219 whose current follows the machine's CPU use.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A `[[sensor]]` block and the primary rail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,35 +20,69 @@ pub fn choose(sysfs_root: &Path) -> Choice {
         .unwrap_or_else(simulated)
 }
 
-/// The CPU package's energy counter; since 2020 only root may read it.
+/// The CPU packages' energy counters; since 2020 only root may read them.
 fn rapl(sysfs_root: &Path) -> Option<Choice> {
-    let zone = sysfs_root.join("class/powercap/intel-rapl:0");
-    readable_number(&zone.join("energy_uj"))?;
+    let mut packages: Vec<String> = folders(&sysfs_root.join("class/powercap"))
+        .iter()
+        .filter(|zone| readable_number(&zone.join("energy_uj")).is_some())
+        .filter_map(|zone| text(&zone.join("name")))
+        .filter(|name| name.starts_with("package"))
+        .collect();
+    packages.sort();
     Some(Choice {
+        primary: rail_name(&packages)?,
         block: format!("name = \"{NAME}\"\nkind = \"rapl\"\nboundary = \"package\"\n"),
-        primary: NAME.to_owned(),
         simulated: false,
     })
 }
 
 /// The first chip with a power reading. What it encloses can't be known here: a rail.
 fn hwmon(sysfs_root: &Path) -> Option<Choice> {
-    let class = std::fs::read_dir(sysfs_root.join("class/hwmon")).ok()?;
-    let mut chips: Vec<_> = class.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    chips.sort();
-    let chip = chips.iter().find(|chip| {
-        let inputs = (1..=8).map(|n| chip.join(format!("power{n}_input")));
-        inputs
-            .into_iter()
-            .any(|input| readable_number(&input).is_some())
-    })?;
-    let name = std::fs::read_to_string(chip.join("name")).ok()?;
-    let chip = toml::Value::String(name.trim().to_owned());
-    Some(Choice {
-        block: format!("name = \"{NAME}\"\nkind = \"hwmon\"\nchip = {chip}\nboundary = \"rail\"\n"),
-        primary: NAME.to_owned(),
-        simulated: false,
+    let chips = folders(&sysfs_root.join("class/hwmon"));
+    chips.iter().find_map(|chip| {
+        let labels: Vec<String> = (1..=8)
+            .map(|n| format!("power{n}"))
+            .filter(|channel| readable_number(&chip.join(format!("{channel}_input"))).is_some())
+            .map(|channel| text(&chip.join(format!("{channel}_label"))).unwrap_or(channel))
+            .collect();
+        let primary = rail_name(&labels)?;
+        let name = toml::Value::String(text(&chip.join("name"))?);
+        Some(Choice {
+            block: format!(
+                "name = \"{NAME}\"\nkind = \"hwmon\"\nchip = {name}\nboundary = \"rail\"\n"
+            ),
+            primary,
+            simulated: false,
+        })
     })
+}
+
+/// The name that jouled gives the first of a sensor's rails: the sensor's own when it is the
+/// only one. `None` without any.
+fn rail_name(labels: &[String]) -> Option<String> {
+    let first = labels.first()?;
+    if labels.len() == 1 {
+        return Some(NAME.to_owned());
+    }
+    let safe = first.to_ascii_lowercase().replace(
+        |c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c)),
+        "_",
+    );
+    Some(format!("{NAME}.{safe}"))
+}
+
+/// Folders in `class`, in the order of their names; none where it can't be read.
+fn folders(class: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(class).into_iter().flatten();
+    let mut folders: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    folders.sort();
+    folders
+}
+
+fn text(path: &Path) -> Option<String> {
+    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 /// About 1600 cycles a second (12-bit shunt, 9-bit bus conversions): enough windows for the
@@ -72,7 +106,7 @@ fn simulated() -> Choice {
 }
 
 fn readable_number(path: &Path) -> Option<u64> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    text(path)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -84,15 +118,23 @@ mod tests {
         choice.block.parse().expect("the block is TOML")
     }
 
+    fn package(sys: &Path, n: u32) {
+        let zone = sys.join(format!("class/powercap/intel-rapl:{n}"));
+        create_dir_all(&zone).unwrap();
+        write(zone.join("name"), format!("package-{n}\n")).unwrap();
+        write(zone.join("energy_uj"), "123456\n").unwrap();
+    }
+
     #[test]
     fn a_readable_counter_is_preferred() {
         let sys = tempfile::tempdir().unwrap();
-        let zone = sys.path().join("class/powercap/intel-rapl:0");
-        create_dir_all(&zone).unwrap();
-        write(zone.join("energy_uj"), "123456\n").unwrap();
+        package(sys.path(), 0);
         let choice = choose(sys.path());
         assert_eq!(block(&choice)["kind"].as_str(), Some("rapl"));
+        assert_eq!(choice.primary, "input");
         assert!(!choice.simulated);
+        package(sys.path(), 1);
+        assert_eq!(choose(sys.path()).primary, "input.package-0");
     }
 
     #[test]
