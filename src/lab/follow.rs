@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How long records may take that belong to a final job. A cancelled job that never ran
-/// has no result.
+/// How long records may take that belong to a final job.
 const REST_WITHIN: Duration = Duration::from_secs(30);
 /// A job publishes its phases; between two of them may lie a long prefill, or another job.
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 86_400);
@@ -92,10 +91,14 @@ impl Collected {
         }
     }
 
-    /// Whether the job is final and its result is here.
+    /// Whether the job is final and its result is here, or none will come: a job that was
+    /// cancelled in the queue has no attempt to tell of.
     fn has_ended(&self) -> bool {
+        let never_ran = |state: &State| state.attempt == 0;
         let state = self.state.as_ref();
-        self.result.is_some() && state.is_some_and(|state| state.state.is_final())
+        state.is_some_and(|state| {
+            state.state.is_final() && (self.result.is_some() || never_ran(state))
+        })
     }
 
     /// What the result announces and has not arrived, in words.
@@ -313,6 +316,15 @@ mod tests {
         job.take("tokens", &early.to_json()).unwrap();
         job.take("result", &testing::result().to_json()).unwrap();
         assert!(job.tokens().is_empty());
+    }
+
+    #[test]
+    fn a_job_that_never_ran_has_no_result_to_wait_for() {
+        let mut job = Collected::default();
+        let cancelled = json!({"id": ID, "attempt": 0, "rev": 2, "state": "cancelled",
+            "phase": null, "progress": null, "reason": "cancelled by the client"});
+        job.take("state", cancelled.to_string().as_bytes()).unwrap();
+        assert!(job.has_ended());
     }
 
     #[test]

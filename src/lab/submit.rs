@@ -50,18 +50,25 @@ pub struct Options {
     /// bench: tokens in the context before
     #[arg(long, value_name = "N")]
     pub n_depth: Option<u32>,
+    /// How often the work is measured
     #[arg(long, short, value_name = "N")]
     pub repetitions: Option<u32>,
+    /// How often it runs before, unmeasured
     #[arg(long, value_name = "N")]
     pub warmup: Option<u32>,
+    /// Threads of the engine; one for each CPU when left out
     #[arg(long, short, value_name = "N")]
     pub threads: Option<u32>,
+    /// Tokens of context
     #[arg(long, value_name = "N")]
     pub n_ctx: Option<u32>,
+    /// Tokens evaluated at a time in prefill
     #[arg(long, value_name = "N")]
     pub n_batch: Option<u32>,
+    /// Layers on the GPU
     #[arg(long, value_name = "N")]
     pub gpu_layers: Option<u32>,
+    /// Seed of the sampler
     #[arg(long)]
     pub seed: Option<u32>,
     /// Least seconds of idling before the work
