@@ -1,6 +1,7 @@
 //! The ratio of two speeds from interleaved pairs: the mean of log-ratios with Student's t.
 
 use super::Speed;
+use jouled::energy::Statistic;
 use std::fmt;
 
 pub struct Ratio {
@@ -16,19 +17,21 @@ pub struct Ratio {
 impl Ratio {
     /// Of two pairs or more.
     pub fn of(pairs: &[(Speed, Speed)], phase: impl Fn(&Speed) -> f64) -> Self {
-        let logs: Vec<f64> = pairs
+        let ours: Vec<f64> = pairs.iter().map(|(ours, _)| phase(ours)).collect();
+        let theirs: Vec<f64> = pairs.iter().map(|(_, theirs)| phase(theirs)).collect();
+        let logs: Vec<f64> = ours
             .iter()
-            .map(|(ours, theirs)| (phase(ours) / phase(theirs)).ln())
+            .zip(&theirs)
+            .map(|(ours, theirs)| (ours / theirs).ln())
             .collect();
-        let n = logs.len() as f64;
-        let mean = logs.iter().sum::<f64>() / n;
-        let variance = logs.iter().map(|log| (log - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let of = |values| Statistic::of(values).expect("there are pairs");
+        let log = of(&logs);
         Self {
-            ours_median: median(pairs.iter().map(|(ours, _)| phase(ours)).collect()),
-            theirs_median: median(pairs.iter().map(|(_, theirs)| phase(theirs)).collect()),
-            mean: mean.exp(),
-            half_width: t_95(n - 1.0) * (variance / n).sqrt(),
-            pairs: logs.len(),
+            ours_median: of(&ours).median,
+            theirs_median: of(&theirs).median,
+            mean: log.mean.exp(),
+            half_width: log.u95.expect("there are two pairs or more"),
+            pairs: pairs.len(),
         }
     }
 
@@ -51,24 +54,4 @@ impl fmt::Display for Ratio {
             self.pairs,
         )
     }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        (values[middle - 1] + values[middle]) / 2.0
-    }
-}
-
-/// Student's two-sided 95 % factor for `nu` degrees of freedom, by the expansion in 1/nu of
-/// Abramowitz and Stegun 26.7.5; from four degrees on it is right to 0.3 %.
-fn t_95(nu: f64) -> f64 {
-    let z: f64 = 1.959_964;
-    let g1 = (z.powi(3) + z) / 4.0;
-    let g2 = (5.0 * z.powi(5) + 16.0 * z.powi(3) + 3.0 * z) / 96.0;
-    let g3 = (3.0 * z.powi(7) + 19.0 * z.powi(5) + 17.0 * z.powi(3) - 15.0 * z) / 384.0;
-    z + g1 / nu + g2 / nu.powi(2) + g3 / nu.powi(3)
 }
