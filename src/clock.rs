@@ -43,19 +43,23 @@ pub fn sleep(span: Span) {
     Monotonic.sleep_until(now() + span);
 }
 
-/// The wall clock as RFC 3339 in UTC with milliseconds: a label, never part of a duration.
-#[expect(clippy::disallowed_methods, reason = "this is the label")]
+/// The wall clock: for labels and for times that a client states, never part of a duration.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the wall clock"
+)]
+pub fn wall() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// The wall clock as RFC 3339 in UTC with milliseconds.
 pub fn wall_label() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
+    format!("{:.3}", wall())
 }
 
 /// Seconds of the Unix epoch, for deadlines that a client states in wall-clock time.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the client's deadline is a wall-clock time"
-)]
 pub fn unix_seconds() -> i64 {
-    jiff::Timestamp::now().as_second()
+    wall().as_second()
 }
 
 /// Whether systemd-timesyncd says that the wall clock is synchronised. `false` under any
