@@ -11,6 +11,10 @@
 //! 4. **Measuring must not disturb.** In a measured window nothing on the token path blocks,
 //!    and records stay in memory until the attempt has ended.
 
+// Tests in here and in tests/ share canned records, which name this crate.
+#[cfg(test)]
+extern crate self as jouled;
+
 pub mod board;
 pub mod clock;
 pub mod config;

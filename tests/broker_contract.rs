@@ -1,4 +1,5 @@
 //! What jouled needs of a broker, asked of each broker that `joulectl demo` may start.
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "lab")]
 
 use jouled::lab::broker::{Broker, Choice};

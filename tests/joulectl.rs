@@ -1,4 +1,5 @@
 //! joulectl against a real broker and an invented board that answers by the contract.
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "lab")]
 
 #[path = "common/board.rs"]

@@ -1,6 +1,8 @@
 //! The MQTT contract against a real broker, without sensors and models: what a lab sees of
 //! a board's commands, records and presence.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod support;
 
 use jouled::mqtt::{Command, CommandHandler, DeviceIdentity, LiveRecord, MqttConfig, MqttHandle};

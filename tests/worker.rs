@@ -1,4 +1,5 @@
 //! What the daemon does with a worker: load, run, cancel, kill. On a tiny random model.
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "llama")]
 
 #[path = "support/tiny_gguf.rs"]

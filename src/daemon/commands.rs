@@ -103,6 +103,7 @@ impl Commands {
                 json!({
                     "id": row.id,
                     "attempt": row.attempt,
+                    "rev": row.rev,
                     "state": row.state,
                     "reason": row.reason,
                     "priority": row.priority,

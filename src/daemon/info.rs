@@ -1,6 +1,6 @@
 //! What the board is and can do, for `info`.
 
-use super::Shared;
+use super::{BrokenSensor, Shared};
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
 use std::collections::BTreeMap;
@@ -81,7 +81,7 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
     let broken = shared
         .broken_sensors
         .iter()
-        .map(|(name, reason)| SensorInfo {
+        .map(|BrokenSensor { name, reason }| SensorInfo {
             kind: kind(name),
             state: SensorState::Failed,
             reason: Some(reason.clone()),

@@ -15,7 +15,7 @@ use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
 use crate::sensor::{self, Pace};
-use crate::store::{self, Moment, Store};
+use crate::store::{Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
 use serde::Serialize;
@@ -33,9 +33,14 @@ pub struct Shared {
     pub store: Arc<Mutex<Store>>,
     pub models: ModelDirectory,
     pub meter: Meter,
-    /// Sensors that could not be opened, with the reason.
-    pub broken_sensors: Vec<(String, String)>,
+    pub broken_sensors: Vec<BrokenSensor>,
     pub queue: Queue,
+}
+
+/// A sensor that could not be opened.
+pub struct BrokenSensor {
+    pub name: String,
+    pub reason: String,
 }
 
 impl Shared {
@@ -67,7 +72,7 @@ impl Shared {
 pub fn run(config: Config) -> anyhow::Result<()> {
     let identity = Identity::of(&config).context("machine id")?;
     let mut store = Store::open(&config.storage.dir)?;
-    let recovery = store.recover(&Moment::now(&identity.device))?;
+    let lost = store.recover(&Moment::now(&identity.device))?;
     store.republish_open_states(&Moment::now(&identity.device))?;
     let store = Arc::new(Mutex::new(store));
     let (sources, broken_sensors) = open_sensors(&config);
@@ -96,10 +101,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("the asynchronous runtime does not start")?
-        .block_on(serve(shared, recovery))
+        .block_on(serve(shared, lost))
 }
 
-async fn serve(shared: Arc<Shared>, recovery: store::Recovery) -> anyhow::Result<()> {
+async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> {
     let mqtt = Arc::new(MqttHandle::start(
         &shared.config.mqtt,
         DeviceIdentity {
@@ -110,7 +115,7 @@ async fn serve(shared: Arc<Shared>, recovery: store::Recovery) -> anyhow::Result
         Arc::clone(&shared.store),
         Arc::new(commands::Commands::new(Arc::clone(&shared))),
     )?);
-    for lost in &recovery.jobs {
+    for lost in &lost {
         mqtt.event(Event {
             code: "attempt-lost".to_owned(),
             message: format!(
@@ -121,10 +126,10 @@ async fn serve(shared: Arc<Shared>, recovery: store::Recovery) -> anyhow::Result
             id: Some(lost.row.id.to_string()),
         });
     }
-    for (sensor, reason) in &shared.broken_sensors {
+    for BrokenSensor { name, reason } in &shared.broken_sensors {
         mqtt.event(Event {
             code: "sensor-failed".to_owned(),
-            message: format!("{sensor}: {reason}"),
+            message: format!("{name}: {reason}"),
             id: None,
         });
     }
@@ -154,7 +159,7 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
 }
 
 /// Opens every configured sensor; one that fails does not keep the others from measuring.
-fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<(String, String)>) {
+fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSensor>) {
     let mut open = Vec::new();
     let mut broken = Vec::new();
     for sensor in &config.sensor {
@@ -162,7 +167,10 @@ fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<(String, 
             Ok(source) => open.push(source),
             Err(error) => {
                 tracing::error!("sensor \"{}\": {error}", sensor.name);
-                broken.push((sensor.name.clone(), error.to_string()));
+                broken.push(BrokenSensor {
+                    name: sensor.name.clone(),
+                    reason: error.to_string(),
+                });
             }
         }
     }

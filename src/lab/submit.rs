@@ -336,7 +336,7 @@ pub fn made_up_id(model: &str) -> String {
     if name.is_empty() {
         name.push_str("job");
     }
-    let moment = jiff::Timestamp::now().strftime("%m%d-%H%M%S");
+    let moment = crate::clock::wall().strftime("%m%d-%H%M%S");
     format!("{name}-{moment}-{}", random_hex(4))
 }
 

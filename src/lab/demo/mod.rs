@@ -129,7 +129,7 @@ fn run_directory(options: &Options) -> Result<PathBuf, LabError> {
             .map_err(|error| LabError::Usage(format!("--dir {}: {error}", dir.display())))?,
         None => model::base_directory("XDG_STATE_HOME", ".local/state")?.join("jouled/demo"),
     };
-    let moment = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
+    let moment = crate::clock::wall().strftime("%Y%m%d-%H%M%S");
     let dir = parent.join(format!("{moment}-{}", random_hex(4)));
     std::fs::create_dir_all(&dir)
         .map_err(|error| LabError::Failed(format!("{}: {error}", dir.display())))?;

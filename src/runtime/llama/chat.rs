@@ -58,7 +58,7 @@ fn raise_exception(message: String) -> Result<String, Error> {
 /// Templates put today's date into the prompt with this. The wall clock is only a label
 /// there, too.
 fn strftime_now(format: String) -> Result<String, Error> {
-    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    let now = crate::clock::wall().to_zoned(jiff::tz::TimeZone::UTC);
     jiff::fmt::strtime::format(&format, &now)
         .map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
 }

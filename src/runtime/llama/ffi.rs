@@ -4,7 +4,7 @@
 //! repack switch and the limit on outputs only exist for raw pointers. Safe and raw calls
 //! can't be mixed on one context, so model and context are used through `llama-cpp-sys-2`
 //! alone; the backend, which has no pointer, through `llama-cpp-2`.
-#![allow(unsafe_code)] // The one place: a C library has no other door.
+#![allow(unsafe_code, reason = "the one place: a C library has no other door")]
 
 use super::Failure;
 use super::log::{self, Level, LoadLog};
