@@ -9,6 +9,7 @@
 //!
 //! Format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
+mod cursor;
 mod memory;
 mod read;
 mod types;

@@ -1,10 +1,11 @@
 //! The header of a GGUF file: metadata, tensor table, and the checks between them.
 
+use super::cursor::{Cursor, RawTensor, Stop, Value, capped};
 use super::types::{TensorType, file_type};
 use super::{Fault, GgufError};
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 /// What the header says.
@@ -40,16 +41,9 @@ pub struct Tensor {
     pub bytes: u64,
 }
 
-// No model known to us has a tenth of any of these.
-const MOST_METADATA: u64 = 4_096;
-const MOST_TENSORS: u64 = 65_536;
-const MOST_NAME_BYTES: u64 = 256;
-/// Of a value that is kept; longer ones are skipped.
-const MOST_KEPT_BYTES: u64 = 4_096;
-const MOST_ARRAY: u64 = 1 << 24;
-const MOST_BLOCKS: u64 = 1_024;
+/// No model known to us has half of it.
+pub(super) const MOST_BLOCKS: u64 = 1_024;
 const MOST_ALIGNMENT: u64 = 1 << 20;
-const MOST_DIMENSIONS: u32 = 4;
 /// Of anything that enters a product.
 const MOST_LENGTH: u64 = 1 << 32;
 
@@ -101,15 +95,11 @@ impl Header {
     fn read(source: &mut (impl Read + Seek)) -> Result<Header, Stop> {
         let file_bytes = source.seek(SeekFrom::End(0))?;
         source.seek(SeekFrom::Start(0))?;
-        let mut cursor = Cursor {
-            source: BufReader::with_capacity(64 * 1024, source),
-            at: 0,
-            file_bytes,
-        };
+        let mut cursor = Cursor::new(source, file_bytes);
         let (metadata_count, tensor_count) = cursor.preamble()?;
         let mut metadata = Metadata::default();
         for _ in 0..metadata_count {
-            let key = cursor.string(MOST_NAME_BYTES, "bytes in a metadata key")?;
+            let key = cursor.key()?;
             let value = cursor.value()?;
             if wanted(&key) {
                 metadata.0.insert(key, value);
@@ -119,7 +109,7 @@ impl Header {
         for _ in 0..tensor_count {
             raw.push(cursor.tensor()?);
         }
-        build(&metadata, raw, cursor.at, file_bytes).map_err(Stop::Fault)
+        build(&metadata, raw, cursor.at(), file_bytes).map_err(Stop::Fault)
     }
 }
 
@@ -143,210 +133,6 @@ fn wanted(key: &str) -> bool {
         ".attention.value_length",
     ];
     WHOLE.contains(&key) || OF_ARCHITECTURE.iter().any(|end| key.ends_with(end))
-}
-
-enum Stop {
-    Io(std::io::Error),
-    Fault(Fault),
-}
-
-impl From<std::io::Error> for Stop {
-    fn from(error: std::io::Error) -> Self {
-        match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => Stop::Fault(Fault::Truncated),
-            _ => Stop::Io(error),
-        }
-    }
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Stop::Fault(fault)
-    }
-}
-
-/// A metadata value, as far as anyone asks for it.
-#[derive(Debug, Clone, PartialEq)]
-enum Value {
-    Unsigned(u64),
-    Text(String),
-    Unsigneds(Vec<u64>),
-    Other,
-}
-
-struct Cursor<R> {
-    source: BufReader<R>,
-    at: u64,
-    file_bytes: u64,
-}
-
-impl<R: Read + Seek> Cursor<R> {
-    fn preamble(&mut self) -> Result<(u64, u64), Stop> {
-        if self.file_bytes < 4 || self.bytes()? != *b"GGUF" {
-            return Err(Fault::NotGguf.into());
-        }
-        match self.u32()? {
-            2 | 3 => {}
-            version if matches!(version.swap_bytes(), 1..=3) => {
-                return Err(Fault::BigEndian.into());
-            }
-            version => return Err(Fault::Version(version).into()),
-        }
-        let tensors = capped("tensors", self.u64()?, MOST_TENSORS)?;
-        let metadata = capped("metadata entries", self.u64()?, MOST_METADATA)?;
-        Ok((metadata, tensors))
-    }
-
-    fn tensor(&mut self) -> Result<RawTensor, Stop> {
-        let name = self.string(MOST_NAME_BYTES, "bytes in a tensor name")?;
-        let dimensions = self.u32()?;
-        if dimensions == 0 || dimensions > MOST_DIMENSIONS {
-            let text = format!("tensor {name} has {dimensions} dimensions");
-            return Err(Fault::Damaged(text).into());
-        }
-        let mut dims = Vec::with_capacity(dimensions as usize);
-        for _ in 0..dimensions {
-            dims.push(self.u64()?);
-        }
-        Ok(RawTensor {
-            name,
-            dims,
-            type_id: self.u32()?,
-            offset: self.u64()?,
-        })
-    }
-
-    fn value(&mut self) -> Result<Value, Stop> {
-        match self.u32()? {
-            8 => self.text(),
-            9 => self.array(),
-            scalar => self.scalar(scalar),
-        }
-    }
-
-    fn text(&mut self) -> Result<Value, Stop> {
-        let length = self.u64()?;
-        if length > MOST_KEPT_BYTES {
-            self.skip(length)?;
-            return Ok(Value::Other);
-        }
-        Ok(Value::Text(self.text_of(length)?))
-    }
-
-    fn array(&mut self) -> Result<Value, Stop> {
-        let element = self.u32()?;
-        let count = capped("array elements", self.u64()?, MOST_ARRAY)?;
-        if element == 8 {
-            for _ in 0..count {
-                let length = self.u64()?;
-                self.skip(length)?;
-            }
-            return Ok(Value::Other);
-        }
-        let width = scalar_width(element)
-            .ok_or_else(|| Fault::Damaged(format!("an array of values of type {element}")))?;
-        if count > MOST_BLOCKS {
-            self.skip(count * width)?;
-            return Ok(Value::Other);
-        }
-        let mut numbers = Vec::new();
-        for _ in 0..count {
-            if let Value::Unsigned(number) = self.scalar(element)? {
-                numbers.push(number);
-            }
-        }
-        Ok(if numbers.len() as u64 == count {
-            Value::Unsigneds(numbers)
-        } else {
-            Value::Other
-        })
-    }
-
-    /// Negative integers, floats and booleans are nothing that anyone asks for.
-    fn scalar(&mut self, kind: u32) -> Result<Value, Stop> {
-        let unsigned = |number: i64| u64::try_from(number).map_or(Value::Other, Value::Unsigned);
-        Ok(match kind {
-            0 => Value::Unsigned(u64::from(u8::from_le_bytes(self.bytes()?))),
-            1 => unsigned(i64::from(i8::from_le_bytes(self.bytes()?))),
-            2 => Value::Unsigned(u64::from(u16::from_le_bytes(self.bytes()?))),
-            3 => unsigned(i64::from(i16::from_le_bytes(self.bytes()?))),
-            4 => Value::Unsigned(u64::from(self.u32()?)),
-            5 => unsigned(i64::from(i32::from_le_bytes(self.bytes()?))),
-            10 => Value::Unsigned(self.u64()?),
-            11 => unsigned(i64::from_le_bytes(self.bytes()?)),
-            6 | 7 | 12 => {
-                self.skip(scalar_width(kind).expect("6, 7 and 12 are scalars"))?;
-                Value::Other
-            }
-            _ => return Err(Fault::Damaged(format!("a value of type {kind}")).into()),
-        })
-    }
-
-    fn string(&mut self, most: u64, what: &'static str) -> Result<String, Stop> {
-        let length = capped(what, self.u64()?, most)?;
-        self.text_of(length)
-    }
-
-    /// `length` is small: the callers have checked it.
-    fn text_of(&mut self, length: u64) -> Result<String, Stop> {
-        self.within(length)?;
-        let mut text = vec![0; length as usize];
-        self.source.read_exact(&mut text)?;
-        self.at += length;
-        Ok(String::from_utf8_lossy(&text).into_owned())
-    }
-
-    fn u32(&mut self) -> Result<u32, Stop> {
-        Ok(u32::from_le_bytes(self.bytes()?))
-    }
-
-    fn u64(&mut self) -> Result<u64, Stop> {
-        Ok(u64::from_le_bytes(self.bytes()?))
-    }
-
-    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], Stop> {
-        self.within(N as u64)?;
-        let mut bytes = [0; N];
-        self.source.read_exact(&mut bytes)?;
-        self.at += N as u64;
-        Ok(bytes)
-    }
-
-    fn skip(&mut self, length: u64) -> Result<(), Stop> {
-        self.within(length)?;
-        let step = i64::try_from(length).map_err(|_| Fault::Truncated)?;
-        self.source.seek_relative(step)?;
-        self.at += length;
-        Ok(())
-    }
-
-    fn within(&self, length: u64) -> Result<(), Fault> {
-        match self.at.checked_add(length) {
-            Some(end) if end <= self.file_bytes => Ok(()),
-            _ => Err(Fault::Truncated),
-        }
-    }
-}
-
-fn capped(what: &'static str, claimed: u64, most: u64) -> Result<u64, Fault> {
-    if claimed > most {
-        return Err(Fault::Excessive {
-            what,
-            claimed,
-            most,
-        });
-    }
-    Ok(claimed)
-}
-
-fn scalar_width(kind: u32) -> Option<u64> {
-    Some(match kind {
-        0 | 1 | 7 => 1,
-        2 | 3 => 2,
-        4..=6 => 4,
-        10..=12 => 8,
-        _ => return None,
-    })
 }
 
 #[derive(Default)]
@@ -384,13 +170,6 @@ impl Metadata {
             _ => self.length(key),
         }
     }
-}
-
-struct RawTensor {
-    name: String,
-    dims: Vec<u64>,
-    type_id: u32,
-    offset: u64,
 }
 
 fn build(

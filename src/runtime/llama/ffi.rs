@@ -43,12 +43,14 @@ pub enum DecodeError {
     Failed(Failure),
 }
 
-/// Starts llama.cpp. Once in a process, before any other thread.
-pub fn init() -> Result<LlamaBackend, Failure> {
+/// Starts llama.cpp. Once in a process, before any other thread. Complaints of a
+/// computation that `stop` has ended are not passed on.
+pub fn init(stop: &Arc<StopFlag>) -> Result<LlamaBackend, Failure> {
     // SAFETY: no other thread exists yet that could read the environment.
     unsafe { std::env::set_var("GGML_NO_BACKTRACE", "1") };
-    // SAFETY: the callback is a function of this file and takes no user data.
-    unsafe { sys::llama_log_set(Some(on_log), ptr::null_mut()) };
+    let lasting = Arc::into_raw(Arc::clone(stop));
+    // SAFETY: the callback's flag is never freed: this count is not given back.
+    unsafe { sys::llama_log_set(Some(on_log), lasting.cast_mut().cast()) };
     LlamaBackend::init().map_err(|error| {
         Failure::new(
             "load-failed",
@@ -139,6 +141,8 @@ impl Engine {
             };
             options.type_k = element_type(params.kv_type);
             options.type_v = element_type(params.kv_type);
+            // The cache is cleared as a whole, so sliding windows need no more than a window.
+            options.swa_full = false;
             options.no_perf = true;
             options.abort_callback = Some(on_abort_asked);
             options.abort_callback_data = flag_pointer(stop);
@@ -506,8 +510,11 @@ unsafe extern "C" fn on_progress(_: f32, flag: *mut c_void) -> bool {
     !unsafe { &*flag.cast::<StopFlag>() }.is_set()
 }
 
-unsafe extern "C" fn on_log(level: sys::ggml_log_level, message: *const c_char, _: *mut c_void) {
+unsafe extern "C" fn on_log(level: sys::ggml_log_level, message: *const c_char, flag: *mut c_void) {
+    // SAFETY: `init` passes a flag that lives as long as the process.
+    let stopped = unsafe { &*flag.cast::<StopFlag>() }.is_set();
     let level = match level {
+        _ if stopped => Some(Level::Debug),
         sys::GGML_LOG_LEVEL_CONT => None,
         sys::GGML_LOG_LEVEL_INFO => Some(Level::Info),
         sys::GGML_LOG_LEVEL_WARN => Some(Level::Warn),

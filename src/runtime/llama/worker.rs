@@ -41,14 +41,14 @@ struct Session {
 pub fn run() -> io::Result<()> {
     die_with_parent()?;
     let output = Output::new(private_stdout()?);
-    let backend = ffi::init().map_err(io::Error::other)?;
+    let stop = Arc::new(StopFlag::default());
+    let backend = ffi::init(&stop).map_err(io::Error::other)?;
     output.send(&Message::Hello {
         protocol: protocol::VERSION,
         pid: std::process::id(),
         name: "llama.cpp".to_owned(),
         revision: revision(),
     });
-    let stop = Arc::new(StopFlag::default());
     let orders = read_requests(&output, &stop)?;
     serve(&output, &stop, &orders);
     drop(backend);
