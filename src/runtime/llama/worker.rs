@@ -117,6 +117,7 @@ fn take(line: &str, output: &Output, stop: &StopFlag, queue: &Queue<Order>) {
 
 fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>) {
     let mut session = None;
+    let mut free_since = MonoNs::default();
     for (request, received) in orders {
         let result = match request {
             Request::Load { path, params } if session.is_none() => {
@@ -131,7 +132,8 @@ fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>) {
             } => match &mut session {
                 None => Err(Failure::new("protocol", "no model is loaded")),
                 Some(session) => {
-                    let mut timeline = Timeline::new(received);
+                    // Sent ahead, it waits without being prepared.
+                    let mut timeline = Timeline::new(received.max(free_since));
                     let counts = Counts {
                         warmup,
                         repetitions,
@@ -148,6 +150,7 @@ fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>) {
         if let Err(failure) = result {
             fail(output, failure);
         }
+        free_since = clock::now();
     }
 }
 
