@@ -19,6 +19,9 @@ use std::time::Duration;
 const SETTLE_CHECK: Span = Span::from_millis(250);
 /// A program that is no worker is found out soon.
 const HELLO_WITHIN: Span = Span::from_millis(20_000);
+/// Niceness of a worker whose sampler has no real-time priority: on busy cores the sampler
+/// would otherwise wake too late for its cycles (measured: coverage 0.85 at 0, 0.99 at 10).
+const YIELDING: u8 = 10;
 /// Loading can't be asked to stop: a stop is looked for this often, and kills.
 const LOAD_CHECK: Duration = Duration::from_millis(50);
 /// A worker that is asked to stop is watched this often, and killed after `CANCEL_WITHIN`.
@@ -86,7 +89,11 @@ impl Attempt<'_> {
     /// Spawns the worker and loads the model.
     fn load(&self, observed: &mut Observed, deadline: MonoNs) -> Result<Worker, Ending> {
         self.watcher.phase(Phase::Load, None);
-        let mut worker = Worker::spawn(self.worker, &WorkerLimits::default())?;
+        let limits = WorkerLimits {
+            nice: if self.meter.sampler().realtime() { 0 } else { YIELDING },
+            ..WorkerLimits::default()
+        };
+        let mut worker = Worker::spawn(self.worker, &limits)?;
         let t0 = worker.spawned();
         match self.expect(&mut worker, deadline.min(t0 + HELLO_WITHIN))? {
             Message::Hello { protocol, .. } if protocol == protocol::VERSION => {}

@@ -147,6 +147,11 @@ impl Entry {
 pub(super) fn run(mut entries: Vec<Entry>, control: &Control) {
     if prefer_this_thread() {
         control.realtime.fetch_add(1, Ordering::AcqRel);
+    } else {
+        tracing::warn!(
+            "the sampler has no real-time priority, so busy cores can cost it cycles: give the \
+             daemon CAP_SYS_NICE or an RTPRIO limit (LimitRTPRIO= in a systemd unit)"
+        );
     }
     while !control.stop.load(Ordering::Acquire) {
         let pace = control.pace();
