@@ -90,7 +90,11 @@ impl Attempt<'_> {
     fn load(&self, observed: &mut Observed, deadline: MonoNs) -> Result<Worker, Ending> {
         self.watcher.phase(Phase::Load, None);
         let limits = WorkerLimits {
-            nice: if self.meter.sampler().realtime() { 0 } else { YIELDING },
+            nice: if self.meter.sampler().realtime() {
+                0
+            } else {
+                YIELDING
+            },
             ..WorkerLimits::default()
         };
         let mut worker = Worker::spawn(self.worker, &limits)?;

@@ -13,6 +13,7 @@ pub struct Limits {
     pub n_batch: u32,
     pub threads: u32,
     pub prompt_bytes: usize,
+    /// A result has about 3 kB for each, and no record is larger than 128 KiB.
     pub repetitions: u32,
     pub timeout_s: u32,
     /// Jobs that wait in the queue.
@@ -26,7 +27,7 @@ impl Default for Limits {
             n_batch: 4_096,
             threads: 256,
             prompt_bytes: 64 * 1024,
-            repetitions: 100,
+            repetitions: 40,
             timeout_s: 86_400,
             queue: 1_000,
         }

@@ -1,13 +1,14 @@
 //! What a client may ask for: the job, its limits, and the life of one attempt.
 
+mod check;
 pub mod job;
 pub mod limits;
 pub mod name;
 pub mod state;
 
+pub use check::{SpecError, SpecErrorCode};
 pub use job::{
-    BenchSizes, FlashAttn, Idle, Job, Kind, KvType, Message, Params, Prompt, Publish, SpecError,
-    SpecErrorCode, TokensWhen,
+    BenchSizes, FlashAttn, Idle, Job, Kind, KvType, Message, Params, Prompt, Publish, TokensWhen,
 };
 pub use limits::Limits;
 pub use name::{JobId, ModelName};
