@@ -8,7 +8,7 @@ use crate::workload::job::hex;
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// A model can't be used. The text is for the client: names, no paths.
@@ -24,6 +24,8 @@ pub enum ModelError {
         actual: String,
         wanted: String,
     },
+    #[error("model \"{0}\" is not hashed yet")]
+    NotHashed(String),
 }
 
 /// The models that a job can name.
@@ -62,16 +64,33 @@ impl ModelDirectory {
     }
 
     /// Finds and hashes a model. Hashing reads the whole file once; the store remembers it
-    /// until the file changes.
-    pub fn find(&self, name: &ModelName, wanted: Option<&str>) -> Result<FoundModel, ModelError> {
+    /// until the file changes. It takes minutes for a large file, so `go_on` is asked before
+    /// each block; it may wait, and stops the hashing with `false`.
+    pub fn find(
+        &self,
+        name: &ModelName,
+        wanted: Option<&str>,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<FoundModel, ModelError> {
         let path = self.path(name)?;
-        let unreadable = |message: String| ModelError::Unreadable {
+        let unreadable = |error: std::io::Error| ModelError::Unreadable {
             name: name.to_string(),
-            message,
+            message: error.to_string(),
         };
-        let (sha256, size_bytes) = self
-            .sha256(name, &path)
-            .map_err(|error| unreadable(error.to_string()))?;
+        let mut file = File::open(&path).map_err(unreadable)?;
+        let identity = FileIdentity::of(&file.metadata().map_err(unreadable)?);
+        let sha256 = match self.known_hash(name, identity) {
+            Some(known) => known,
+            None => {
+                let hash = hash(&mut file, go_on).map_err(unreadable)?;
+                let hash = hash.ok_or_else(|| ModelError::NotHashed(name.to_string()))?;
+                let kept = store::lock(&self.store).keep_model_hash(name.as_str(), identity, &hash);
+                if let Err(error) = kept {
+                    tracing::warn!(%error, "the hash of {name} is not remembered");
+                }
+                hash
+            }
+        };
         if let Some(wanted) = wanted.filter(|wanted| !wanted.eq_ignore_ascii_case(&sha256)) {
             return Err(ModelError::OtherHash {
                 name: name.to_string(),
@@ -82,12 +101,18 @@ impl ModelDirectory {
         Ok(FoundModel {
             path,
             sha256,
-            size_bytes,
+            size_bytes: identity.size_bytes,
         })
     }
 
-    /// Every file whose name a job could give, hashed.
-    pub fn list(&self) -> Vec<ModelInfo> {
+    /// Every model, hashed; see [`ModelDirectory::find`] about `go_on`.
+    pub fn list(&self, go_on: &dyn Fn() -> bool) -> Vec<ModelInfo> {
+        let info = |name: &ModelName| self.info(name, go_on);
+        self.names().iter().map(info).collect()
+    }
+
+    /// Files whose name a job could give.
+    fn names(&self) -> Vec<ModelName> {
         let Ok(entries) = std::fs::read_dir(&self.dir) else {
             return Vec::new();
         };
@@ -96,11 +121,13 @@ impl ModelDirectory {
             .filter(|name: &ModelName| name.as_str().ends_with(".gguf"))
             .collect();
         names.sort();
-        names.iter().map(|name| self.info(name)).collect()
+        names
     }
 
-    fn info(&self, name: &ModelName) -> ModelInfo {
-        let found = self.find(name, None).map_err(|error| error.to_string());
+    fn info(&self, name: &ModelName, go_on: &dyn Fn() -> bool) -> ModelInfo {
+        let found = self
+            .find(name, None, go_on)
+            .map_err(|error| error.to_string());
         let read = found.and_then(|found| {
             let header = Header::open(&found.path).map_err(|error| error.to_string())?;
             Ok((found, header.architecture))
@@ -123,29 +150,95 @@ impl ModelDirectory {
         }
     }
 
-    fn sha256(&self, name: &ModelName, path: &Path) -> std::io::Result<(String, u64)> {
-        let mut file = File::open(path)?;
-        let facts = file.metadata()?;
-        let identity = FileIdentity::of(&facts);
-        match store::lock(&self.store).model_hash(name.as_str(), identity) {
-            Ok(Some(known)) => return Ok((known, identity.size_bytes)),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "{name} is hashed again"),
+    fn known_hash(&self, name: &ModelName, identity: FileIdentity) -> Option<String> {
+        store::lock(&self.store)
+            .model_hash(name.as_str(), identity)
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "{name} is hashed again");
+                None
+            })
+    }
+}
+
+/// SHA-256 of a file; `None` when `go_on` ended it.
+fn hash(file: &mut File, go_on: &dyn Fn() -> bool) -> std::io::Result<Option<String>> {
+    let mut hash = Sha256::new();
+    let mut block = vec![0; 1 << 18];
+    while go_on() {
+        match file.read(&mut block)? {
+            0 => return Ok(Some(hex(&hash.finalize()))),
+            n => hash.update(&block[..n]),
         }
-        let mut hash = Sha256::new();
-        let mut block = vec![0; 1 << 18];
-        loop {
-            match file.read(&mut block)? {
-                0 => break,
-                n => hash.update(&block[..n]),
-            }
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn directory(files: &[(&str, &str)]) -> (tempfile::TempDir, ModelDirectory) {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let models = dir.path().join("models");
+        std::fs::create_dir(&models).expect("mkdir");
+        for (name, text) in files {
+            std::fs::write(models.join(name), text).expect("write");
         }
-        let sha256 = hex(&hash.finalize());
-        if let Err(error) =
-            store::lock(&self.store).keep_model_hash(name.as_str(), identity, &sha256)
-        {
-            tracing::warn!(%error, "the hash of {name} is not remembered");
+        let store = Store::open(&dir.path().join("state")).expect("a fresh store opens");
+        (
+            dir,
+            ModelDirectory::new(models, Arc::new(Mutex::new(store))),
+        )
+    }
+
+    fn name(name: &str) -> ModelName {
+        name.parse().expect("a valid name")
+    }
+
+    /// Of the text "abc", FIPS 180-2.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_stopped_hash_is_not_known_and_a_finished_one_is_remembered() {
+        let (_dir, models) = directory(&[("m.gguf", "abc")]);
+        let name = name("m.gguf");
+        let stopped = models.find(&name, None, &|| false);
+        assert_eq!(
+            stopped.map(|found| found.sha256),
+            Err(ModelError::NotHashed("m.gguf".to_owned()))
+        );
+        let found = models.find(&name, None, &|| true).expect("it is there");
+        assert_eq!((found.sha256.as_str(), found.size_bytes), (ABC, 3));
+        let known = models.find(&name, Some(ABC), &|| false).expect("known");
+        assert_eq!(known.sha256, ABC);
+        let other = models.find(&name, Some("00"), &|| false);
+        assert!(matches!(other, Err(ModelError::OtherHash { .. })));
+    }
+
+    #[test]
+    fn what_is_not_hashed_or_no_model_says_so_in_the_list() {
+        let (_dir, models) = directory(&[("b.gguf", "abc"), ("a.txt", "x"), (".c.gguf", "x")]);
+        let list = models.list(&|| false);
+        assert_eq!(list.len(), 1);
+        assert_eq!((list[0].name.as_str(), &list[0].sha256), ("b.gguf", &None));
+        let reason = list[0].reason.as_deref().expect("why it has no hash");
+        assert!(reason.contains("not hashed yet"), "{reason}");
+        let list = models.list(&|| true);
+        assert!(list[0].sha256.is_none() && list[0].reason.is_some());
+    }
+
+    #[test]
+    fn nothing_outside_the_directory_is_a_model_and_its_absence_is_no_error() {
+        let (dir, models) = directory(&[]);
+        std::fs::write(dir.path().join("secret"), "x").expect("write");
+        let link = dir.path().join("models/link.gguf");
+        std::os::unix::fs::symlink(dir.path().join("secret"), link).expect("symlink");
+        for bad in ["link.gguf", "absent.gguf"] {
+            let unknown = ModelError::Unknown(bad.to_owned());
+            assert_eq!(models.path(&name(bad)), Err(unknown));
         }
-        Ok((sha256, identity.size_bytes))
+        std::fs::remove_dir_all(dir.path().join("models")).expect("rm");
+        assert!(models.list(&|| true).is_empty());
+        assert!(models.path(&name("m.gguf")).is_err());
     }
 }

@@ -18,6 +18,7 @@ use crate::sensor::{self, Pace};
 use crate::store::{Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
+use runner::Running;
 use serde::Serialize;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -133,14 +134,16 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: None,
         });
     }
-    let runner = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
+    let Running { thread, ended } = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
     let outcome = tokio::select! {
         stopped = signals::terminated() => stopped.context("signals"),
         fatal = mqtt.fatal() => Err(anyhow::Error::new(fatal)),
+        // Without it no job runs any more; a new start tries again.
+        _ = ended => Err(anyhow::anyhow!("the job runner ended in a panic; see the log above")),
         never = publishing::publish(&shared, &mqtt) => match never {},
     };
     tracing::info!("stopping");
-    stop(&shared, mqtt, runner).await;
+    stop(&shared, mqtt, thread).await;
     outcome
 }
 
@@ -148,9 +151,8 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
 async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
     shared.queue.stop();
     let ended = tokio::task::spawn_blocking(move || {
-        if runner.join().is_err() {
-            tracing::error!("the job runner ended in a panic");
-        }
+        // A panic of it has been logged, and is why the daemon stops.
+        let _ = runner.join();
         mqtt.stop(GOODBYE_WITHIN)
     });
     if !matches!(ended.await, Ok(true)) {

@@ -13,7 +13,8 @@ use tokio::time::MissedTickBehavior;
 
 const RAILS_EVERY: Duration = Duration::from_secs(1);
 const HEALTH_EVERY_TICKS: u64 = 10;
-/// Old records are dropped from the store this often.
+/// Old records are dropped from the store this often, or once the attempt that runs then
+/// has ended: nothing is written in a measured window.
 const EXPIRE_EVERY_TICKS: u64 = 3_600;
 
 /// Publishes for as long as the daemon runs.
@@ -22,6 +23,7 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut rates = Rates::default();
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut expire_at = EXPIRE_EVERY_TICKS;
     for tick in 0_u64.. {
         ticks.tick().await;
         for rail in shared.meter.rail_records() {
@@ -34,8 +36,9 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
                 Err(error) => tracing::error!(%error, "health is not known"),
             }
         }
-        if tick % EXPIRE_EVERY_TICKS == EXPIRE_EVERY_TICKS - 1 {
+        if tick >= expire_at && !shared.queue.is_running() {
             expire(shared);
+            expire_at = tick + EXPIRE_EVERY_TICKS;
         }
     }
     unreachable!("2^64 seconds have not passed")
@@ -65,14 +68,18 @@ impl Rates {
     }
 }
 
-/// `info` goes out at once with what is known, and again when every model is hashed.
+/// `info` goes out at once with what is known, and again when every model is hashed. While
+/// an attempt runs no model is hashed: it would take one of its cores.
 fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
-    mqtt.set_info(shared.record(super::info::info(shared, Vec::new())));
+    let known = shared.models.list(&|| false);
+    mqtt.set_info(shared.record(super::info::info(shared, known)));
     let shared = Arc::clone(shared);
     let mqtt = Arc::clone(mqtt);
     tokio::task::spawn_blocking(move || {
-        let models = shared.models.list();
-        mqtt.set_info(shared.record(super::info::info(&shared, models)));
+        let models = shared.models.list(&|| shared.queue.wait_until_free());
+        if !shared.queue.is_stopping() {
+            mqtt.set_info(shared.record(super::info::info(&shared, models)));
+        }
     });
 }
 

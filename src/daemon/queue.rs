@@ -71,6 +71,23 @@ impl Queue {
 
     pub fn end(&self) {
         self.state().running = None;
+        self.changed.notify_all();
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.state().running.is_some()
+    }
+
+    /// Waits while an attempt runs, for work that would disturb it. `false` when the daemon
+    /// is stopping.
+    pub fn wait_until_free(&self) -> bool {
+        let state = self.state();
+        let busy = |state: &mut QueueState| state.running.is_some() && !state.stopping;
+        let state = self
+            .changed
+            .wait_while(state, busy)
+            .expect("no holder of the queue's lock panics");
+        !state.stopping
     }
 
     pub fn is_stopping(&self) -> bool {
@@ -110,6 +127,20 @@ mod tests {
         assert_eq!(control.stopped(), Some(Stop::Cancelled));
         queue.end();
         assert!(!queue.cancel(&id("a")));
+    }
+
+    #[test]
+    fn what_would_disturb_an_attempt_waits_for_its_end_or_the_daemons() {
+        let queue = Arc::new(Queue::default());
+        assert!(queue.wait_until_free());
+        queue.begin(&id("a"), &Arc::default());
+        let waits = Arc::clone(&queue);
+        let waiting = std::thread::spawn(move || waits.wait_until_free());
+        queue.end();
+        assert!(waiting.join().expect("no panic"));
+        queue.begin(&id("b"), &Arc::default());
+        queue.stop();
+        assert!(!queue.wait_until_free());
     }
 
     #[test]

@@ -14,19 +14,30 @@ use crate::store::{self, Begun, Finished, Outgoing};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// A waiting job can pass its deadline without anything else happening.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// The runner's thread.
+pub struct Running {
+    pub thread: JoinHandle<()>,
+    /// Closed when the thread ends, also by a panic.
+    pub ended: oneshot::Receiver<Infallible>,
+}
+
 /// Starts the runner's thread.
-pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new()
+pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Running> {
+    let (alive, ended) = oneshot::channel();
+    let thread = std::thread::Builder::new()
         .name("runner".to_owned())
         .spawn(move || {
+            let _alive: oneshot::Sender<Infallible> = alive;
             let runner = Runner { shared, mqtt };
             loop {
                 while runner.run_next() {}
@@ -34,7 +45,8 @@ pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Join
                     return;
                 }
             }
-        })
+        })?;
+    Ok(Running { thread, ended })
 }
 
 /// What a worker is started with.
@@ -56,10 +68,9 @@ impl Runner {
         if shared.queue.is_stopping() {
             return false;
         }
-        match self.take() {
+        let control = Arc::new(Control::default());
+        match self.take(&control) {
             Ok(Some((job, begun))) => {
-                let control = Arc::new(Control::default());
-                shared.queue.begin(&job.id, &control);
                 self.announce();
                 self.run(&job, begun, &control);
                 shared.queue.end();
@@ -74,7 +85,9 @@ impl Runner {
         }
     }
 
-    fn take(&self) -> Result<Option<(Job, Begun)>, store::StoreError> {
+    /// Begins the next attempt. Whoever reads in the store that the job runs can reach it
+    /// through `control`: both change under the store's lock.
+    fn take(&self, control: &Arc<Control>) -> Result<Option<(Job, Begun)>, store::StoreError> {
         let now = self.shared.moment();
         let mut store = store::lock(&self.shared.store);
         let next = store.next_queued(&now)?;
@@ -84,22 +97,22 @@ impl Runner {
         let Some((job, _)) = next.job else {
             return Ok(None);
         };
-        Ok(store
-            .begin_attempt(&job.id, &now)?
-            .map(|begun| (job, begun)))
+        let Some(begun) = store.begin_attempt(&job.id, &now)? else {
+            return Ok(None);
+        };
+        self.shared.queue.begin(&job.id, control);
+        Ok(Some((job, begun)))
     }
 
     /// Runs one attempt and commits what came of it.
     fn run(&self, job: &Job, begun: Begun, control: &Arc<Control>) {
         tracing::info!(id = %job.id, attempt = begun.attempt, "attempt begins");
-        let (ending, records) = self.attempt(job, begun, control);
+        let outcome = self.attempt(job, begun, control);
         let now = self.shared.moment();
         let mut store = store::lock(&self.shared.store);
-        let stored = match &ending {
-            Ending::Stopped(Stop::Interrupted) => {
-                store.requeue(&job.id, begun.attempt, "interrupted", &now)
-            }
-            _ => {
+        let stored = match &outcome {
+            None => store.requeue(&job.id, begun.attempt, "interrupted", &now),
+            Some(records) => {
                 let result = &records.result.body;
                 let how = match result.state {
                     JobState::Succeeded => Finished::Succeeded,
@@ -107,21 +120,28 @@ impl Runner {
                     _ => Finished::Failed,
                 };
                 let reason = result.reason.as_deref();
-                let records = outgoing(&records);
+                let records = outgoing(records);
                 store.finish_attempt(&job.id, begun.attempt, how, reason, &records, &now)
             }
         };
         drop(store);
         match stored {
             Ok(_) => {
-                tracing::info!(id = %job.id, attempt = begun.attempt, ?ending, "attempt ended")
+                let result = outcome.map(|records| records.result.body);
+                let state = result.as_ref().map_or(JobState::Queued, |body| body.state);
+                let reason = result.and_then(|body| body.reason);
+                tracing::info!(
+                    id = %job.id, attempt = begun.attempt, state = state.as_str(), reason,
+                    "attempt ended"
+                );
             }
             Err(error) => tracing::error!(%error, id = %job.id, "the attempt is not stored"),
         }
         self.mqtt.wake_outbox();
     }
 
-    fn attempt(&self, job: &Job, begun: Begun, control: &Arc<Control>) -> (Ending, AttemptRecords) {
+    /// `None` when the end of the daemon interrupted it: the job will run again.
+    fn attempt(&self, job: &Job, begun: Begun, control: &Arc<Control>) -> Option<AttemptRecords> {
         let shared = &self.shared;
         let context = Context {
             device: shared.identity.device.clone(),
@@ -131,13 +151,13 @@ impl Runner {
             primary: shared.primary_rail(),
             model: None,
         };
-        let ready = match self.prepare(job) {
+        let ready = match self.prepare(job, control) {
             Ok(ready) => ready,
-            Err(reason) => {
+            Err(Ending::Stopped(Stop::Interrupted)) => return None,
+            Err(ending) => {
                 let mut observed = Observed::new(clock::now(), job.kind);
-                observed.ending = Ending::Failed(reason);
-                let records = records(&context, &observed, &[], TokenBatches::default());
-                return (observed.ending, records);
+                observed.ending = ending;
+                return Some(records(&context, &observed, &[], TokenBatches::default()));
             }
         };
         let context = Context {
@@ -162,27 +182,35 @@ impl Runner {
             sysfs: &shared.config.board.sysfs_root,
         }
         .run();
-        shared.meter.wait_for(observed.t1);
+        let interrupted = observed.ending == Ending::Stopped(Stop::Interrupted);
+        if !interrupted {
+            shared.meter.wait_for(observed.t1);
+        }
         let rails = shared.meter.stop_recording();
         let batches = live.batches.into_inner();
-        let records = records(&context, &observed, &rails, batches);
-        (observed.ending, records)
+        (!interrupted).then(|| records(&context, &observed, &rails, batches))
     }
 
     /// Everything that can be found out before a worker is spawned.
-    fn prepare(&self, job: &Job) -> Result<Ready, String> {
+    fn prepare(&self, job: &Job, control: &Control) -> Result<Ready, Ending> {
         let shared = &self.shared;
-        let name = job.model.as_ref().ok_or("the job names no model")?;
+        let failed = |reason: String| Ending::Failed(reason);
+        let name = job.model.as_ref();
+        let name = name.ok_or_else(|| failed("the job names no model".to_owned()))?;
+        let wanted = job.model_sha256.as_deref();
         let found = shared
             .models
-            .find(name, job.model_sha256.as_deref())
-            .map_err(|error| error.to_string())?;
+            .find(name, wanted, &|| control.stopped().is_none())
+            .map_err(|error| match control.stopped() {
+                Some(stop) => Ending::Stopped(stop),
+                None => failed(error.to_string()),
+            })?;
         let header = gguf::preflight(&found.path, &job.params, board::available_bytes())
-            .map_err(|error| error.to_string())?
+            .map_err(|error| failed(error.to_string()))?
             .header;
         let worker = shared
             .runtime(&job.runtime)
-            .ok_or_else(|| format!("no runtime \"{}\" is configured here", job.runtime))?;
+            .ok_or_else(|| failed(format!("no runtime \"{}\" is configured here", job.runtime)))?;
         Ok(Ready {
             model: Model {
                 name: name.to_string(),

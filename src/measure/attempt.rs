@@ -210,13 +210,14 @@ impl Attempt<'_> {
     ) -> Result<(), Ending> {
         let mut patience = None;
         loop {
-            let Some(message) = worker.recv(WORK_CHECK)? else {
-                if let Err(stopped) = self.go_on(deadline) {
-                    let until = *patience.get_or_insert(clock::now() + CANCEL_WITHIN);
-                    if clock::now() >= until {
-                        return Err(stopped);
-                    }
+            // Before each message: a worker that never pauses must not outlast its time.
+            if let Err(stopped) = self.go_on(deadline) {
+                let until = *patience.get_or_insert(clock::now() + CANCEL_WITHIN);
+                if clock::now() >= until {
+                    return Err(stopped);
                 }
+            }
+            let Some(message) = worker.recv(WORK_CHECK)? else {
                 continue;
             };
             match message {
@@ -283,5 +284,50 @@ fn unexpected(wanted: &str, got: &Message) -> Ending {
 impl From<WorkerError> for Ending {
     fn from(error: WorkerError) -> Self {
         Ending::Failed(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sampler::Sampler;
+    use crate::sensor::Pace;
+    use crate::workload::Limits;
+
+    struct Nobody;
+
+    impl Watcher for Nobody {
+        fn phase(&self, _: Phase, _: Option<f64>) {}
+        fn tokens(&self, _: &Observed) {}
+        fn quiet(&self, _: bool) {}
+    }
+
+    #[test]
+    fn a_worker_that_talks_on_and_heeds_no_cancel_is_given_up() {
+        let job = br#"{"id":"a","kind":"generate","model":"m.gguf","prompt":"p","timeout_s":1}"#;
+        let job = Job::parse(job, &Limits::default()).expect("a valid job");
+        let sampler = Sampler::start(Vec::new()).expect("no thread to start");
+        let script = concat!(
+            r#"echo '{"type":"hello","protocol":1,"pid":1,"name":"sh","revision":"0"}'; "#,
+            r#"while echo '{"type":"tokens","rep":1,"first":0,"t_ns":[]}'; do sleep 0.02; done"#,
+        );
+        let command = ["sh", "-c", script].map(str::to_owned);
+        let attempt = Attempt {
+            job: &job,
+            model: Path::new("m.gguf"),
+            worker: &command,
+            meter: &Meter::new(sampler, Pace::Idle),
+            control: &Control::default(),
+            watcher: &Nobody,
+            primary: None,
+            sysfs: Path::new("/nonexistent"),
+        };
+        let mut worker = Worker::spawn(&command, &WorkerLimits::default()).expect("sh starts");
+        let hello = attempt.expect(&mut worker, clock::now() + HELLO_WITHIN);
+        assert!(matches!(hello, Ok(Message::Hello { .. })), "{hello:?}");
+        let mut observed = Observed::new(clock::now(), job.kind);
+        let deadline = clock::now();
+        let ended = attempt.follow(&mut worker, &mut observed, &mut OwnCpu::start(), deadline);
+        assert_eq!(ended, Err(Ending::Stopped(Stop::Timeout)));
     }
 }
