@@ -4,6 +4,7 @@
 use crate::units::{MonoNs, Span};
 use rustix::thread::{ClockId as SleepClock, clock_nanosleep_absolute};
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::sync::OnceLock;
 
 /// Time as a sensor driver sees it. Tests drive a driver and the simulated chip behind it
 /// with invented time.
@@ -70,9 +71,13 @@ pub fn wall_synchronised() -> bool {
 
 /// This boot's id, which tells apart monotonic times of different boots.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
-        .map(|id| id.trim().to_owned())
-        .unwrap_or_else(|_| "unknown".to_owned())
+    static ID: OnceLock<String> = OnceLock::new();
+    ID.get_or_init(|| {
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .map(|id| id.trim().to_owned())
+            .unwrap_or_else(|_| "unknown".to_owned())
+    })
+    .clone()
 }
 
 #[cfg(test)]

@@ -2,9 +2,13 @@
 //! file and line; then the layers are merged, `[[sensor]]` by name.
 
 use super::Config;
+use crate::sensor::SensorKind;
 use config::{Environment, File, FileFormat};
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 const ENV_PREFIX: &str = "JOULED";
 /// The log filter and the installed file locations are not configuration keys.
@@ -102,10 +106,27 @@ fn validated(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
         }
     };
     let table: toml::Table = toml::from_str(text).map_err(at)?;
-    match toml::from_str::<Config>(text) {
+    let mut spanned = DeTable::parse(text).map_err(at)?;
+    complete_sensors(spanned.get_mut());
+    match Config::deserialize(toml::Deserializer::from(spanned)) {
         Ok(_) => Ok(table),
-        Err(error) if error.message().starts_with("missing field") => Ok(table),
         Err(error) => Err(at(error)),
+    }
+}
+
+/// Gives blocks that only have a name the `kind` that another file states, so that they are
+/// read to their end.
+fn complete_sensors(table: &mut DeTable<'_>) {
+    let Some(DeValue::Array(blocks)) = table.get_mut("sensor").map(Spanned::get_mut) else {
+        return;
+    };
+    for block in blocks.iter_mut() {
+        if let DeValue::Table(block) = block.get_mut() {
+            let kind = SensorKind::Simulated.to_string();
+            block
+                .entry(Spanned::new(0..0, "kind".into()))
+                .or_insert_with(|| Spanned::new(0..0, DeValue::String(kind.into())));
+        }
     }
 }
 
@@ -120,10 +141,11 @@ fn validate_environment(environment: &Environment) -> Result<(), ConfigError> {
         })
 }
 
-/// A later block of the same name completes and overrides the earlier one.
+/// A block completes and overrides the one of the same name in an earlier file.
 fn merge_by_name(sensors: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
+    let of_earlier_files = sensors.len();
     for block in blocks {
-        let same = sensors.iter_mut().find(|earlier| {
+        let same = sensors[..of_earlier_files].iter_mut().find(|earlier| {
             block.get("name").is_some() && earlier.get("name") == block.get("name")
         });
         match (same, block) {
@@ -163,6 +185,13 @@ mod tests {
         load(&main, [])
     }
 
+    fn sensor(name: &str) -> String {
+        format!(
+            "[[sensor]]\nname = \"{name}\"\nkind = \"simulated\"\n\
+             waveform = \"constant:1\"\nbus_v = 5.0\nboundary = \"board-input\"\n"
+        )
+    }
+
     #[test]
     fn later_layers_win_and_sensors_merge_by_name() {
         let dir = tempfile::tempdir().expect("a temporary directory");
@@ -200,6 +229,53 @@ mod tests {
             text.contains("`usernam`") && text.contains("`username`"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn an_unknown_key_after_a_partial_sensor_is_found_in_its_own_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(dir.path(), "jouled.toml", &sensor("input"));
+        let partial = "[[sensor]]\nname = \"input\"\nshunt_ohm = 0.02\n";
+        let keys = [
+            ("shunt_ohms = 1\n", "10.toml:4"),
+            ("[mqtt]\nulr = 1\n", "10.toml:5"),
+        ];
+        for (key, place) in keys {
+            write(dir.path(), "conf.d/10.toml", &format!("{partial}{key}"));
+            let text = load(&main, []).expect_err("no such key").to_string();
+            assert!(text.contains(place) && text.contains("nearest"), "{text}");
+        }
+        write(
+            dir.path(),
+            "conf.d/10.toml",
+            "[[sensor]]\nshunt_ohm = 1.0\n",
+        );
+        let text = load(&main, []).expect_err("it has no name").to_string();
+        assert!(
+            text.contains("10.toml") && text.contains("`name`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn two_sensors_of_one_name_in_a_file_are_an_error() {
+        let text = load_text(&(sensor("input") + &sensor("input")))
+            .expect_err("the same name")
+            .to_string();
+        assert!(text.contains("two sensors are called \"input\""), "{text}");
+        let text = load_text("[[sensor]]\nname = \"input\"\n")
+            .expect_err("no file says the kind")
+            .to_string();
+        assert!(text.contains("kind"), "{text}");
+    }
+
+    #[test]
+    fn names_with_dots_stay_whole() {
+        let config =
+            load_text("[runtime.\"llama.cpp\"]\ncommand = [\"w\"]\n[rig]\n\"a.b\" = \"c\"\n")
+                .expect("a valid configuration");
+        assert_eq!(config.runtime["llama.cpp"].command, ["w"]);
+        assert_eq!(config.rig["a.b"], "c");
     }
 
     #[test]

@@ -223,12 +223,11 @@ impl Config {
             }
         }
         if let Some(primary) = &self.energy.primary {
-            let sensor = primary.split('.').next().unwrap_or(primary);
-            if !self
-                .sensor
-                .iter()
-                .any(|s| s.name == *primary || s.name == sensor)
-            {
+            let has = |sensor: &SensorConfig| {
+                let label = primary.strip_prefix(sensor.name.as_str());
+                label.is_some_and(|label| label.is_empty() || label.starts_with('.'))
+            };
+            if !self.sensor.iter().any(has) {
                 return Err(value(
                     "energy.primary",
                     format!("\"{primary}\" is no rail of a configured sensor"),

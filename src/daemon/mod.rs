@@ -14,7 +14,7 @@ use crate::mqtt::{DeviceIdentity, MqttHandle};
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
-use crate::sensor::{self, Pace};
+use crate::sensor::{self, Pace, RailSpec};
 use crate::store::{Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
@@ -56,13 +56,37 @@ impl Shared {
         Stamped { stamp, body }.to_json()
     }
 
-    /// Index of the primary rail: the configured one, else the only one.
+    /// Index of the primary rail among those that work.
     pub fn primary_rail(&self) -> Option<usize> {
         let rails = self.meter.sampler().rails();
-        match &self.config.energy.primary {
-            Some(name) => rails.iter().position(|rail| rail.name == *name),
-            None => (rails.len() == 1).then_some(0),
+        let all_work = self.broken_sensors.is_empty();
+        primary(self.config.energy.primary.as_deref(), &rails, all_work)
+    }
+
+    /// What is wrong before an attempt begins, for its record.
+    fn warnings(&self) -> Vec<String> {
+        let broken = self.broken_sensors.iter();
+        let mut warnings: Vec<String> = broken
+            .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
+            .collect();
+        if self.primary_rail().is_none() {
+            warnings.push(match &self.config.energy.primary {
+                Some(name) => format!("energy.primary = \"{name}\" is no rail that works"),
+                None => "no primary rail: set energy.primary to one of the rails for energy \
+                         figures"
+                    .to_owned(),
+            });
         }
+        warnings
+    }
+}
+
+/// The rail called `name`; without a name the only one, unless there would be others if
+/// every sensor worked: the headline figure must not change its boundary by itself.
+fn primary(name: Option<&str>, rails: &[RailSpec], all_work: bool) -> Option<usize> {
+    match name {
+        Some(name) => rails.iter().position(|rail| rail.name == name),
+        None => (rails.len() == 1 && all_work).then_some(0),
     }
 }
 
@@ -165,16 +189,55 @@ fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSen
     let mut open = Vec::new();
     let mut broken = Vec::new();
     for sensor in &config.sensor {
-        match sensor::open(sensor) {
+        let opened = sensor::open(sensor).map_err(|error| error.to_string());
+        match opened.and_then(|source| distinct(source, &open)) {
             Ok(source) => open.push(source),
-            Err(error) => {
-                tracing::error!("sensor \"{}\": {error}", sensor.name);
+            Err(reason) => {
+                tracing::error!("sensor \"{}\": {reason}", sensor.name);
                 broken.push(BrokenSensor {
                     name: sensor.name.clone(),
-                    reason: error.to_string(),
+                    reason,
                 });
             }
         }
     }
     (open, broken)
+}
+
+/// Records tell rails apart by their names alone.
+fn distinct(
+    source: Box<dyn sensor::Source>,
+    others: &[Box<dyn sensor::Source>],
+) -> Result<Box<dyn sensor::Source>, String> {
+    let taken = others.iter().flat_map(|other| other.rails());
+    let names: Vec<&str> = taken.map(|rail| rail.name.as_str()).collect();
+    match source
+        .rails()
+        .iter()
+        .find(|rail| names.contains(&rail.name.as_str()))
+    {
+        Some(rail) => Err(format!(
+            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
+            rail.name
+        )),
+        None => Ok(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::testing::rail;
+
+    #[test]
+    fn the_primary_rail_is_the_named_or_the_only_one_and_never_what_is_left() {
+        let both = [rail("wall"), rail("input")];
+        let left = [rail("input")];
+        assert_eq!(primary(Some("input"), &both, true), Some(1));
+        assert_eq!(primary(Some("input"), &left, false), Some(0));
+        assert_eq!(primary(Some("wall"), &left, false), None);
+        assert_eq!(primary(None, &both, true), None);
+        assert_eq!(primary(None, &left, true), Some(0));
+        assert_eq!(primary(None, &left, false), None);
+    }
 }

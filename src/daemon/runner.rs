@@ -148,8 +148,10 @@ impl Runner {
             job: job.clone(),
             attempt: begun.attempt,
             board: shared.board(),
+            rig: shared.config.rig.clone(),
             primary: shared.primary_rail(),
             model: None,
+            warnings: shared.warnings(),
         };
         let ready = match self.prepare(job, control) {
             Ok(ready) => ready,

@@ -26,6 +26,10 @@ pub enum Reason {
     NotDefined,
     /// No rail is primary.
     NoPrimaryRail,
+    /// The job asked to leave it out.
+    NotAsked,
+    /// The attempt ended before.
+    NotReached,
     /// This version does not measure it yet.
     NotMeasured,
     /// The engine does not tell.

@@ -64,16 +64,20 @@ pub fn repetition(
     };
     let prefill = measure(Phase::Prefill, done.prompt_tokens);
     let decode = measure(Phase::Decode, u32::try_from(decoded).unwrap_or(u32::MAX));
-    let energy = match (kind, prefill, decode) {
-        (Kind::Generate, Some(prefill), Some(decode)) => {
+    let mut energy = match (kind, prefill, decode) {
+        (Kind::Generate, Some(prefill), decode) => {
+            // A request for one token ends with prefill.
+            let end = prefill.measured.t1;
+            let none = || PhaseEnergy::measure(energies, baseline, 0, end, end);
+            let decode = decode.unwrap_or_else(none);
             RepEnergy::generate(energies, baseline, prefill, decode, done.output_tokens)
         }
         (_, prefill, decode) => RepEnergy::Bench { prefill, decode },
     };
-    let mut figures = energy::Figures::new(&energy);
     if trace.is_none() {
-        withhold(&mut figures);
+        withhold(&mut energy);
     }
+    let figures = energy::Figures::new(&energy);
     let complete = matches!(done.stop_reason, StopReason::Length | StopReason::Eog);
     let estimates = Estimates {
         complete,
@@ -87,22 +91,27 @@ pub fn repetition(
 }
 
 /// Without a primary rail that, and not the empty trace, is the reason.
-fn withhold(figures: &mut energy::Figures) {
+fn withhold(energy: &mut RepEnergy) {
     let none = GrossNet {
         gross: Err(Reason::NoPrimaryRail),
         net: Err(Reason::NoPrimaryRail),
     };
-    figures.j_per_prompt_token = none;
-    figures.j_per_output_token = none;
-    figures.j_per_output_token_all_in = none;
-    figures.j_per_token_all = none;
-    for figure in [
-        &mut figures.tok_per_j,
-        &mut figures.mwh_per_token,
-        &mut figures.edp,
-        &mut figures.s_t,
-    ] {
-        *figure = Err(Reason::NoPrimaryRail);
+    match energy {
+        RepEnergy::Generate {
+            prefill,
+            decode,
+            both,
+            ..
+        } => {
+            prefill.energy_j = none;
+            decode.energy_j = none;
+            *both = none;
+        }
+        RepEnergy::Bench { prefill, decode } => {
+            for phase in [prefill, decode].into_iter().flatten() {
+                phase.energy_j = none;
+            }
+        }
     }
 }
 
@@ -132,32 +141,56 @@ fn record(
         .is_some_and(|decode| {
             energy::attribute(trace, observed.first_token, times, decode.t0).resolved
         });
+    // A bench without the part, or a repetition that ended before it.
+    let missing = match kind {
+        Kind::Bench => Reason::NotDefined,
+        _ => Reason::NotReached,
+    };
+    let mut phase = |name: &str, phase: Option<&PhaseEnergy>| {
+        let figures = phase.ok_or(missing).and_then(phase_figures);
+        noted.value(name, figures)
+    };
+    let prefill = phase("prefill", energy.prefill());
+    let decode = phase("decode", energy.decode());
+    let u_sys_rel = energy.decode().ok_or(missing).and_then(|decode| {
+        let energy = decode.energy_j.gross?;
+        energy.u_sys_rel().ok_or(Reason::BelowNoise)
+    });
+    let figures = all_figures(&mut noted, figures);
+    if kind == Kind::Generate {
+        let reasons = noted.reasons.values_mut();
+        for reason in reasons.filter(|reason| **reason == Reason::NotDefined) {
+            *reason = Reason::NotReached;
+        }
+    }
+    let hash = |hash: &Option<String>| hash.clone().ok_or(Reason::NotReported);
     Rep {
         rep: done.rep,
         ttft_s: noted.value("ttft_s", ttft),
         output_tokens: done.output_tokens,
         stop_reason: done.stop_reason,
         resolved,
-        u_sys_rel: energy.u_sys_rel(),
-        prefill: energy.prefill().and_then(phase_figures),
-        decode: energy.decode().and_then(phase_figures),
-        figures: all_figures(&mut noted, figures),
-        prompt_sha256: done.prompt_sha256.clone(),
-        output_sha256: done.output_sha256.clone(),
+        u_sys_rel: noted.value("u_sys_rel", u_sys_rel),
+        prefill,
+        decode,
+        figures,
+        prompt_sha256: noted.value("prompt_sha256", hash(&done.prompt_sha256)),
+        output_sha256: noted.value("output_sha256", hash(&done.output_sha256)),
         text: done.text.clone(),
         reasons: noted.reasons,
     }
 }
 
-/// `None` for a phase without length, such as the decode of a single output token.
-fn phase_figures(phase: &PhaseEnergy) -> Option<PhaseFigures> {
+/// A phase without length, such as the decode of a single output token, has no figures.
+fn phase_figures(phase: &PhaseEnergy) -> Result<PhaseFigures, Reason> {
+    let tok_s = phase.tok_s().ok_or(Reason::TooFew)?;
     let mut noted = Noted::default();
     let (energy_j, energy_j_u95) = noted.estimate("energy_j", phase.energy_j.gross);
     let (energy_net_j, energy_net_j_u95) = noted.estimate("energy_net_j", phase.energy_j.net);
-    Some(PhaseFigures {
+    Ok(PhaseFigures {
         tokens: phase.tokens,
         duration_s: phase.duration_s(),
-        tok_s: phase.tok_s()?,
+        tok_s,
         energy_j,
         energy_j_u95,
         energy_net_j,

@@ -26,9 +26,13 @@ pub struct Context {
     pub job: Job,
     pub attempt: u32,
     pub board: Board,
+    /// The configuration's facts about the rig.
+    pub rig: BTreeMap<String, String>,
     pub model: Option<Model>,
     /// Index of the primary rail.
     pub primary: Option<usize>,
+    /// What is wrong already: sensors that don't work, no primary rail.
+    pub warnings: Vec<String>,
 }
 
 /// Everything that an attempt leaves behind.
@@ -99,6 +103,15 @@ fn result(
         .collect();
     let loaded = observed.loaded.as_ref();
     let (state, reason) = ending(&observed.ending);
+    let primary_rail = match (primary, context.primary) {
+        (Some(rail), _) => Ok(rail.spec.name.clone()),
+        (None, Some(_)) => Err(Reason::NotReached),
+        (None, None) => Err(Reason::NoPrimaryRail),
+    };
+    let engine = loaded.map(|loaded| loaded.engine.clone());
+    let mut noted = Noted::default();
+    let load = load(observed, trace).ok_or(Reason::NotReached);
+    let summary = figures::summary(&reps).ok_or(Reason::TooFew);
     let timelines: BTreeMap<String, Vec<energy::Part>> = rails
         .iter()
         .map(|rail| (rail.spec.name.clone(), timeline(observed, rail)))
@@ -121,12 +134,13 @@ fn result(
             }
             .to_owned(),
         },
-        model: context.model.clone(),
-        engine: loaded.map(|loaded| loaded.engine.clone()),
+        model: noted.value("model", context.model.clone().ok_or(Reason::NotReached)),
+        engine: noted.value("engine", engine.ok_or(Reason::NotReached)),
         params: job.params.clone(),
         tokens_published: job.publish.tokens,
         board: context.board.clone(),
-        primary_rail: primary.map(|rail| rail.spec.name.clone()),
+        rig: context.rig.clone(),
+        primary_rail: noted.value("primary_rail", primary_rail),
         rails: rails
             .iter()
             .map(|rail| rail_facts(observed, rail))
@@ -145,15 +159,17 @@ fn result(
         idle: IdlePair {
             before: idle_phase(observed, Phase::IdleBefore, before),
             after: idle_phase(observed, Phase::IdleAfter, after),
+            reasons: idle_reasons(observed, job),
         },
-        load: load(observed, trace),
-        summary: figures::summary(&reps),
+        load: noted.value("load", load),
+        summary: noted.value("summary", summary),
         memory: memory(observed),
         thermal: thermal(observed),
         contention: contention(observed),
         own: own(observed),
         warnings: warnings(context, observed, rails),
         reps: reps.into_iter().map(|rep| rep.record).collect(),
+        reasons: noted.reasons,
     }
 }
 
@@ -204,6 +220,9 @@ fn rail_facts(observed: &Observed, rail: &Recorded) -> Rail {
     let spec = &rail.spec;
     let whole = whole(observed, rail);
     let delivered_s = whole.span().as_secs_f64() * whole.coverage;
+    let rate_hz = (delivered_s > 0.0).then(|| whole.windows as f64 / delivered_s);
+    let coverage = (rail.trace.windows() > 0).then_some(whole.coverage);
+    let mut noted = Noted::default();
     Rail {
         name: spec.name.clone(),
         boundary: spec.boundary,
@@ -216,12 +235,13 @@ fn rail_facts(observed: &Observed, rail: &Recorded) -> Rail {
         range_mv: spec.range_mv,
         shunt_ohm: spec.shunt.map(|shunt| shunt.0),
         duty: spec.duty,
-        coverage: (rail.trace.windows() > 0).then_some(whole.coverage),
+        coverage: noted.value("coverage", coverage.ok_or(Reason::NoData)),
         windows: whole.windows,
         lost_windows: whole.lost,
         saturated_windows: whole.saturated,
-        rate_hz: (delivered_s > 0.0).then(|| whole.windows as f64 / delivered_s),
+        rate_hz: noted.value("rate_hz", rate_hz.ok_or(Reason::NoData)),
         missed_deadlines: rail.missed_deadlines,
+        reasons: noted.reasons,
     }
 }
 
@@ -235,6 +255,22 @@ fn idle_phase(observed: &Observed, phase: Phase, level: Option<IdleLevel>) -> Op
         settled: observed.settled.get(&phase).copied().unwrap_or(false),
         reason: power.err(),
     })
+}
+
+/// Why an idle phase has no entry: the job left it out, or the attempt ended before.
+fn idle_reasons(observed: &Observed, job: &Job) -> Reasons {
+    let phases = [
+        ("before", Phase::IdleBefore, job.idle.before_s),
+        ("after", Phase::IdleAfter, job.idle.after_s),
+    ];
+    phases
+        .into_iter()
+        .filter(|(_, phase, _)| observed.phase(*phase, None).is_none())
+        .map(|(name, _, wanted_s)| match wanted_s {
+            0.0 => (name.to_owned(), Reason::NotAsked),
+            _ => (name.to_owned(), Reason::NotReached),
+        })
+        .collect()
 }
 
 fn load(observed: &Observed, trace: Option<&Trace>) -> Option<Load> {
@@ -274,7 +310,7 @@ fn memory(observed: &Observed) -> Memory {
         swap_bytes: noted.value("swap_bytes", not_reported(process.swap_bytes)),
         kv_bytes: noted.value("kv_bytes", not_reported(engine.kv_bytes)),
         compute_bytes: noted.value("compute_bytes", not_reported(engine.compute_bytes)),
-        repack_bytes: engine.repack_bytes,
+        repack_bytes: noted.value("repack_bytes", not_reported(engine.repack_bytes)),
         repack_reason: engine
             .repack_bytes
             .is_none()
@@ -319,12 +355,7 @@ fn own(observed: &Observed) -> Own {
 }
 
 fn warnings(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if context.primary.is_none() {
-        warnings.push(
-            "no primary rail: set energy.primary to one of the rails for energy figures".to_owned(),
-        );
-    }
+    let mut warnings = context.warnings.clone();
     for rail in rails {
         let name = &rail.spec.name;
         let whole = whole(observed, rail);

@@ -3,8 +3,8 @@
 use super::observed::Observed;
 use super::result::Context;
 use crate::energy::{Trace, attribute};
-use crate::record::Stamped;
 use crate::record::job::{Token, Tokens};
+use crate::record::{Reason, Stamped};
 use crate::units::MonoNs;
 use crate::workload::Phase;
 use std::collections::BTreeMap;
@@ -58,7 +58,11 @@ impl TokenBatches {
             let taken = self.taken.entry(rep).or_default();
             let until = *taken + times[*taken..].iter().take_while(|t| ready(**t)).count();
             while *taken < until {
-                let next = until.min(*taken + MOST_TOKENS);
+                let mut next = until.min(*taken + MOST_TOKENS);
+                // Tokens that became known together share an energy: they stay together.
+                while next < until && times[next] == times[next - 1] {
+                    next += 1;
+                }
                 let seq = self.records.len() as u64;
                 let record = start.record(context, rep, seq, times, *taken..next, trace);
                 self.records.push(context.stamped(record));
@@ -113,14 +117,20 @@ impl RepStart {
         let last = times[part.end - 1];
         let empty = Trace::new(Default::default());
         let energies = attribute(trace.unwrap_or(&empty), first, &times[part], t0);
-        let whole = trace.and_then(|trace| trace.measure(self.decode_t0, last).energy_j().ok());
+        let whole = match trace {
+            _ if last == self.decode_t0 => Err(Reason::InPrefill),
+            Some(trace) => trace.measure(self.decode_t0, last).energy_j(),
+            None => Err(Reason::NoPrimaryRail),
+        };
+        let u_sys_rel = whole.and_then(|energy| energy.u_sys_rel().ok_or(Reason::BelowNoise));
         Tokens {
             id: context.job.id.to_string(),
             attempt: context.attempt,
             rep,
             seq,
             resolved: energies.resolved,
-            u_sys_rel: whole.and_then(|energy| energy.u_sys_rel()),
+            u_sys_rel: u_sys_rel.ok(),
+            reason: u_sys_rel.err(),
             tokens: energies
                 .tokens
                 .iter()
@@ -134,7 +144,10 @@ impl RepStart {
                         u_ran_j: energy.map(|e| e.random),
                         power_w: token.power_w,
                         step_n: (token.step_n > 1).then_some(token.step_n),
-                        reason: token.energy_j.err(),
+                        reason: token.energy_j.err().map(|reason| match (reason, trace) {
+                            (Reason::NoData, None) => Reason::NoPrimaryRail,
+                            (reason, _) => reason,
+                        }),
                     }
                 })
                 .collect(),

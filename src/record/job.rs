@@ -27,8 +27,11 @@ pub struct Tokens {
     pub seq: u64,
     /// Whether every token has at least 10 complete windows.
     pub resolved: bool,
-    /// The repetition's systematic standard uncertainty, relative; `null` with no decode energy.
+    /// The repetition's systematic standard uncertainty, relative; `null` without an energy
+    /// of decode up to the record's last token, for `reason`.
     pub u_sys_rel: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
     pub tokens: Vec<Token>,
 }
 

@@ -32,6 +32,9 @@ pub struct JobResult {
     pub params: Params,
     pub tokens_published: crate::workload::TokensWhen,
     pub board: Board,
+    /// Supply, peripherals, ambient: as the administrator states them.
+    #[serde(default)]
+    pub rig: BTreeMap<String, String>,
     pub primary_rail: Option<String>,
     pub rails: Vec<Rail>,
     /// Rail → contiguous intervals whose parts add up to `total`.
@@ -47,6 +50,9 @@ pub struct JobResult {
     #[serde(rename = "self")]
     pub own: Own,
     pub warnings: Vec<String>,
+    /// Of the blocks above that are `null`.
+    #[serde(default)]
+    pub reasons: Reasons,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -93,6 +99,8 @@ pub struct Rail {
     pub saturated_windows: u64,
     pub rate_hz: Option<f64>,
     pub missed_deadlines: u64,
+    #[serde(default)]
+    pub reasons: Reasons,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +127,8 @@ pub struct Total {
 pub struct IdlePair {
     pub before: Option<IdlePhase>,
     pub after: Option<IdlePhase>,
+    #[serde(default)]
+    pub reasons: Reasons,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
