@@ -133,7 +133,7 @@ fn record(
             .phase(Phase::Prepare, Some(done.rep))
             .zip(times.first())
             .map(|(prepare, known)| known.since(prepare.t0).as_secs_f64())
-            .ok_or(Reason::TooFew),
+            .ok_or(Reason::NotReached),
         _ => Err(Reason::NotDefined),
     };
     let resolved = observed

@@ -12,6 +12,8 @@ mod observed;
 mod result;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod trace;
 

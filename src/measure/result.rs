@@ -302,7 +302,8 @@ fn memory(observed: &Observed) -> Memory {
     let mut noted = Noted::default();
     let process = observed.process_memory.unwrap_or_default();
     let engine = observed.worker_memory;
-    let not_reported = |bytes: Option<u64>| bytes.ok_or(Reason::NotReported);
+    let unknown = if_loaded(observed, Reason::NotReported);
+    let not_reported = |bytes: Option<u64>| bytes.ok_or(unknown);
     Memory {
         rss_peak_bytes: noted.value("rss_peak_bytes", not_reported(process.rss_peak_bytes)),
         anon_bytes: noted.value("anon_bytes", not_reported(process.anon_bytes)),
@@ -319,10 +320,19 @@ fn memory(observed: &Observed) -> Memory {
     }
 }
 
+/// Why something about the run is not known.
+fn if_loaded(observed: &Observed, reason: Reason) -> Reason {
+    match observed.loaded {
+        Some(_) => reason,
+        None => Reason::NotReached,
+    }
+}
+
 fn thermal(observed: &Observed) -> Thermal {
     let mut noted = Noted::default();
+    let unknown = if_loaded(observed, Reason::NotSupported);
     Thermal {
-        max_c: noted.value("max_c", observed.hottest_c.ok_or(Reason::NotSupported)),
+        max_c: noted.value("max_c", observed.hottest_c.ok_or(unknown)),
         throttled: noted.value("throttled", Err(Reason::NotMeasured)),
         reasons: noted.reasons,
     }
@@ -331,7 +341,8 @@ fn thermal(observed: &Observed) -> Thermal {
 fn contention(observed: &Observed) -> Contention {
     let mut noted = Noted::default();
     // Too short an interval for the kernel's 10 ms ticks, or no /proc/stat.
-    let seen = observed.contention.ok_or(Reason::TooCoarse);
+    let unknown = if_loaded(observed, Reason::TooCoarse);
+    let seen = observed.contention.ok_or(unknown);
     let psi = seen.and_then(|seen| seen.psi_some.ok_or(Reason::NotSupported));
     Contention {
         foreign_cpu: noted.value("foreign_cpu", seen.map(|seen| seen.foreign_cpu)),

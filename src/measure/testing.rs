@@ -1,6 +1,23 @@
-//! What tests of this module share.
+//! What tests of this module share: an invented attempt, with invented time.
 
-use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, RailSpec, ReadingKind};
+use super::{Context, Ending, Observed, Recorded};
+use crate::board::Contention;
+use crate::energy::Trace;
+use crate::record::result::{Board, Engine, Model};
+use crate::record::{Stamp, Stamped, VERSION};
+use crate::runtime::process::ProcessMemory;
+use crate::runtime::protocol::{Loaded, LoadedModel, RepDone, StopReason, WorkerMemory};
+use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, Quality, RailSpec, ReadingKind, Window};
+use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
+use crate::workload::{Job, Kind, Limits, Phase};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// When the invented attempt begins.
+pub const T0: MonoNs = MonoNs(5_000_000_000_000);
+const WINDOW: Span = Span::from_millis(5);
+/// Between two output tokens: 12 windows.
+const TOKEN: Span = Span::from_millis(60);
 
 /// A rail of an INA219 with no errors.
 pub fn rail(name: &str) -> RailSpec {
@@ -19,5 +36,285 @@ pub fn rail(name: &str) -> RailSpec {
         duty: None,
         nominal_rate_hz: 1000.0,
         limits: ErrorLimits::default(),
+    }
+}
+
+/// The same with the errors of a 10 mΩ shunt of 1 %.
+pub fn real_rail(name: &str) -> RailSpec {
+    RailSpec {
+        excludes: vec!["usb".to_owned()],
+        mode: Some("avg8/12bit".to_owned()),
+        range_mv: Some(80),
+        shunt: Some(Ohms(0.010)),
+        duty: Some(0.89),
+        nominal_rate_hz: 200.0,
+        limits: ErrorLimits {
+            scale: vec![("shunt", 0.01), ("gain", 0.005), ("bus-gain", 0.005)],
+            current_offset: Amps(0.010),
+            current_step: Amps(0.001),
+            ..ErrorLimits::default()
+        },
+        ..rail(name)
+    }
+}
+
+pub fn job(change: impl FnOnce(&mut Value)) -> Job {
+    let mut job = json!({"id": "smol-1", "kind": "generate", "model": "m.gguf", "prompt": "Why?",
+        "n_predict": 4, "repetitions": 2, "tags": {"sweep": "fig3"}});
+    change(&mut job);
+    Job::parse(job.to_string().as_bytes(), &Limits::default()).expect("a valid job")
+}
+
+pub fn context(job: Job) -> Context {
+    Context {
+        device: "pi5-01".to_owned(),
+        job,
+        attempt: 1,
+        board: Board {
+            profile: "generic-aarch64".to_owned(),
+            model: Some("Raspberry Pi 5 Model B Rev 1.0".to_owned()),
+            kernel: "6.12.0".to_owned(),
+            cpu: Some("implementer 0x41 part 0xd0b".to_owned()),
+            cpus: 4,
+            memory_bytes: Some(8 << 30),
+            governor: Some("ondemand".to_owned()),
+            power_mode: None,
+            power_mode_reason: Some("not supported".to_owned()),
+        },
+        rig: BTreeMap::from([("supply".to_owned(), "bench, 5.1 V".to_owned())]),
+        model: Some(Model {
+            name: "m.gguf".to_owned(),
+            sha256: "ab".repeat(32),
+            arch: "llama".to_owned(),
+            quant: Some("Q4_1".to_owned()),
+            params: 134_515_008,
+            size_bytes: 98_362_432,
+        }),
+        primary: Some(0),
+        warnings: Vec::new(),
+    }
+}
+
+/// Plays an attempt: phases one after the other, each with its power.
+pub struct Play {
+    pub observed: Observed,
+    now: MonoNs,
+    power: Vec<(MonoNs, f64)>,
+}
+
+impl Play {
+    /// Loaded, idle for 10 s, warmed up.
+    pub fn begin(kind: Kind) -> Self {
+        let mut play = Self {
+            observed: Observed::new(T0, kind),
+            now: T0,
+            power: Vec::new(),
+        };
+        play.phase(Phase::Load, None, Span::from_millis(400), 5.0);
+        play.observed.loaded = Some(loaded(play.now));
+        play.phase(Phase::IdleBefore, None, Span::from_millis(10_000), 3.0);
+        play.observed.settled.insert(Phase::IdleBefore, true);
+        play.phase(Phase::Warmup, None, Span::from_millis(1_000), 8.0);
+        play
+    }
+
+    pub fn phase(&mut self, phase: Phase, rep: Option<u32>, length: Span, watts: f64) {
+        let t0 = self.now;
+        self.now = t0 + length;
+        self.power.push((self.now, watts));
+        self.observed.push(phase, rep, t0, self.now);
+    }
+
+    /// One `generate` repetition of `output` tokens.
+    pub fn generate(&mut self, rep: u32, output: u32, stop_reason: StopReason) {
+        self.phase(Phase::Prepare, Some(rep), Span::from_millis(1), 4.0);
+        self.phase(Phase::Prefill, Some(rep), Span::from_millis(300), 9.0);
+        self.tokens(rep, self.now, output);
+        let decode = Span(TOKEN.0 * u64::from(output - 1));
+        if output > 1 {
+            self.phase(
+                Phase::Decode,
+                Some(rep),
+                decode,
+                8.0 + 0.01 * f64::from(rep),
+            );
+        }
+        self.done(rep, 14, output, stop_reason);
+    }
+
+    /// One `bench` repetition.
+    pub fn bench(&mut self, rep: u32, n_prompt: u32, n_gen: u32) {
+        self.phase(Phase::Prepare, Some(rep), Span::from_millis(1), 4.0);
+        if n_prompt > 0 {
+            self.phase(Phase::Prefill, Some(rep), Span::from_millis(300), 9.0);
+        }
+        if n_gen > 0 {
+            self.tokens(rep, self.now + TOKEN, n_gen);
+            let decode = Span(TOKEN.0 * u64::from(n_gen));
+            self.phase(Phase::Decode, Some(rep), decode, 8.0);
+        }
+        self.done(rep, n_prompt, n_gen, StopReason::Length);
+    }
+
+    fn tokens(&mut self, rep: u32, first: MonoNs, n: u32) {
+        let times = (0..n).map(|i| first + Span(TOKEN.0 * u64::from(i)));
+        self.observed.tokens.insert(rep, times.collect());
+    }
+
+    fn done(&mut self, rep: u32, prompt_tokens: u32, output_tokens: u32, stop: StopReason) {
+        self.observed.reps.push(RepDone {
+            rep,
+            prompt_tokens,
+            output_tokens,
+            stop_reason: stop,
+            prompt_sha256: Some("cd".repeat(32)),
+            output_sha256: Some("ef".repeat(32)),
+            text: None,
+        });
+    }
+
+    /// What is known once the worker is done.
+    pub fn worked(&mut self) {
+        let observed = &mut self.observed;
+        observed.worker_memory = WorkerMemory {
+            kv_bytes: Some(47_185_920),
+            compute_bytes: Some(101_711_872),
+            repack_bytes: None,
+        };
+        observed.process_memory = Some(ProcessMemory {
+            rss_peak_bytes: Some(280_000_000),
+            anon_bytes: Some(170_000_000),
+            file_bytes: Some(98_000_000),
+            swap_bytes: Some(0),
+        });
+        observed.contention = Some(Contention {
+            foreign_cpu: 0.004,
+            steal: 0.0,
+            psi_some: Some(0.01),
+            contended: false,
+        });
+        observed.hottest_c = Some(61.2);
+        observed.own_cpu_s = BTreeMap::from([(Phase::Load, 0.02), (Phase::Decode, 0.1)]);
+    }
+
+    pub fn idle_after(&mut self) {
+        self.phase(Phase::IdleAfter, None, Span::from_millis(5_000), 3.1);
+        self.observed.settled.insert(Phase::IdleAfter, true);
+    }
+
+    pub fn end(mut self, ending: Ending) -> Self {
+        self.observed.ending = ending;
+        self.observed.t1 = self.now;
+        self
+    }
+
+    /// The whole attempt on one rail, from a little before to a little after it.
+    pub fn recorded(&self, spec: RailSpec) -> Recorded {
+        self.recorded_until(spec, self.now + WINDOW + WINDOW)
+    }
+
+    /// What a rail has delivered by `until`.
+    pub fn recorded_until(&self, spec: RailSpec, until: MonoNs) -> Recorded {
+        let mut trace = Trace::new(spec.limits.clone());
+        let mut t0 = T0 - Span::from_millis(7);
+        while t0 + WINDOW <= until {
+            let t1 = t0 + WINDOW;
+            trace.push(&window(t0, t1, self.energy(t1) - self.energy(t0)));
+            t0 = t1;
+        }
+        Recorded {
+            spec,
+            trace,
+            missed_deadlines: 2,
+        }
+    }
+
+    /// Energy from the first power on.
+    fn energy(&self, at: MonoNs) -> f64 {
+        let mut from = MonoNs(0);
+        let mut joules = 0.0;
+        for &(until, watts) in &self.power {
+            joules += watts * until.min(at).since(from).as_secs_f64();
+            from = until;
+        }
+        joules + 3.0 * at.since(from).as_secs_f64()
+    }
+}
+
+pub fn window(t0: MonoNs, t1: MonoNs, joules: f64) -> Window {
+    let power = Watts(joules / t1.since(t0).as_secs_f64());
+    Window {
+        t0,
+        t1,
+        power,
+        voltage: Some(Volts(5.0)),
+        current: Some(Amps(power.0 / 5.0)),
+        quality: Quality::Good,
+        lost: 0,
+    }
+}
+
+fn loaded(t1_ns: MonoNs) -> Loaded {
+    Loaded {
+        t1_ns,
+        engine: Engine {
+            name: "llama.cpp".to_owned(),
+            revision: "b1".to_owned(),
+            cpu_features: vec!["NEON".to_owned()],
+            threads: 4,
+            n_ctx: 2048,
+            n_batch: 512,
+            n_ubatch: 512,
+            flash_attn: None,
+            sampler: "greedy".to_owned(),
+            layers_offloaded: 0,
+            devices: vec!["cpu".to_owned()],
+        },
+        model: LoadedModel {
+            arch: "llama".to_owned(),
+            description: "llama 135M Q4_1".to_owned(),
+            params: 134_515_008,
+            size_bytes: 98_362_432,
+            n_ctx_train: 2048,
+            n_layer: 30,
+        },
+        resident_before: Some(0.99),
+        memory: WorkerMemory::default(),
+    }
+}
+
+/// The record as it leaves, but for what differs from one machine or release to the next,
+/// with nine digits of each number.
+pub fn on_the_wire<T: serde::Serialize>(record: Stamped<T>) -> Value {
+    let fixed = Stamped {
+        stamp: Stamp {
+            v: VERSION,
+            device: "pi5-01".to_owned(),
+            time: "2026-11-21T10:00:00.000Z".to_owned(),
+            mono_ns: T0.0,
+            boot_id: "6c0f".to_owned(),
+            clock_sync: true,
+        },
+        body: record.body,
+    };
+    let mut value: Value = serde_json::from_slice(&fixed.to_json()).expect("JSON");
+    if let Some(build) = value.get_mut("jouled") {
+        *build = json!({"version": "[version]", "profile": "[profile]"});
+    }
+    rounded(&mut value);
+    value
+}
+
+fn rounded(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(rounded),
+        Value::Object(fields) => fields.values_mut().for_each(rounded),
+        Value::Number(number) if number.is_f64() => {
+            let exact = number.as_f64().expect("an f64");
+            let nine = format!("{exact:.8e}").parse().expect("just printed");
+            // What is left of a sum of rounding errors is not the same everywhere.
+            *value = json!(if exact.abs() < 1e-12 { 0.0 } else { nine });
+        }
+        _ => {}
     }
 }

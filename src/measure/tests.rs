@@ -1,0 +1,498 @@
+//! Whole attempts with invented time: their records as they leave, and what must hold for
+//! every one of them.
+
+use super::testing::{Play, T0, context, job, on_the_wire, rail, real_rail, window};
+use super::{AttemptRecords, Context, Ending, Recorded, Stop, TokenBatches, records};
+use crate::energy::Trace;
+use crate::record::Reason;
+use crate::record::result::{JobResult, Rep};
+use crate::runtime::protocol::StopReason;
+use crate::units::{MonoNs, Span};
+use crate::workload::{Job, Kind};
+use insta::assert_json_snapshot;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn made(context: &Context, play: &Play, rails: &[Recorded]) -> AttemptRecords {
+    records(context, &play.observed, rails, TokenBatches::default())
+}
+
+fn generated() -> (Play, Job) {
+    let mut play = Play::begin(Kind::Generate);
+    play.generate(1, 4, StopReason::Length);
+    play.generate(2, 4, StopReason::Eog);
+    play.worked();
+    play.idle_after();
+    (play.end(Ending::Succeeded), job(|_| ()))
+}
+
+fn benched(n_prompt: u32, n_gen: u32) -> (Play, Job) {
+    let mut play = Play::begin(Kind::Bench);
+    play.bench(1, n_prompt, n_gen);
+    play.worked();
+    play.idle_after();
+    let job = job(|job| {
+        *job = json!({"id": "bench-1", "kind": "bench", "model": "m.gguf", "repetitions": 1,
+            "n_prompt": n_prompt, "n_gen": n_gen});
+    });
+    (play.end(Ending::Succeeded), job)
+}
+
+/// Cancelled after the third of four tokens of the first repetition.
+fn cancelled() -> (Play, Job) {
+    let mut play = Play::begin(Kind::Generate);
+    play.generate(1, 3, StopReason::Cancelled);
+    play.worked();
+    (play.end(Ending::Stopped(Stop::Cancelled)), job(|_| ()))
+}
+
+/// The worker never came up.
+fn failed() -> (Play, Job) {
+    let mut play = Play::begin(Kind::Generate);
+    play.observed.phases.clear();
+    play.observed.settled.clear();
+    play.observed.loaded = None;
+    let ending = Ending::Failed("the worker exited with code 3".to_owned());
+    (play.end(ending), job(|_| ()))
+}
+
+#[test]
+fn a_generate_result() {
+    let (play, job) = generated();
+    let rails = [
+        play.recorded(real_rail("input")),
+        play.recorded(rail("module")),
+    ];
+    let made = made(&context(job), &play, &rails);
+    assert_json_snapshot!("generate_result", on_the_wire(made.result));
+    assert_eq!(made.tokens.len(), 2);
+    let first = made.tokens.into_iter().next().expect("two records");
+    assert_json_snapshot!("generate_tokens", on_the_wire(first));
+}
+
+#[test]
+fn a_bench_result() {
+    let (play, job) = benched(16, 3);
+    let rails = [play.recorded(real_rail("input"))];
+    let made = made(&context(job), &play, &rails);
+    assert_json_snapshot!("bench_result", on_the_wire(made.result));
+}
+
+#[test]
+fn a_failed_attempt_without_rails() {
+    let (play, job) = failed();
+    let context = Context {
+        model: None,
+        primary: None,
+        warnings: vec!["no primary rail".to_owned()],
+        ..context(job)
+    };
+    let made = made(&context, &play, &[]);
+    assert_json_snapshot!("failed_result", on_the_wire(made.result));
+}
+
+#[test]
+fn a_trace_with_a_gap() {
+    let ms = |ms| T0 + Span::from_millis(ms);
+    let spec = rail("input");
+    let mut trace = Trace::new(spec.limits.clone());
+    for (t0, t1) in [(0, 5), (5, 10), (20, 25)] {
+        trace.push(&window(ms(t0), ms(t1), 0.02));
+    }
+    let recorded = Recorded {
+        spec,
+        trace,
+        missed_deadlines: 0,
+    };
+    let mut chunks = super::trace::chunks(&context(job(|_| ())), &[recorded]);
+    assert_eq!(chunks.len(), 1);
+    let only = chunks.pop().expect("one chunk");
+    assert_json_snapshot!("trace", on_the_wire(only));
+}
+
+/// The fields that the contract names, by block.
+const CONTRACT: [(&str, &str); 20] = [
+    (
+        "",
+        "v device id attempt kind state tags records time mono_ns boot_id clock_sync model \
+          engine board primary_rail rails timeline total idle load reps summary memory thermal \
+          contention self warnings",
+    ),
+    ("/records", "tokens trace"),
+    ("/model", "name sha256 arch quant params size_bytes"),
+    (
+        "/engine",
+        "name revision cpu_features threads layers_offloaded devices",
+    ),
+    (
+        "/board",
+        "profile model kernel governor power_mode power_mode_reason",
+    ),
+    (
+        "/rails/0",
+        "name boundary boundary_basis contained_in excludes source simulated mode \
+                  range_mv shunt_ohm duty coverage windows rate_hz missed_deadlines",
+    ),
+    (
+        "/timeline/input/0",
+        "phase rep t0_ns t1_ns energy_j energy_j_u95 coverage reason",
+    ),
+    ("/total/input", "energy_j energy_j_u95"),
+    ("/idle/before", "power_w power_w_u95 duration_s settled"),
+    ("/idle/after", "power_w power_w_u95 duration_s settled"),
+    ("/load", "duration_s energy_j energy_j_u95 cold"),
+    (
+        "/reps/0",
+        "rep ttft_s output_tokens stop_reason resolved u_sys_rel prefill decode \
+                 j_per_prompt_token j_per_prompt_token_u95 j_per_prompt_token_net \
+                 j_per_output_token j_per_output_token_u95 j_per_output_token_net \
+                 j_per_output_token_all_in j_per_output_token_all_in_u95 j_per_token_all \
+                 j_per_token_all_u95 tpot_s tok_per_j mwh_per_token edp s_t",
+    ),
+    (
+        "/reps/0/prefill",
+        "tokens duration_s tok_s energy_j energy_j_u95 energy_net_j \
+                         energy_net_j_u95",
+    ),
+    (
+        "/reps/0/decode",
+        "tokens duration_s tok_s energy_j energy_j_u95 energy_net_j \
+                        energy_net_j_u95",
+    ),
+    ("/summary", "n decode_tok_s j_per_output_token"),
+    ("/summary/j_per_output_token", "median mean sd u95"),
+    (
+        "/memory",
+        "rss_peak_bytes anon_bytes file_bytes swap_bytes kv_bytes compute_bytes \
+                 repack_bytes repack_reason",
+    ),
+    ("/thermal", "max_c throttled"),
+    ("/contention", "foreign_cpu steal psi_some contended"),
+    ("/self", "cpu_s sampler_power_w"),
+];
+
+#[test]
+fn every_field_of_the_contract_is_there() {
+    let (play, job) = generated();
+    let made = made(&context(job), &play, &[play.recorded(real_rail("input"))]);
+    let result = on_the_wire(made.result);
+    for (block, fields) in CONTRACT {
+        let block = result.pointer(block).expect(block);
+        for field in fields.split_whitespace() {
+            assert!(block.get(field).is_some(), "{field} is missing in {block}");
+        }
+    }
+}
+
+/// Facts that may be unknown; the rest of a result are figures.
+const FACTS: [&str; 4] = ["board", "params", "engine", "model"];
+const FACT_FIELDS: [&str; 9] = [
+    "reason",
+    "repack_reason",
+    "rep",
+    "contained_in",
+    "mode",
+    "range_mv",
+    "shunt_ohm",
+    "duty",
+    "text",
+];
+
+/// Asserts that each `null` has its reason beside it.
+fn explained(value: &Value, path: &str) {
+    let Value::Object(fields) = value else {
+        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+            explained(item, &format!("{path}/{index}"));
+        }
+        return;
+    };
+    // A statistic's `n` is why it has no spread.
+    let statistic = fields.contains_key("median");
+    for (name, field) in fields {
+        let figure = name.strip_suffix("_u95").unwrap_or(name);
+        let reasoned = fields.get("reason").is_some_and(Value::is_string)
+            || fields
+                .get("reasons")
+                .is_some_and(|r| r.get(figure).is_some());
+        let is_fact = FACT_FIELDS.contains(&name.as_str()) || statistic;
+        assert!(
+            !field.is_null() || reasoned || is_fact,
+            "{path}/{name} is null for no reason: {value}"
+        );
+        if !field.is_null() && fields.get("reasons").is_some_and(|r| r.get(name).is_some()) {
+            panic!("{path}/{name} has a reason to be null: {value}");
+        }
+        if !FACTS.contains(&name.as_str()) {
+            explained(field, &format!("{path}/{name}"));
+        }
+    }
+}
+
+#[test]
+fn whatever_is_missing_says_why() {
+    let one_token = {
+        let mut play = Play::begin(Kind::Generate);
+        play.generate(1, 1, StopReason::Length);
+        (
+            play.end(Ending::Succeeded),
+            job(|job| job["n_predict"] = json!(1)),
+        )
+    };
+    let not_idle = {
+        let (play, _) = cancelled();
+        (
+            play,
+            job(|job| job["idle"] = json!({"before_s": 0, "after_s": 0})),
+        )
+    };
+    let nothing_done = {
+        let mut play = Play::begin(Kind::Generate);
+        play.generate(1, 3, StopReason::Cancelled);
+        play.observed.phases.retain(|span| span.rep.is_none());
+        play.observed.tokens.clear();
+        (play.end(Ending::Stopped(Stop::Timeout)), job(|_| ()))
+    };
+    let plays = [
+        generated(),
+        benched(16, 3),
+        benched(16, 0),
+        benched(0, 3),
+        cancelled(),
+        failed(),
+        one_token,
+        not_idle,
+        nothing_done,
+    ];
+    for (play, job) in plays {
+        let whole = play.recorded(real_rail("input"));
+        let half = play.recorded_until(real_rail("input"), T0 + Span::from_millis(11_500));
+        let none = play.recorded_until(rail("input"), MonoNs(0));
+        for (rails, primary) in [
+            (vec![whole], Some(0)),
+            (vec![half], Some(0)),
+            (vec![none], Some(0)),
+            (vec![play.recorded(rail("input"))], None),
+            (vec![], None),
+            (vec![], Some(0)),
+        ] {
+            let context = Context {
+                primary,
+                model: None,
+                ..context(job.clone())
+            };
+            let made = made(&context, &play, &rails);
+            explained(&on_the_wire(made.result), "");
+            for tokens in made.tokens {
+                explained(&on_the_wire(tokens), "");
+            }
+        }
+    }
+}
+
+fn result_of((play, job): (Play, Job)) -> JobResult {
+    let rails = [play.recorded(real_rail("input"))];
+    made(&context(job), &play, &rails).result.body
+}
+
+fn reason(rep: &Rep, figure: &str) -> Option<Reason> {
+    rep.reasons.get(figure).copied()
+}
+
+#[test]
+fn a_repetition_that_was_cancelled_keeps_its_figures_and_stays_out_of_the_summary() {
+    let result = result_of(cancelled());
+    assert!(result.summary.is_none());
+    assert_eq!(result.reasons["summary"], Reason::TooFew);
+    assert_eq!(result.idle.reasons["after"], Reason::NotReached);
+    let rep = &result.reps[0];
+    assert_eq!(rep.decode.as_ref().map(|decode| decode.tokens), Some(2));
+    assert_j_per_token(rep, 8.01 * 0.06);
+}
+
+/// Up to the boundary error: at most 6 W × 5 ms ÷ 2 at each end.
+fn assert_j_per_token(rep: &Rep, expected: f64) {
+    let per_token = rep.figures.j_per_output_token.expect("it was measured");
+    let tokens = rep.decode.as_ref().map_or(0, |decode| decode.tokens);
+    let off = (per_token - expected).abs() * f64::from(tokens);
+    assert!(off < 0.030, "{per_token} for {expected}");
+}
+
+#[test]
+fn bench_has_no_request_and_says_so() {
+    let result = result_of(benched(16, 3));
+    let rep = &result.reps[0];
+    for figure in [
+        "ttft_s",
+        "j_per_output_token_all_in",
+        "j_per_token_all",
+        "edp",
+    ] {
+        assert_eq!(reason(rep, figure), Some(Reason::NotDefined), "{figure}");
+    }
+    assert_j_per_token(rep, 8.0 * 0.06);
+    let prefill_only = result_of(benched(16, 0));
+    assert_eq!(
+        reason(&prefill_only.reps[0], "decode"),
+        Some(Reason::NotDefined)
+    );
+    assert!(prefill_only.reps[0].prefill.is_some());
+}
+
+#[test]
+fn without_a_primary_rail_that_is_the_reason_everywhere() {
+    let (play, job) = generated();
+    let context = Context {
+        primary: None,
+        ..context(job)
+    };
+    let made = made(&context, &play, &[play.recorded(rail("input"))]);
+    let result = made.result.body;
+    assert_eq!(result.reasons["primary_rail"], Reason::NoPrimaryRail);
+    let rep = &result.reps[0];
+    let decode = rep.decode.as_ref().expect("its speed is known");
+    assert!(decode.tok_s > 16.0);
+    assert_eq!(decode.reasons["energy_j"], Reason::NoPrimaryRail);
+    assert_eq!(reason(rep, "j_per_token_all"), Some(Reason::NoPrimaryRail));
+    let energy = |token: &crate::record::job::Token| token.reason;
+    let last = made.tokens[0].body.tokens.iter().map(energy).next_back();
+    assert_eq!(last, Some(Some(Reason::NoPrimaryRail)));
+    // The rail itself is measured nevertheless.
+    assert!(result.total["input"].energy_j.is_some());
+}
+
+#[test]
+fn warnings_name_the_rail_and_the_phase() {
+    let (mut play, job) = generated();
+    play.observed
+        .settled
+        .insert(crate::workload::Phase::IdleAfter, false);
+    if let Some(contention) = &mut play.observed.contention {
+        contention.contended = true;
+    }
+    let mut simulated = rail("sim");
+    simulated.simulated = true;
+    let rails = [
+        play.recorded(simulated),
+        play.recorded_until(rail("late"), T0 + Span::from_millis(9_000)),
+        play.recorded_until(rail("dead"), MonoNs(0)),
+    ];
+    let context = Context {
+        warnings: vec!["known before".to_owned()],
+        ..context(job)
+    };
+    let warnings = made(&context, &play, &rails).result.body.warnings;
+    for (index, part) in [
+        "known before",
+        "sim: SIMULATED",
+        "late: ",
+        "dead: delivered nothing",
+        "idle_after: power did not settle",
+        "contended",
+    ]
+    .iter()
+    .enumerate()
+    {
+        assert!(warnings[index].contains(part), "{warnings:?}");
+    }
+}
+
+#[test]
+fn the_parts_of_the_timeline_add_up() {
+    let (play, job) = generated();
+    let result = made(&context(job), &play, &[play.recorded(rail("input"))])
+        .result
+        .body;
+    let parts = &result.timeline["input"];
+    let sum: f64 = parts.iter().filter_map(|part| part.energy_j).sum();
+    let total = result.total["input"]
+        .energy_j
+        .expect("all of it was measured");
+    assert!((sum / total - 1.0).abs() < 1e-9, "{sum} {total}");
+    let decode = result.reps[0]
+        .decode
+        .as_ref()
+        .and_then(|decode| decode.energy_j);
+    let tokens = made(
+        &context(self::job(|_| ())),
+        &play,
+        &[play.recorded(rail("input"))],
+    )
+    .tokens;
+    let sum: f64 = tokens[0]
+        .body
+        .tokens
+        .iter()
+        .filter_map(|token| token.energy_j)
+        .sum();
+    let decode = decode.expect("it was measured");
+    assert!((sum / decode - 1.0).abs() < 1e-9, "{sum} {decode}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+    /// However often batches are taken while the attempt runs, every token is in exactly one
+    /// record, and has the energy that it has without.
+    #[test]
+    fn tokens_leave_once_live_or_after(
+        output in 1_u32..600,
+        mut looks in prop::collection::vec(0_u64..60_000, 0..12),
+    ) {
+        let mut play = Play::begin(Kind::Generate);
+        play.generate(1, output, StopReason::Length);
+        play.generate(2, 5, StopReason::Length);
+        let play = play.end(Ending::Succeeded);
+        let context = context(job(|_| ()));
+        let whole = play.recorded(rail("input"));
+        let after = TokenBatches::default().finish(&context, &play.observed, Some(&whole.trace));
+
+        let mut batches = TokenBatches::default();
+        let mut live = Vec::new();
+        looks.sort_unstable();
+        for ms in looks {
+            let until = T0 + Span::from_millis(ms);
+            let part = play.recorded_until(rail("input"), until);
+            live.extend(batches.take_covered(&context, &play.observed, &part.trace));
+        }
+        let all = batches.finish(&context, &play.observed, Some(&whole.trace));
+        prop_assert_eq!(&all[..live.len()], &live[..]);
+        for (seq, record) in all.iter().enumerate() {
+            prop_assert_eq!(record.body.seq, seq as u64);
+            prop_assert!(!record.body.tokens.is_empty());
+            prop_assert!(record.to_json().len() < 128 * 1024);
+        }
+        let flat = |records: &[crate::record::Stamped<crate::record::job::Tokens>]| {
+            let of = |record: &crate::record::Stamped<crate::record::job::Tokens>| {
+                let rep = record.body.rep;
+                let tokens = record.body.tokens.iter();
+                tokens.map(|t| (rep, t.i, t.t_s, t.energy_j, t.reason)).collect::<Vec<_>>()
+            };
+            let mut flat: Vec<_> = records.iter().flat_map(of).collect();
+            flat.sort_by_key(|(rep, i, ..)| (*rep, *i));
+            flat
+        };
+        prop_assert_eq!(flat(&all), flat(&after));
+        prop_assert_eq!(flat(&all).len(), output as usize + 5);
+    }
+}
+
+#[test]
+fn tokens_that_became_known_together_stay_in_one_record() {
+    let mut play = Play::begin(Kind::Generate);
+    play.generate(1, 300, StopReason::Length);
+    let times = play.observed.tokens.get_mut(&1).expect("tokens");
+    for i in 250..260 {
+        times[i] = times[260];
+    }
+    let play = play.end(Ending::Succeeded);
+    let trace = play.recorded(rail("input")).trace;
+    let records =
+        TokenBatches::default().finish(&context(job(|_| ())), &play.observed, Some(&trace));
+    let step: Vec<_> = records[0].body.tokens[250..]
+        .iter()
+        .map(|t| (t.step_n, t.reason))
+        .collect();
+    let shared = (Some(11), Some(Reason::SharedStep));
+    assert_eq!(step[..10], [shared; 10]);
+    assert_eq!((step[10], step.len()), ((Some(11), None), 11));
+}

@@ -1,0 +1,220 @@
+//! The small records as they leave the board. Results, tokens and traces are checked where
+//! they are made, in `src/measure`.
+
+use insta::assert_json_snapshot;
+use jouled::record::answer::{Answer, Event, Refusal};
+use jouled::record::device::{
+    Health, Info, ModelInfo, OutboxHealth, Presence, Quality, RailInfo, RailRecord, SensorHealth,
+    SensorInfo, SensorState, Status,
+};
+use jouled::record::job::State;
+use jouled::record::result::Board;
+use jouled::record::{Stamp, Stamped, VERSION};
+use jouled::sensor::{Boundary, BoundaryBasis};
+use jouled::workload::{JobState, Limits, Phase};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+fn on_the_wire<T: Serialize>(body: T) -> Value {
+    let stamp = Stamp {
+        v: VERSION,
+        device: "pi5-01".to_owned(),
+        time: "2026-11-21T10:00:00.000Z".to_owned(),
+        mono_ns: 5_000_000_000_000,
+        boot_id: "6c0f".to_owned(),
+        clock_sync: true,
+    };
+    serde_json::from_slice(&Stamped { stamp, body }.to_json()).expect("JSON")
+}
+
+fn status(state: Presence, jobs: Option<(u32, &str)>) -> Status {
+    Status {
+        state,
+        version: "0.1.0".to_owned(),
+        machine_id: "0123456789abcdef".to_owned(),
+        since: "2026-11-21T09:00:00.000Z".to_owned(),
+        jobs_queued: jobs.map(|(queued, _)| queued),
+        job_running: jobs.map(|(_, running)| running.to_owned()),
+    }
+}
+
+#[test]
+fn status_online_and_as_a_last_will() {
+    let online = status(Presence::Online, Some((2, "smol-1")));
+    assert_json_snapshot!("status_online", on_the_wire(online));
+    assert_json_snapshot!(
+        "status_offline",
+        on_the_wire(status(Presence::Offline, None))
+    );
+}
+
+#[test]
+fn info() {
+    let info = Info {
+        group: Some("pi5".to_owned()),
+        version: "0.1.0".to_owned(),
+        board: Board {
+            profile: "generic-aarch64".to_owned(),
+            model: Some("Raspberry Pi 5 Model B Rev 1.0".to_owned()),
+            kernel: "6.12.0".to_owned(),
+            cpu: None,
+            cpus: 4,
+            memory_bytes: Some(8 << 30),
+            governor: None,
+            power_mode: None,
+            power_mode_reason: Some("not supported".to_owned()),
+        },
+        primary_rail: Some("input".to_owned()),
+        rails: vec![RailInfo {
+            name: "input".to_owned(),
+            boundary: Boundary::BoardInput,
+            boundary_basis: BoundaryBasis::Declared,
+            contained_in: None,
+            source: "ina219".to_owned(),
+            simulated: false,
+            resolution_w: Some(0.005),
+        }],
+        sensors: vec![
+            SensorInfo {
+                name: "input".to_owned(),
+                kind: "ina219".to_owned(),
+                state: SensorState::Ok,
+                reason: None,
+            },
+            SensorInfo {
+                name: "fan".to_owned(),
+                kind: "hwmon".to_owned(),
+                state: SensorState::Failed,
+                reason: Some("there is no hwmon chip \"ina3221\"".to_owned()),
+            },
+        ],
+        models: vec![
+            ModelInfo {
+                name: "m.gguf".to_owned(),
+                size_bytes: Some(98_362_432),
+                sha256: Some("ab".repeat(32)),
+                arch: Some("llama".to_owned()),
+                reason: None,
+            },
+            ModelInfo {
+                name: "new.gguf".to_owned(),
+                size_bytes: None,
+                sha256: None,
+                arch: None,
+                reason: Some("model \"new.gguf\" is not hashed yet".to_owned()),
+            },
+        ],
+        limits: Limits::default(),
+        runtimes: vec!["llama.cpp".to_owned()],
+        sandbox: BTreeMap::from([("own-process-group".to_owned(), true)]),
+        features: vec!["generate".to_owned()],
+    };
+    assert_json_snapshot!(on_the_wire(info));
+}
+
+#[test]
+fn health() {
+    let sensor = SensorHealth {
+        rate_hz: Some(208.7),
+        missed_deadlines: 1,
+        dropped: 0,
+        errors: 0,
+        state: SensorState::Ok,
+        reason: None,
+    };
+    let failed = SensorHealth {
+        rate_hz: None,
+        errors: 3,
+        state: SensorState::Failed,
+        reason: Some("/dev/i2c-1: no answer at 0x44".to_owned()),
+        ..sensor.clone()
+    };
+    let health = Health {
+        sensors: BTreeMap::from([("input".to_owned(), sensor), ("usb".to_owned(), failed)]),
+        queue: 2,
+        outbox: OutboxHealth {
+            pending: 12,
+            oldest_s: Some(3.0),
+            parked: 0,
+            dropped: 4,
+        },
+        rss_bytes: Some(9_000_000),
+        disk_free_bytes: None,
+    };
+    assert_json_snapshot!(on_the_wire(health));
+}
+
+#[test]
+fn rails_that_deliver_and_that_do_not() {
+    let rail = RailRecord {
+        rail: "input".to_owned(),
+        simulated: true,
+        power_w: Some(3.125),
+        voltage_v: Some(5.0),
+        current_a: Some(0.625),
+        energy_wh: Some(0.5),
+        quality: Quality::NearFullScale,
+    };
+    let stale = RailRecord {
+        power_w: None,
+        voltage_v: None,
+        current_a: None,
+        quality: Quality::Stale,
+        ..rail.clone()
+    };
+    assert_json_snapshot!("rail", on_the_wire(rail));
+    assert_json_snapshot!("rail_stale", on_the_wire(stale));
+}
+
+#[test]
+fn event() {
+    let event = Event {
+        code: "attempt-lost".to_owned(),
+        message: "attempt 1 was running when the daemon ended; the job is queued now".to_owned(),
+        id: Some("smol-1".to_owned()),
+    };
+    assert_json_snapshot!(on_the_wire(event));
+}
+
+#[test]
+fn answers() {
+    let ok = Answer::ok(json!({"id": "smol-1", "state": "queued", "attempt": 0}));
+    let refused = Answer::<Value>::refused(Refusal {
+        code: "invalid-spec".to_owned(),
+        message: "must be 1 to 10".to_owned(),
+        field: Some("max_attempts".to_owned()),
+    });
+    let plain = |answer: &Answer<Value>| serde_json::to_value(answer).expect("JSON");
+    assert_json_snapshot!("answer_ok", plain(&ok));
+    assert_json_snapshot!("answer_refused", plain(&refused));
+}
+
+#[test]
+fn states_of_a_life() {
+    let queued = State {
+        id: "smol-1".to_owned(),
+        attempt: 0,
+        rev: 1,
+        state: JobState::Queued,
+        phase: None,
+        progress: None,
+        reason: None,
+    };
+    let decoding = State {
+        attempt: 1,
+        rev: 9,
+        state: JobState::Running,
+        phase: Some(Phase::Decode),
+        progress: Some(0.25),
+        ..queued.clone()
+    };
+    let interrupted = State {
+        attempt: 1,
+        rev: 1_000_002,
+        reason: Some("interrupted".to_owned()),
+        ..queued.clone()
+    };
+    let states = [queued, decoding, interrupted].map(on_the_wire);
+    assert_json_snapshot!(states);
+}
