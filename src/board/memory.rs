@@ -20,7 +20,7 @@ pub fn own_rss_bytes() -> Option<u64> {
 /// Bytes that an unprivileged process can still write below `path`.
 pub fn disk_free_bytes(path: &Path) -> Option<u64> {
     let fs = rustix::fs::statvfs(path).ok()?;
-    Some(fs.f_bavail * fs.f_frsize)
+    Some(fs.f_bavail.saturating_mul(fs.f_frsize))
 }
 
 /// The same as a share of the file system.
@@ -34,7 +34,7 @@ fn kib_field(text: &str, field: &str) -> Option<u64> {
         .lines()
         .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;
     let kib: u64 = value.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
+    kib.checked_mul(1024)
 }
 
 #[cfg(test)]

@@ -5,10 +5,13 @@ use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
 use std::collections::BTreeMap;
 
-/// The job fields that do something in this version.
-const FEATURES: [&str; 17] = [
+/// The kinds of job and the job fields that do something in this version.
+const FEATURES: [&str; 22] = [
     "generate",
     "bench",
+    "model",
+    "model_sha256",
+    "runtime",
     "prompt",
     "messages",
     "n_predict",
@@ -23,7 +26,9 @@ const FEATURES: [&str; 17] = [
     "timeout_s",
     "deadline_unix_s",
     "priority",
+    "max_attempts",
     "publish",
+    "tags",
 ];
 
 impl Shared {

@@ -8,7 +8,7 @@ use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
 use crate::runtime::protocol::StopReason;
 use crate::units::{MonoNs, Span};
-use crate::workload::{Job, Kind};
+use crate::workload::{Job, Kind, Limits, Phase};
 use insta::assert_json_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -108,6 +108,22 @@ fn a_trace_with_a_gap() {
     assert_eq!(chunks.len(), 1);
     let only = chunks.pop().expect("one chunk");
     assert_json_snapshot!("trace", on_the_wire(only));
+}
+
+#[test]
+fn as_many_repetitions_as_are_allowed_fit_into_a_record() {
+    let mut play = Play::begin(Kind::Generate);
+    for rep in 1..=Limits::default().repetitions {
+        play.generate(rep, 4, StopReason::Length);
+        play.phase(Phase::Other, None, Span::from_millis(1), 4.0);
+    }
+    let play = play.end(Ending::Succeeded);
+    let rails = [
+        play.recorded(real_rail("input")),
+        play.recorded(real_rail("module")),
+    ];
+    let made = made(&context(job(|_| ())), &play, &rails);
+    assert!(made.result.to_json().len() < 128 * 1024);
 }
 
 /// The fields that the contract names, by block.
@@ -363,9 +379,7 @@ fn without_a_primary_rail_that_is_the_reason_everywhere() {
 #[test]
 fn warnings_name_the_rail_and_the_phase() {
     let (mut play, job) = generated();
-    play.observed
-        .settled
-        .insert(crate::workload::Phase::IdleAfter, false);
+    play.observed.settled.insert(Phase::IdleAfter, false);
     if let Some(contention) = &mut play.observed.contention {
         contention.contended = true;
     }

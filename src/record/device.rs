@@ -71,7 +71,8 @@ pub enum SensorState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     pub name: String,
-    /// This and the next two are `null` when the file is no usable GGUF (see `reason`).
+    /// This and the next two are `null` when the file is no usable GGUF or is not hashed yet;
+    /// `reason` says which.
     pub size_bytes: Option<u64>,
     pub sha256: Option<String>,
     pub arch: Option<String>,

@@ -13,7 +13,7 @@ pub struct Limits {
     pub n_batch: u32,
     pub threads: u32,
     pub prompt_bytes: usize,
-    /// A result has about 3 kB for each, and no record is larger than 128 KiB.
+    /// More may not fit into the result's one record; of a longer study, submit several jobs.
     pub repetitions: u32,
     pub timeout_s: u32,
     /// Jobs that wait in the queue.
