@@ -1,6 +1,10 @@
-//! What the integration tests share: a real broker and a lab that talks to it.
+//! What the integration tests share: a real broker, clients that talk to it, the daemon.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod clients;
+pub mod daemon;
 pub mod lab;
 pub mod mosquitto;
+pub mod rig;
+pub mod tiny_gguf;

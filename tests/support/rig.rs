@@ -1,0 +1,158 @@
+//! A board with a tiny model beside its broker, and a lab that listens to everything.
+
+use super::daemon::{DEVICE, Daemon};
+use super::lab::{Lab, Seen};
+use super::mosquitto::Mosquitto;
+use super::tiny_gguf::{self, Damage};
+use serde_json::{Value, json};
+
+pub const MODEL: &str = "tiny.gguf";
+
+// Fields are dropped in this order: the broker last.
+pub struct Rig {
+    pub lab: Lab,
+    pub daemon: Daemon,
+    pub broker: Mosquitto,
+    asked: u32,
+}
+
+impl Rig {
+    /// Returns once the board is online.
+    pub fn start(sensors: &str) -> Self {
+        let broker = Mosquitto::start();
+        let mut daemon = Daemon::prepare(&broker, sensors);
+        tiny_gguf::write(&daemon.models().join(MODEL), Damage::None).expect("writable");
+        let lab = listen(&broker);
+        daemon.spawn();
+        let mut rig = Self {
+            lab,
+            daemon,
+            broker,
+            asked: 0,
+        };
+        rig.wait_online();
+        rig
+    }
+
+    pub fn wait_online(&mut self) {
+        let status = topic("status");
+        self.lab.wait("status online", |seen| {
+            seen.topic == status && seen.json()["state"] == "online"
+        });
+    }
+
+    /// A lab that comes anew, as after a restart of the broker, and sees what comes then.
+    pub fn listen_anew(&mut self) {
+        self.lab = listen(&self.broker);
+    }
+
+    /// Sends a command and returns its answer.
+    pub fn ask(&mut self, command: &str, payload: &Value) -> Value {
+        self.asked += 1;
+        let correlation = format!("ask-{}", self.asked);
+        let command = topic(&format!("cmd/{command}"));
+        let payload = payload.to_string();
+        self.lab
+            .ask(&command, &payload, "answers/lab", &correlation);
+        self.lab.wait_answer(&correlation)
+    }
+
+    /// Submits a job that has to be accepted.
+    pub fn submit(&mut self, job: &Value) {
+        let answer = self.ask("submit", job);
+        assert_eq!(answer["ok"], true, "{answer}");
+    }
+
+    /// Submits a job and waits for its result.
+    pub fn run(&mut self, job: &Value) -> Value {
+        self.submit(job);
+        self.result(job["id"].as_str().expect("an id"))
+    }
+
+    pub fn result(&mut self, id: &str) -> Value {
+        self.lab.wait_topic(&of_job(id, "result")).json()
+    }
+
+    /// The first state of the job for which `fits`.
+    pub fn state(&mut self, id: &str, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let states = of_job(id, "state");
+        self.lab
+            .wait(&format!("{id} {what}"), |seen| {
+                seen.topic == states && fits(&seen.json())
+            })
+            .json()
+    }
+
+    /// Waits until the job is in this state.
+    pub fn reaches(&mut self, id: &str, state: &str) -> Value {
+        self.state(id, state, |seen| seen["state"] == state)
+    }
+
+    /// Everything of a kind (`state`, `tokens`, `trace`, `result`) that came about a job.
+    pub fn records(&self, id: &str, kind: &str) -> Vec<Value> {
+        let wanted = of_job(id, kind);
+        let of_kind = |seen: &&Seen| seen.topic == wanted;
+        self.lab
+            .seen
+            .iter()
+            .filter(of_kind)
+            .map(Seen::json)
+            .collect()
+    }
+
+    /// Waits for as many records of a kind as the result announces, and returns them by `seq`.
+    pub fn all_records(&mut self, id: &str, kind: &str) -> Vec<Value> {
+        let result = self.result(id);
+        let count = result["records"][kind].as_u64().expect("a count");
+        let wanted = of_job(id, kind);
+        (0..count)
+            .map(|seq| {
+                self.lab
+                    .wait(&format!("{kind} {seq} of {id}"), |seen| {
+                        seen.topic == wanted && {
+                            let record = seen.json();
+                            record["seq"] == seq && record["attempt"] == result["attempt"]
+                        }
+                    })
+                    .json()
+            })
+            .collect()
+    }
+}
+
+fn listen(broker: &Mosquitto) -> Lab {
+    Lab::connect(broker.port, &[&topic("#"), "answers/#"])
+}
+
+/// A topic below the board's base topic.
+pub fn topic(rest: &str) -> String {
+    format!("jouled/{DEVICE}/{rest}")
+}
+
+pub fn of_job(id: &str, kind: &str) -> String {
+    topic(&format!("jobs/{id}/{kind}"))
+}
+
+/// A job of a second, with some top-level fields other than usual.
+pub fn job(id: &str, changes: Value) -> Value {
+    let mut job = json!({
+        "id": id, "kind": "generate", "model": MODEL, "prompt": "Why is the sky blue?",
+        "n_predict": 16, "ignore_eos": true, "repetitions": 1, "warmup": 0,
+        "params": {"threads": 1}, "idle": {"before_s": 0.2, "after_s": 0.2},
+    });
+    let Value::Object(changes) = changes else {
+        panic!("changes are an object");
+    };
+    job.as_object_mut().expect("an object").extend(changes);
+    job
+}
+
+/// A job that generates for minutes, unless it is stopped.
+pub fn endless(id: &str, changes: Value) -> Value {
+    let mut job = job(id, json!({"n_predict": 1_000, "repetitions": 100}));
+    let Value::Object(changes) = changes else {
+        panic!("changes are an object");
+    };
+    job.as_object_mut().expect("an object").extend(changes);
+    job
+}
