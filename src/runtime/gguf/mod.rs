@@ -88,6 +88,13 @@ pub struct Preflight {
     pub estimate: MemoryEstimate,
 }
 
+/// What an error calls the file. It reaches the client, whom the board's directories are no
+/// matter of.
+fn name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
 /// Reads the header of `path` and checks that the model fits into `available_bytes` of
 /// memory (`None`: not known, not checked).
 pub fn preflight(
@@ -99,7 +106,7 @@ pub fn preflight(
     let estimate = MemoryEstimate::of(&header, params);
     match available_bytes {
         Some(available) if estimate.total_bytes() > available => Err(GgufError::TooLarge {
-            file: path.display().to_string(),
+            file: name(path),
             needed_mib: mib(estimate.total_bytes()),
             weights_mib: mib(estimate.weights_bytes),
             kv_mib: mib(estimate.kv_bytes),

@@ -49,7 +49,7 @@ const MOST_LENGTH: u64 = 1 << 32;
 
 impl Header {
     pub fn open(path: &Path) -> Result<Header, GgufError> {
-        let file = path.display().to_string();
+        let file = super::name(path);
         let io = |source| GgufError::Io {
             file: file.clone(),
             source,
