@@ -7,7 +7,7 @@ use super::sheet::Sheet;
 use super::target::{Board, Target};
 use super::{LabError, table};
 use crate::record::answer::Refusal;
-use crate::workload::job::SpecErrorCode;
+use crate::workload::SpecErrorCode;
 use crate::workload::{Job, JobState, Limits};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};

@@ -5,6 +5,7 @@
 //! once everything has ended.
 
 mod attempt;
+mod context;
 mod control;
 mod figures;
 mod meter;
@@ -18,8 +19,9 @@ mod tokens;
 mod trace;
 
 pub use attempt::{Attempt, Watcher};
+pub use context::Context;
 pub use control::{Control, Stop};
 pub use meter::{Meter, Recorded};
 pub use observed::{Ending, Observed};
-pub use result::{AttemptRecords, Context, records};
+pub use result::{AttemptRecords, records};
 pub use tokens::TokenBatches;

@@ -1,5 +1,6 @@
 //! The records of an attempt, made when everything has ended.
 
+use super::context::Context;
 use super::figures::{self, Noted, Repetition};
 use super::meter::Recorded;
 use super::observed::{Ending, Observed};
@@ -8,10 +9,10 @@ use super::trace;
 use crate::energy::{self, Baseline, IdleLevel, Measured, Trace};
 use crate::record::job::{Tokens, Trace as TraceRecord};
 use crate::record::result::{
-    Board, Build, Contention, IdlePair, IdlePhase, Interval, JobResult, Load, Memory, Model, Own,
-    Rail, Reasons, Records, Thermal, Total,
+    Build, Contention, IdlePair, IdlePhase, Interval, JobResult, Load, Memory, Own, Rail, Reasons,
+    Records, Thermal, Total,
 };
-use crate::record::{Reason, Stamp, Stamped};
+use crate::record::{Reason, Stamped};
 use crate::units::Span;
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use std::collections::BTreeMap;
@@ -19,36 +20,11 @@ use std::collections::BTreeMap;
 /// Under 5 % of the file in memory before loading is a cold load.
 const COLD_BELOW: f64 = 0.05;
 
-/// What is known before the attempt begins.
-#[derive(Debug, Clone)]
-pub struct Context {
-    pub device: String,
-    pub job: Job,
-    pub attempt: u32,
-    pub board: Board,
-    /// The configuration's facts about the rig.
-    pub rig: BTreeMap<String, String>,
-    pub model: Option<Model>,
-    /// Index of the primary rail.
-    pub primary: Option<usize>,
-    /// What is wrong already: sensors that don't work, no primary rail.
-    pub warnings: Vec<String>,
-}
-
 /// Everything that an attempt leaves behind.
 pub struct AttemptRecords {
     pub tokens: Vec<Stamped<Tokens>>,
     pub traces: Vec<Stamped<TraceRecord>>,
     pub result: Stamped<JobResult>,
-}
-
-impl Context {
-    pub fn stamped<T>(&self, body: T) -> Stamped<T> {
-        Stamped {
-            stamp: Stamp::now(&self.device),
-            body,
-        }
-    }
 }
 
 /// Makes the records of an attempt from what was observed and recorded. `batches` are the

@@ -1,7 +1,7 @@
 //! Token records: made once, in order, whether they leave while the attempt runs or after.
 
+use super::context::Context;
 use super::observed::Observed;
-use super::result::Context;
 use crate::energy::{Trace, attribute};
 use crate::record::job::{Token, Tokens};
 use crate::record::{Reason, Stamped};

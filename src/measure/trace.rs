@@ -1,7 +1,7 @@
 //! The power trace of each rail, in chunks that fit a record.
 
+use super::context::Context;
 use super::meter::Recorded;
-use super::result::Context;
 use crate::record::Stamped;
 use crate::record::job::Trace;
 

@@ -1,0 +1,31 @@
+//! What an attempt's records say beside what was observed in it.
+
+use crate::record::result::{Board, Model};
+use crate::record::{Stamp, Stamped};
+use crate::workload::Job;
+use std::collections::BTreeMap;
+
+/// What is known before the attempt begins.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub device: String,
+    pub job: Job,
+    pub attempt: u32,
+    pub board: Board,
+    /// The configuration's facts about the rig.
+    pub rig: BTreeMap<String, String>,
+    pub model: Option<Model>,
+    /// Index of the primary rail.
+    pub primary: Option<usize>,
+    /// What is wrong already: sensors that don't work, no primary rail.
+    pub warnings: Vec<String>,
+}
+
+impl Context {
+    pub fn stamped<T>(&self, body: T) -> Stamped<T> {
+        Stamped {
+            stamp: Stamp::now(&self.device),
+            body,
+        }
+    }
+}
