@@ -121,7 +121,19 @@ impl Runner {
                 };
                 let reason = result.reason.as_deref();
                 let records = outgoing(records);
-                store.finish_attempt(&job.id, begun.attempt, how, reason, &records, &now)
+                let stored =
+                    store.finish_attempt(&job.id, begun.attempt, how, reason, &records, &now);
+                if stored.is_err() {
+                    // The disk may be full of what is larger: the job must still end.
+                    let reason = Some("its records could not be stored; see the board's log");
+                    let how = Finished::Failed;
+                    let ended =
+                        store.finish_attempt(&job.id, begun.attempt, how, reason, &[], &now);
+                    if let Err(error) = ended {
+                        tracing::error!(%error, id = %job.id, "the job stays running");
+                    }
+                }
+                stored
             }
         };
         drop(store);

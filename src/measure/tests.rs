@@ -10,7 +10,6 @@ use crate::runtime::protocol::StopReason;
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Kind, Limits, Phase};
 use insta::assert_json_snapshot;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn made(context: &Context, play: &Play, rails: &[Recorded]) -> AttemptRecords {
@@ -440,73 +439,4 @@ fn the_parts_of_the_timeline_add_up() {
         .sum();
     let decode = decode.expect("it was measured");
     assert!((sum / decode - 1.0).abs() < 1e-9, "{sum} {decode}");
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
-
-    /// However often batches are taken while the attempt runs, every token is in exactly one
-    /// record, and has the energy that it has without.
-    #[test]
-    fn tokens_leave_once_live_or_after(
-        output in 1_u32..600,
-        mut looks in prop::collection::vec(0_u64..60_000, 0..12),
-    ) {
-        let mut play = Play::begin(Kind::Generate);
-        play.generate(1, output, StopReason::Length);
-        play.generate(2, 5, StopReason::Length);
-        let play = play.end(Ending::Succeeded);
-        let context = context(job(|_| ()));
-        let whole = play.recorded(rail("input"));
-        let after = TokenBatches::default().finish(&context, &play.observed, Some(&whole.trace));
-
-        let mut batches = TokenBatches::default();
-        let mut live = Vec::new();
-        looks.sort_unstable();
-        for ms in looks {
-            let until = T0 + Span::from_millis(ms);
-            let part = play.recorded_until(rail("input"), until);
-            live.extend(batches.take_covered(&context, &play.observed, &part.trace));
-        }
-        let all = batches.finish(&context, &play.observed, Some(&whole.trace));
-        prop_assert_eq!(&all[..live.len()], &live[..]);
-        for (seq, record) in all.iter().enumerate() {
-            prop_assert_eq!(record.body.seq, seq as u64);
-            prop_assert!(!record.body.tokens.is_empty());
-            prop_assert!(record.to_json().len() < 128 * 1024);
-        }
-        let flat = |records: &[crate::record::Stamped<crate::record::job::Tokens>]| {
-            let of = |record: &crate::record::Stamped<crate::record::job::Tokens>| {
-                let rep = record.body.rep;
-                let tokens = record.body.tokens.iter();
-                tokens.map(|t| (rep, t.i, t.t_s, t.energy_j, t.reason)).collect::<Vec<_>>()
-            };
-            let mut flat: Vec<_> = records.iter().flat_map(of).collect();
-            flat.sort_by_key(|(rep, i, ..)| (*rep, *i));
-            flat
-        };
-        prop_assert_eq!(flat(&all), flat(&after));
-        prop_assert_eq!(flat(&all).len(), output as usize + 5);
-    }
-}
-
-#[test]
-fn tokens_that_became_known_together_stay_in_one_record() {
-    let mut play = Play::begin(Kind::Generate);
-    play.generate(1, 300, StopReason::Length);
-    let times = play.observed.tokens.get_mut(&1).expect("tokens");
-    for i in 250..260 {
-        times[i] = times[260];
-    }
-    let play = play.end(Ending::Succeeded);
-    let trace = play.recorded(rail("input")).trace;
-    let records =
-        TokenBatches::default().finish(&context(job(|_| ())), &play.observed, Some(&trace));
-    let step: Vec<_> = records[0].body.tokens[250..]
-        .iter()
-        .map(|t| (t.step_n, t.reason))
-        .collect();
-    let shared = (Some(11), Some(Reason::SharedStep));
-    assert_eq!(step[..10], [shared; 10]);
-    assert_eq!((step[10], step.len()), ((Some(11), None), 11));
 }
