@@ -11,6 +11,7 @@ use crate::record::job::State;
 use crate::record::result::Model;
 use crate::runtime::gguf;
 use crate::store::{self, Begun, Finished, Outgoing};
+use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
 use std::cell::{Cell, RefCell};
@@ -183,6 +184,7 @@ impl Runner {
             runner: self,
             context: &context,
             rev: Cell::new(begun.rev),
+            due: Cell::new(clock::now()),
             batches: RefCell::new(TokenBatches::default()),
         };
         let observed = Attempt {
@@ -270,6 +272,8 @@ struct Live<'a> {
     runner: &'a Runner,
     context: &'a Context,
     rev: Cell<u64>,
+    /// When tokens may leave next.
+    due: Cell<MonoNs>,
     batches: RefCell<TokenBatches>,
 }
 
@@ -306,6 +310,13 @@ impl Watcher for Live<'_> {
         let Some(primary) = self.context.primary.filter(|_| self.is_live()) else {
             return;
         };
+        let every = Span::from_millis(self.context.job.publish.tokens_every_ms.into());
+        let now = clock::now();
+        if now < self.due.get() {
+            return;
+        }
+        // Counted from the moment that was due, so that a late batch skips none.
+        self.due.set((self.due.get() + every).max(now));
         let records = self.runner.shared.meter.with_traces(|traces| {
             let mut batches = self.batches.borrow_mut();
             batches.take_covered(self.context, observed, &traces[primary])
