@@ -44,7 +44,7 @@ fn a_daemon_killed_in_a_job_takes_its_worker_along_and_runs_the_job_again() {
     let mut rig = Rig::start(STEADY);
     let mut long = endless("long", watched());
     long["n_predict"] = json!(2_000);
-    long["repetitions"] = json!(5);
+    long["repetitions"] = json!(4);
     rig.submit(&long);
     decodes(&mut rig, "long");
     rig.daemon.worker();
@@ -73,7 +73,7 @@ fn a_daemon_told_to_end_puts_its_job_back_and_runs_it_after_the_restart() {
     let mut rig = Rig::start(STEADY);
     let mut long = endless("long", watched());
     long["n_predict"] = json!(2_000);
-    long["repetitions"] = json!(5);
+    long["repetitions"] = json!(4);
     rig.submit(&long);
     decodes(&mut rig, "long");
     let (status, took) = rig.daemon.terminate();
