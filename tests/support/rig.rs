@@ -149,7 +149,7 @@ pub fn job(id: &str, changes: Value) -> Value {
 
 /// A job that generates for minutes, unless it is stopped.
 pub fn endless(id: &str, changes: Value) -> Value {
-    let mut job = job(id, json!({"n_predict": 1_000, "repetitions": 100}));
+    let mut job = job(id, json!({"n_predict": 1_000, "repetitions": 40}));
     let Value::Object(changes) = changes else {
         panic!("changes are an object");
     };
