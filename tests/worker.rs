@@ -139,7 +139,9 @@ fn take(message: Message, run: &mut Run) {
             t1_ns,
             tokens,
         } => run.phases.push((phase, rep, t0_ns, t1_ns, tokens)),
-        Message::Tokens { rep, first, t_ns } => {
+        Message::Tokens {
+            rep, first, t_ns, ..
+        } => {
             let indexed = t_ns.into_iter().zip(first..);
             run.tokens
                 .extend(indexed.map(|(time, index)| (rep, index, time)));
@@ -274,7 +276,8 @@ fn bench_has_prefill_and_decode_at_a_depth() {
         assert_eq!(pair[0].3, pair[1].2, "a gap in {:?}", both.phases);
     }
     let indices: Vec<u32> = both.times_of(1).iter().map(|&(index, _)| index).collect();
-    assert_eq!(indices, (1..=10).collect::<Vec<_>>());
+    // Element 0 is the start of decode.
+    assert_eq!(indices, (0..=10).collect::<Vec<_>>());
     assert_eq!(
         (both.reps[0].prompt_tokens, both.reps[0].output_tokens),
         (600, 10)
@@ -288,6 +291,8 @@ fn bench_has_prefill_and_decode_at_a_depth() {
         [Phase::Prepare, Phase::Decode]
     );
     assert_eq!(bench(2_000, 4, 100).error.unwrap().0, "context");
+    let whole_context = params().n_ctx;
+    assert_eq!(bench(whole_context, 4, 0).end, Some(StopReason::Length));
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! `make bench-llama`: is jouled, with its sampler at full rate, as fast as llama-bench?
+//! `make bench-llama`: is jouled, while it samples power, as fast as llama-bench?
+//!
+//! The sensor is in its default mode, avg8/12bit, 209 cycles/s. Arguments after `--` choose
+//! another mode (`adc=12bit/12bit`, 940 cycles/s) or models by a part of their name.
 //!
 //! Each pair is one `bench` job over MQTT and one run of llama-bench with the same sizes and
 //! threads, in alternating order, so that drift of the machine hits both. Pairs go on until
@@ -34,6 +37,15 @@ struct Speed {
     decode: f64,
 }
 
+/// A model whose name has one of the arguments in it; without any, each.
+fn wanted(model: &str) -> bool {
+    let mut filters = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-') && !arg.contains('='))
+        .peekable();
+    filters.peek().is_none() || filters.any(|part| model.contains(&part))
+}
+
 fn main() -> Result<ExitCode> {
     let models = reference::models_dir()?;
     for model in MODELS {
@@ -46,10 +58,11 @@ fn main() -> Result<ExitCode> {
     }
     let llama_bench = reference::LlamaBench::find()?;
     let threads = std::thread::available_parallelism()?.get();
-    let mut rig = rig::Rig::start(&models)?;
+    let adc = std::env::args().find_map(|arg| Some(arg.strip_prefix("adc=")?.to_owned()));
+    let mut rig = rig::Rig::start(&models, adc.as_deref().unwrap_or("avg8/12bit"))?;
 
     let mut rows = Vec::new();
-    for model in MODELS {
+    for model in MODELS.into_iter().filter(|model| wanted(model)) {
         let pairs = measure(&mut rig, &llama_bench, model, threads)?;
         rows.push((model, "prefill", Ratio::of(&pairs, |speed| speed.prefill)));
         rows.push((model, "decode", Ratio::of(&pairs, |speed| speed.decode)));

@@ -51,7 +51,7 @@ pub struct Rig {
 
 impl Rig {
     /// Returns once the daemon is online.
-    pub fn start(models: &Path) -> Result<Self> {
+    pub fn start(models: &Path, adc: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
         let broker = Owned(
@@ -66,7 +66,7 @@ impl Rig {
         let (subscriber, published) = subscribe(port)?;
 
         let config = dir.path().join("jouled.toml");
-        std::fs::write(&config, configuration(port, dir.path(), models))?;
+        std::fs::write(&config, configuration(port, dir.path(), models, adc))?;
         let log = dir.path().join("jouled.log");
         let daemon = Owned(
             Command::new(env!("CARGO_BIN_EXE_jouled"))
@@ -229,8 +229,9 @@ impl Rig {
     }
 }
 
-/// 12 bit for both converters is 1.064 ms a cycle: the fastest mode at full resolution.
-fn configuration(port: u16, dir: &Path, models: &Path) -> String {
+/// `adc` is the sensor's mode: `avg8/12bit` for shunt and bus.
+fn configuration(port: u16, dir: &Path, models: &Path, adc: &str) -> String {
+    let (shunt, bus) = adc.split_once('/').unwrap_or((adc, adc));
     format!(
         r#"
 [device]
@@ -248,8 +249,8 @@ waveform = "constant:1.0"
 bus_v = 5.1
 shunt_ohm = 0.01
 max_current_a = 4.0
-adc_shunt = "12bit"
-adc_bus = "12bit"
+adc_shunt = "{shunt}"
+adc_bus = "{bus}"
 boundary = "board-input"
 "#,
         state = dir.join("state").display(),

@@ -47,42 +47,35 @@ pub trait Watcher {
     fn phase(&self, phase: Phase, progress: Option<f64>);
     /// More output tokens have become known.
     fn tokens(&self, observed: &Observed);
-    /// A measured window begins (`true`) or has ended.
+    /// The attempt begins (`true`) or has ended: in between nothing may leave.
     fn quiet(&self, on: bool);
 }
 
 impl Attempt<'_> {
     /// Runs the attempt. Never fails: what went wrong is in [`Observed::ending`].
     pub fn run(&self) -> Observed {
-        let mut observed = Observed::new(clock::now(), self.job.kind);
+        let mut observed = Observed::new(clock::now());
         let mut cpu = OwnCpu::start();
+        self.watcher.quiet(true);
         observed.ending = match self.steps(&mut observed, &mut cpu) {
             Ok(()) => Ending::Succeeded,
             Err(ending) => ending,
         };
         self.watcher.quiet(false);
         observed.t1 = clock::now();
-        observed.own_cpu_s = cpu.by_phase;
+        cpu.note();
+        observed.own_cpu_s = cpu.by_phase(&observed.phases);
         observed
     }
 
     fn steps(&self, observed: &mut Observed, cpu: &mut OwnCpu) -> Result<(), Ending> {
         let deadline = observed.t0 + Span::from_secs_f64(f64::from(self.job.timeout_s));
         let mut worker = self.load(observed, deadline)?;
-        cpu.close(Phase::Load);
-        self.idle(
-            observed,
-            Phase::IdleBefore,
-            self.job.idle.before_s,
-            deadline,
-        )?;
-        cpu.close(Phase::IdleBefore);
-        let worked = self.work(&mut worker, observed, cpu, deadline);
-        observed.see_temperature(self.sysfs);
-        worked?;
-        self.watcher.quiet(false);
-        self.idle(observed, Phase::IdleAfter, self.job.idle.after_s, deadline)?;
-        cpu.close(Phase::IdleAfter);
+        cpu.note();
+        let idle = self.job.idle;
+        self.idle(observed, cpu, Phase::IdleBefore, idle.before_s, deadline)?;
+        self.work(&mut worker, observed, cpu, deadline)?;
+        self.idle(observed, cpu, Phase::IdleAfter, idle.after_s, deadline)?;
         Ok(())
     }
 
@@ -99,7 +92,12 @@ impl Attempt<'_> {
         };
         let mut worker = Worker::spawn(self.worker, &limits)?;
         let t0 = worker.spawned();
-        match self.expect(&mut worker, deadline.min(t0 + HELLO_WITHIN))? {
+        let hello = self.expect(&mut worker, deadline.min(t0 + HELLO_WITHIN));
+        if self.control.stopped() == Some(Stop::Timeout) && clock::now() < deadline {
+            let silent = "the worker did not say hello: is its command a jouled worker?";
+            return Err(Ending::Failed(silent.to_owned()));
+        }
+        match hello? {
             Message::Hello { protocol, .. } if protocol == protocol::VERSION => {}
             other => return Err(unexpected("hello", &other)),
         }
@@ -113,6 +111,7 @@ impl Attempt<'_> {
         };
         observed.push(Phase::Load, None, t0, loaded.t1_ns);
         observed.loaded = Some(loaded);
+        observed.see_temperature(self.sysfs);
         Ok(worker)
     }
 
@@ -141,6 +140,7 @@ impl Attempt<'_> {
     fn idle(
         &self,
         observed: &mut Observed,
+        cpu: &mut OwnCpu,
         phase: Phase,
         minimum_s: f64,
         deadline: MonoNs,
@@ -154,6 +154,7 @@ impl Attempt<'_> {
         let mut next = t0 + minimum;
         let settled = loop {
             self.control.sleep_until(next.min(deadline));
+            cpu.note();
             self.go_on(deadline)?;
             let now = clock::now();
             let settling = self.meter.with_traces(|traces| match self.primary {
@@ -184,7 +185,6 @@ impl Attempt<'_> {
         self.control
             .on_stop(Box::new(move |why| cancel(why.for_worker())));
         self.watcher.phase(Phase::Warmup, Some(0.0));
-        self.watcher.quiet(true);
         let used =
             |worker: &Worker| worker.usage().map_or(0.0, |usage| usage.cpu_s) + OwnCpu::now();
         let (before, used_before) = (CpuTimes::read(), used(worker));
@@ -217,6 +217,7 @@ impl Attempt<'_> {
                     return Err(stopped);
                 }
             }
+            cpu.note();
             let Some(message) = worker.recv(WORK_CHECK)? else {
                 continue;
             };
@@ -229,13 +230,17 @@ impl Attempt<'_> {
                     ..
                 } => {
                     observed.push(phase, rep, t0_ns, t1_ns);
-                    cpu.close(phase);
                 }
-                Message::Tokens { rep, t_ns, .. } => {
-                    observed.tokens.entry(rep).or_default().extend(t_ns);
+                Message::Tokens {
+                    rep, t0_ns, t_ns, ..
+                } => {
+                    observed.push_tokens(rep, t0_ns, t_ns);
                     self.watcher.tokens(observed);
                 }
-                Message::Rep(done) => observed.reps.push(done),
+                Message::Rep(done) => {
+                    observed.reps.push(done);
+                    observed.see_temperature(self.sysfs);
+                }
                 Message::Done { memory, .. } => {
                     observed.worker_memory = memory;
                     return self
@@ -309,7 +314,7 @@ mod tests {
         let sampler = Sampler::start(Vec::new()).expect("no thread to start");
         let script = concat!(
             r#"echo '{"type":"hello","protocol":1,"pid":1,"name":"sh","revision":"0"}'; "#,
-            r#"while echo '{"type":"tokens","rep":1,"first":0,"t_ns":[]}'; do sleep 0.02; done"#,
+            r#"while echo '{"type":"tokens","rep":1,"t0_ns":0,"first":0,"t_ns":[]}'; do sleep 0.02; done"#,
         );
         let command = ["sh", "-c", script].map(str::to_owned);
         let attempt = Attempt {
@@ -325,7 +330,7 @@ mod tests {
         let mut worker = Worker::spawn(&command, &WorkerLimits::default()).expect("sh starts");
         let hello = attempt.expect(&mut worker, clock::now() + HELLO_WITHIN);
         assert!(matches!(hello, Ok(Message::Hello { .. })), "{hello:?}");
-        let mut observed = Observed::new(clock::now(), job.kind);
+        let mut observed = Observed::new(clock::now());
         let deadline = clock::now();
         let ended = attempt.follow(&mut worker, &mut observed, &mut OwnCpu::start(), deadline);
         assert_eq!(ended, Err(Ending::Stopped(Stop::Timeout)));

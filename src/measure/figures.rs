@@ -1,6 +1,6 @@
 //! From the energy core's estimates to the blocks of the result record.
 
-use super::observed::Observed;
+use super::observed::{Observed, TokenTimes};
 use crate::energy::{self, Baseline, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy, Trace};
 use crate::record::Reason;
 use crate::record::result::{Figures, PhaseFigures, Reasons, Rep, Statistic, Summary};
@@ -49,13 +49,10 @@ pub fn repetition(
 ) -> Repetition {
     let empty = Trace::new(Default::default());
     let energies = trace.unwrap_or(&empty);
-    let times = observed
+    let decoded = observed
         .tokens
         .get(&done.rep)
-        .map_or(&[][..], Vec::as_slice);
-    let decoded = times
-        .len()
-        .saturating_sub(usize::from(kind == Kind::Generate));
+        .map_or(0, TokenTimes::decoded);
     let measure = |phase, tokens| {
         let span = observed.phase(phase, Some(done.rep))?;
         Some(PhaseEnergy::measure(
@@ -124,22 +121,21 @@ fn record(
     trace: &Trace,
 ) -> Rep {
     let mut noted = Noted::default();
-    let times = observed
-        .tokens
-        .get(&done.rep)
-        .map_or(&[][..], Vec::as_slice);
+    let none = TokenTimes::default();
+    let times = observed.tokens.get(&done.rep).unwrap_or(&none);
     let ttft = match kind {
-        Kind::Generate => observed
-            .phase(Phase::Prepare, Some(done.rep))
-            .zip(times.first())
-            .map(|(prepare, known)| known.since(prepare.t0).as_secs_f64())
+        Kind::Generate => times
+            .known
+            .first()
+            .map(|first| first.since(times.t0).as_secs_f64())
             .ok_or(Reason::NotReached),
         _ => Err(Reason::NotDefined),
     };
     let resolved = observed
         .phase(Phase::Decode, Some(done.rep))
         .is_some_and(|decode| {
-            energy::attribute(trace, observed.first_token, times, decode.t0).resolved
+            let decoded = times.known.get(1..).unwrap_or_default();
+            energy::attribute(trace, 1, decoded, decode.t0).resolved
         });
     // A bench without the part, or a repetition that ended before it.
     let missing = match kind {

@@ -2,8 +2,8 @@
 
 use crate::clock;
 use crate::energy::Trace;
-use crate::record::device::{Quality, RailRecord};
-use crate::sampler::Sampler;
+use crate::record::device::{Quality, RailRecord, SensorState};
+use crate::sampler::{Sampler, SensorReport};
 use crate::sensor::{Pace, RailSpec, Window};
 use crate::units::{Joules, MonoNs, Span, Volts};
 use std::sync::{Mutex, MutexGuard};
@@ -163,13 +163,17 @@ impl Meter {
 
     /// Missed deadlines of the sensor of each rail.
     fn missed_deadlines(&self) -> Vec<u64> {
-        let of_each_rail = |sensor: crate::sampler::SensorReport| {
-            std::iter::repeat_n(sensor.missed_deadlines, sensor.rails.len())
-        };
+        self.of_each_rail(|sensor| sensor.missed_deadlines)
+    }
+
+    /// A fact of the sensor of each rail.
+    fn of_each_rail<T: Clone>(&self, fact: impl Fn(&SensorReport) -> T) -> Vec<T> {
+        let repeated =
+            |sensor: SensorReport| std::iter::repeat_n(fact(&sensor), sensor.rails.len());
         self.sampler
             .sensors()
             .into_iter()
-            .flat_map(of_each_rail)
+            .flat_map(repeated)
             .collect()
     }
 
@@ -194,12 +198,21 @@ impl Meter {
     /// What `rails/<rail>` says: means since the last call.
     pub fn rail_records(&self) -> Vec<RailRecord> {
         self.drain();
+        let failed = self.of_each_rail(|sensor| sensor.state == SensorState::Failed);
         let mut state = self.state();
         self.sampler
             .rails()
             .iter()
             .zip(&mut state.totals)
-            .map(|(spec, total)| total.report(spec))
+            .zip(failed)
+            .map(|((spec, total), failed)| {
+                let nothing = if failed {
+                    Quality::Failed
+                } else {
+                    Quality::Stale
+                };
+                total.report(spec, nothing)
+            })
             .collect()
     }
 
@@ -232,7 +245,8 @@ impl Total {
         self.newest = Some(*window);
     }
 
-    fn report(&mut self, spec: &RailSpec) -> RailRecord {
+    /// `nothing` is the quality of a stretch without windows.
+    fn report(&mut self, spec: &RailSpec, nothing: Quality) -> RailRecord {
         let stretch = std::mem::take(&mut self.since_report);
         let mean = |sum: f64| Some(sum / stretch.span_s).filter(|mean| mean.is_finite());
         RailRecord {
@@ -242,7 +256,7 @@ impl Total {
             voltage_v: mean(stretch.volt_s),
             current_a: mean(stretch.amp_s),
             energy_wh: self.newest.map(|_| self.energy.0 / 3600.0),
-            quality: stretch.worst.unwrap_or(Quality::Stale),
+            quality: stretch.worst.unwrap_or(nothing),
         }
     }
 }
@@ -278,13 +292,13 @@ mod tests {
     fn nothing_delivered_is_stale_and_null_not_zero() {
         let spec = crate::measure::testing::rail("input");
         let mut total = Total::default();
-        let record = total.report(&spec);
+        let record = total.report(&spec, Quality::Stale);
         assert_eq!((record.power_w, record.energy_wh), (None, None));
         assert_eq!(record.quality, Quality::Stale);
 
         total.add(&window(0, 1_000, 2.0));
-        assert_eq!(total.report(&spec).power_w, Some(2.0));
-        let stale = total.report(&spec);
+        assert_eq!(total.report(&spec, Quality::Stale).power_w, Some(2.0));
+        let stale = total.report(&spec, Quality::Stale);
         assert_eq!((stale.power_w, stale.quality), (None, Quality::Stale));
         assert!(stale.energy_wh.is_some());
     }
@@ -295,7 +309,7 @@ mod tests {
         let mut blind = window(0, 1_000, 2.0);
         blind.voltage = None;
         total.add(&blind);
-        let record = total.report(&crate::measure::testing::rail("input"));
+        let record = total.report(&crate::measure::testing::rail("input"), Quality::Stale);
         assert_eq!((record.power_w, record.voltage_v), (Some(2.0), None));
     }
 }

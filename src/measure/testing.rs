@@ -9,7 +9,7 @@ use crate::runtime::process::ProcessMemory;
 use crate::runtime::protocol::{Loaded, LoadedModel, RepDone, StopReason, WorkerMemory};
 use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, Quality, RailSpec, ReadingKind, Window};
 use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
-use crate::workload::{Job, Kind, Limits, Phase};
+use crate::workload::{Job, Limits, Phase};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -104,9 +104,9 @@ pub struct Play {
 
 impl Play {
     /// Loaded, idle for 10 s, warmed up.
-    pub fn begin(kind: Kind) -> Self {
+    pub fn begin() -> Self {
         let mut play = Self {
-            observed: Observed::new(T0, kind),
+            observed: Observed::new(T0),
             now: T0,
             power: Vec::new(),
         };
@@ -129,7 +129,7 @@ impl Play {
     pub fn generate(&mut self, rep: u32, output: u32, stop_reason: StopReason) {
         self.phase(Phase::Prepare, Some(rep), Span::from_millis(1), 4.0);
         self.phase(Phase::Prefill, Some(rep), Span::from_millis(300), 9.0);
-        self.tokens(rep, self.now, output);
+        self.tokens(rep, output);
         let decode = Span(TOKEN.0 * u64::from(output - 1));
         if output > 1 {
             self.phase(
@@ -149,16 +149,19 @@ impl Play {
             self.phase(Phase::Prefill, Some(rep), Span::from_millis(300), 9.0);
         }
         if n_gen > 0 {
-            self.tokens(rep, self.now + TOKEN, n_gen);
+            self.tokens(rep, n_gen + 1);
             let decode = Span(TOKEN.0 * u64::from(n_gen));
             self.phase(Phase::Decode, Some(rep), decode, 8.0);
         }
         self.done(rep, n_prompt, n_gen, StopReason::Length);
     }
 
-    fn tokens(&mut self, rep: u32, first: MonoNs, n: u32) {
-        let times = (0..n).map(|i| first + Span(TOKEN.0 * u64::from(i)));
-        self.observed.tokens.insert(rep, times.collect());
+    /// Times of `n` elements from now on.
+    fn tokens(&mut self, rep: u32, n: u32) {
+        let prepare = self.observed.phase(Phase::Prepare, Some(rep));
+        let t0 = prepare.expect("a repetition begins with it").t0;
+        let known = (0..n).map(|i| self.now + Span(TOKEN.0 * u64::from(i)));
+        self.observed.push_tokens(rep, t0, known.collect());
     }
 
     fn done(&mut self, rep: u32, prompt_tokens: u32, output_tokens: u32, stop: StopReason) {

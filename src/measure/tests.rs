@@ -8,7 +8,7 @@ use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
 use crate::runtime::protocol::StopReason;
 use crate::units::{MonoNs, Span};
-use crate::workload::{Job, Kind, Limits, Phase};
+use crate::workload::{Job, Limits, Phase};
 use insta::assert_json_snapshot;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ fn made(context: &Context, play: &Play, rails: &[Recorded]) -> AttemptRecords {
 }
 
 fn generated() -> (Play, Job) {
-    let mut play = Play::begin(Kind::Generate);
+    let mut play = Play::begin();
     play.generate(1, 4, StopReason::Length);
     play.generate(2, 4, StopReason::Eog);
     play.worked();
@@ -26,7 +26,7 @@ fn generated() -> (Play, Job) {
 }
 
 fn benched(n_prompt: u32, n_gen: u32) -> (Play, Job) {
-    let mut play = Play::begin(Kind::Bench);
+    let mut play = Play::begin();
     play.bench(1, n_prompt, n_gen);
     play.worked();
     play.idle_after();
@@ -39,7 +39,7 @@ fn benched(n_prompt: u32, n_gen: u32) -> (Play, Job) {
 
 /// Cancelled after the third of four tokens of the first repetition.
 fn cancelled() -> (Play, Job) {
-    let mut play = Play::begin(Kind::Generate);
+    let mut play = Play::begin();
     play.generate(1, 3, StopReason::Cancelled);
     play.worked();
     (play.end(Ending::Stopped(Stop::Cancelled)), job(|_| ()))
@@ -47,7 +47,7 @@ fn cancelled() -> (Play, Job) {
 
 /// The worker never came up.
 fn failed() -> (Play, Job) {
-    let mut play = Play::begin(Kind::Generate);
+    let mut play = Play::begin();
     play.observed.phases.clear();
     play.observed.settled.clear();
     play.observed.loaded = None;
@@ -111,7 +111,7 @@ fn a_trace_with_a_gap() {
 
 #[test]
 fn as_many_repetitions_as_are_allowed_fit_into_a_record() {
-    let mut play = Play::begin(Kind::Generate);
+    let mut play = Play::begin();
     for rep in 1..=Limits::default().repetitions {
         play.generate(rep, 4, StopReason::Length);
         play.phase(Phase::Other, None, Span::from_millis(1), 4.0);
@@ -246,7 +246,7 @@ fn explained(value: &Value, path: &str) {
 #[test]
 fn whatever_is_missing_says_why() {
     let one_token = {
-        let mut play = Play::begin(Kind::Generate);
+        let mut play = Play::begin();
         play.generate(1, 1, StopReason::Length);
         (
             play.end(Ending::Succeeded),
@@ -261,7 +261,7 @@ fn whatever_is_missing_says_why() {
         )
     };
     let nothing_done = {
-        let mut play = Play::begin(Kind::Generate);
+        let mut play = Play::begin();
         play.generate(1, 3, StopReason::Cancelled);
         play.observed.phases.retain(|span| span.rep.is_none());
         play.observed.tokens.clear();

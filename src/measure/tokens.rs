@@ -1,12 +1,12 @@
 //! Token records: made once, in order, whether they leave while the attempt runs or after.
 
 use super::context::Context;
-use super::observed::Observed;
+use super::observed::{Observed, TokenTimes};
 use crate::energy::{Trace, attribute};
 use crate::record::job::{Token, Tokens};
 use crate::record::{Reason, Stamped};
 use crate::units::MonoNs;
-use crate::workload::Phase;
+use crate::workload::Kind;
 use std::collections::BTreeMap;
 
 /// Tokens of a record: about 45 kB of JSON.
@@ -51,20 +51,21 @@ impl TokenBatches {
         ready: impl Fn(MonoNs) -> bool,
     ) -> Vec<Stamped<Tokens>> {
         let before = self.records.len();
+        // Element 0 of `bench` is no token.
+        let first = usize::from(context.job.kind == Kind::Bench);
         for (&rep, times) in &observed.tokens {
-            let Some(start) = RepStart::of(observed, rep, times) else {
-                continue;
-            };
-            let taken = self.taken.entry(rep).or_default();
-            let until = *taken + times[*taken..].iter().take_while(|t| ready(**t)).count();
+            let known = &times.known;
+            let taken = self.taken.entry(rep).or_insert(first);
+            let left = known.get(*taken..).unwrap_or_default();
+            let until = *taken + left.iter().take_while(|t| ready(**t)).count();
             while *taken < until {
                 let mut next = until.min(*taken + MOST_TOKENS);
                 // Tokens that became known together share an energy: they stay together.
-                while next < until && times[next] == times[next - 1] {
+                while next < until && known[next] == known[next - 1] {
                     next += 1;
                 }
                 let seq = self.records.len() as u64;
-                let record = start.record(context, rep, seq, times, *taken..next, trace);
+                let record = record(context, rep, seq, times, *taken..next, trace);
                 self.records.push(context.stamped(record));
                 *taken = next;
             }
@@ -73,85 +74,56 @@ impl TokenBatches {
     }
 }
 
-/// Where a repetition's clock starts, and where its decode does.
-struct RepStart {
-    zero: MonoNs,
-    decode_t0: MonoNs,
-    first: u32,
-}
-
-impl RepStart {
-    /// `None` until enough is known: for `bench` the end of its decode.
-    fn of(observed: &Observed, rep: u32, times: &[MonoNs]) -> Option<Self> {
-        let zero = observed
-            .phases
+/// The record of the tokens in `part`.
+fn record(
+    context: &Context,
+    rep: u32,
+    seq: u64,
+    times: &TokenTimes,
+    part: std::ops::Range<usize>,
+    trace: Option<&Trace>,
+) -> Tokens {
+    let known = &times.known;
+    let decode_t0 = known[0];
+    let first = u32::try_from(part.start).unwrap_or(u32::MAX);
+    let t0 = known[part.start.saturating_sub(1)];
+    let last = known[part.end - 1];
+    let empty = Trace::new(Default::default());
+    let energies = attribute(trace.unwrap_or(&empty), first, &known[part], t0);
+    let whole = match trace {
+        _ if last == decode_t0 => Err(Reason::InPrefill),
+        Some(trace) => trace.measure(decode_t0, last).energy_j(),
+        None => Err(Reason::NoPrimaryRail),
+    };
+    let u_sys_rel = whole.and_then(|energy| energy.u_sys_rel().ok_or(Reason::BelowNoise));
+    Tokens {
+        id: context.job.id.to_string(),
+        attempt: context.attempt,
+        rep,
+        seq,
+        resolved: energies.resolved,
+        u_sys_rel: u_sys_rel.ok(),
+        reason: u_sys_rel.err(),
+        tokens: energies
+            .tokens
             .iter()
-            .find(|span| span.rep == Some(rep))?
-            .t0;
-        let first = observed.first_token;
-        let decode_t0 = match first {
-            0 => *times.first()?,
-            _ => observed.phase(Phase::Decode, Some(rep))?.t0,
-        };
-        Some(Self {
-            zero,
-            decode_t0,
-            first,
-        })
-    }
-
-    fn record(
-        &self,
-        context: &Context,
-        rep: u32,
-        seq: u64,
-        times: &[MonoNs],
-        part: std::ops::Range<usize>,
-        trace: Option<&Trace>,
-    ) -> Tokens {
-        let first = self.first + u32::try_from(part.start).unwrap_or(u32::MAX);
-        let t0 = match part.start {
-            0 => self.decode_t0,
-            start => times[start - 1],
-        };
-        let last = times[part.end - 1];
-        let empty = Trace::new(Default::default());
-        let energies = attribute(trace.unwrap_or(&empty), first, &times[part], t0);
-        let whole = match trace {
-            _ if last == self.decode_t0 => Err(Reason::InPrefill),
-            Some(trace) => trace.measure(self.decode_t0, last).energy_j(),
-            None => Err(Reason::NoPrimaryRail),
-        };
-        let u_sys_rel = whole.and_then(|energy| energy.u_sys_rel().ok_or(Reason::BelowNoise));
-        Tokens {
-            id: context.job.id.to_string(),
-            attempt: context.attempt,
-            rep,
-            seq,
-            resolved: energies.resolved,
-            u_sys_rel: u_sys_rel.ok(),
-            reason: u_sys_rel.err(),
-            tokens: energies
-                .tokens
-                .iter()
-                .map(|token| {
-                    let energy = token.energy_j.ok();
-                    Token {
-                        i: token.i,
-                        t_s: token.t.since(self.zero).as_secs_f64(),
-                        energy_j: energy.map(|e| e.value),
-                        energy_j_u95: energy.map(|e| e.u95()),
-                        u_ran_j: energy.map(|e| e.random),
-                        power_w: token.power_w,
-                        step_n: (token.step_n > 1).then_some(token.step_n),
-                        reason: token.energy_j.err().map(|reason| match (reason, trace) {
-                            (Reason::NoData, None) => Reason::NoPrimaryRail,
-                            (reason, _) => reason,
-                        }),
-                    }
-                })
-                .collect(),
-        }
+            .map(|token| {
+                let energy = token.energy_j.ok();
+                Token {
+                    i: token.i,
+                    t_s: token.t.since(times.t0).as_secs_f64(),
+                    energy_j: energy.map(|e| e.value),
+                    energy_j_u95: energy.map(|e| e.u95()),
+                    u_ran_j: energy.map(|e| e.random),
+                    power_w: token.power_w,
+                    step_n: (token.step_n > 1).then_some(token.step_n),
+                    reason: token.energy_j.err().map(|reason| match (reason, trace) {
+                        (Reason::NoData, None) => Reason::NoPrimaryRail,
+                        (reason, _) => reason,
+                    }),
+                }
+            })
+            .collect(),
     }
 }
 
@@ -162,7 +134,6 @@ mod tests {
     use super::*;
     use crate::runtime::protocol::StopReason;
     use crate::units::Span;
-    use crate::workload::Kind;
     use proptest::prelude::*;
 
     proptest! {
@@ -175,7 +146,7 @@ mod tests {
             output in 1_u32..600,
             mut looks in prop::collection::vec(0_u64..60_000, 0..12),
         ) {
-            let mut play = Play::begin(Kind::Generate);
+            let mut play = Play::begin();
             play.generate(1, output, StopReason::Length);
             play.generate(2, 5, StopReason::Length);
             let play = play.end(Ending::Succeeded);
@@ -183,13 +154,16 @@ mod tests {
             let whole = play.recorded(rail("input"));
             let after = TokenBatches::default().finish(&context, &play.observed, Some(&whole.trace));
 
+            // While a repetition runs its phases are not known yet.
+            let mut running = Observed::new(T0);
+            running.tokens.clone_from(&play.observed.tokens);
             let mut batches = TokenBatches::default();
             let mut live = Vec::new();
             looks.sort_unstable();
             for ms in looks {
                 let until = T0 + Span::from_millis(ms);
                 let part = play.recorded_until(rail("input"), until);
-                live.extend(batches.take_covered(&context, &play.observed, &part.trace));
+                live.extend(batches.take_covered(&context, &running, &part.trace));
             }
             let all = batches.finish(&context, &play.observed, Some(&whole.trace));
             prop_assert_eq!(&all[..live.len()], &live[..]);
@@ -215,11 +189,11 @@ mod tests {
 
     #[test]
     fn tokens_that_became_known_together_stay_in_one_record() {
-        let mut play = Play::begin(Kind::Generate);
+        let mut play = Play::begin();
         play.generate(1, 300, StopReason::Length);
         let times = play.observed.tokens.get_mut(&1).expect("tokens");
         for i in 250..260 {
-            times[i] = times[260];
+            times.known[i] = times.known[260];
         }
         let play = play.end(Ending::Succeeded);
         let trace = play.recorded(rail("input")).trace;

@@ -58,7 +58,7 @@ pub(super) struct Board {
     pub samples: BTreeMap<String, Vec<u8>>,
     pub connected: bool,
     pub outbox_due: bool,
-    /// A measured window is open: nothing leaves but answers.
+    /// An attempt runs undisturbed: nothing leaves but answers and the board's presence.
     pub held: bool,
     /// The daemon stops: everything must have left by then.
     pub stop: Option<Instant>,

@@ -138,8 +138,8 @@ impl MqttHandle {
         self.shared.change(|board| board.outbox_due = true);
     }
 
-    /// While `hold` is true nothing leaves but answers and pings, and nothing is marked in
-    /// the store: a measured window is open.
+    /// While `hold` is true nothing leaves but answers, pings and, when they change, status
+    /// and info, and nothing is marked in the store: an attempt runs undisturbed.
     pub fn hold(&self, hold: bool) {
         self.shared.change(|board| {
             board.held = hold;

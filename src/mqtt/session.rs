@@ -190,17 +190,17 @@ impl<'s> Session<'s> {
             self.look_at_outbox |= std::mem::take(&mut board.outbox_due);
             (board.held, board.stop)
         };
-        if held && stop.is_none() {
-            return Ok(later);
-        }
         if self.goodbye_sent {
             return Ok(stop.unwrap_or(later));
+        }
+        self.send_own()?;
+        if held && stop.is_none() {
+            return Ok(later);
         }
         self.acknowledged_now();
         if std::mem::take(&mut self.states_due) {
             self.renew_states();
         }
-        self.send_own()?;
         self.send_live()?;
         let now = clock::now();
         self.send_outbox(now)?;

@@ -51,7 +51,20 @@ impl Conduct {
                 t1_ns,
                 ..
             } => self.phase(*phase, *t0_ns, *t1_ns, now),
-            Message::Tokens { rep, first, t_ns } => self.tokens(*rep, *first, t_ns, now),
+            Message::Tokens {
+                rep,
+                t0_ns,
+                first,
+                t_ns,
+            } => {
+                if let Some(first) = t_ns.first() {
+                    self.moment(*t0_ns, now)?;
+                    if first < t0_ns {
+                        return Err(format!("sent a token of repetition {rep} before its start"));
+                    }
+                }
+                self.tokens(*rep, *first, t_ns, now)
+            }
             Message::Rep(_) | Message::Done { .. } | Message::Error { .. } => Ok(()),
         }
     }
@@ -96,9 +109,8 @@ impl Conduct {
             }
             None => (first, self.spawned),
         };
-        // `generate` counts from 0 (the token that ends prefill), `bench` from 1.
         let starts = self.tokens.is_none_or(|(known, ..)| known != rep);
-        if first != next || (starts && first > 1) {
+        if first != next || (starts && first != 0) {
             return Err(format!(
                 "sent token {first} of repetition {rep} out of order"
             ));
@@ -166,6 +178,7 @@ mod tests {
     fn tokens(rep: u32, first: u32, times: &[u64]) -> Message {
         Message::Tokens {
             rep,
+            t0_ns: MonoNs(100),
             first,
             t_ns: times.iter().copied().map(MonoNs).collect(),
         }

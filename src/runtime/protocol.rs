@@ -92,9 +92,12 @@ pub enum Message {
         tokens: u32,
     },
     /// Output tokens in order, sent in batches by a second thread. `t_ns[k]` is the moment
-    /// at which token `first + k` was known. Tokens of one step have equal times.
+    /// at which token `first + k` was known. Tokens of one step have equal times. In `bench`
+    /// token 0 is none: its time is the start of decode.
     Tokens {
         rep: u32,
+        /// When the repetition began.
+        t0_ns: MonoNs,
         first: u32,
         t_ns: Vec<MonoNs>,
     },

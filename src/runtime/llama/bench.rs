@@ -62,6 +62,8 @@ impl Bench {
         engine.clear();
         prefill(engine, &mut self.prompt)?;
         if let Some(first) = self.generated.first_mut() {
+            // The prompt alone may fill the context.
+            engine.clear();
             engine.decode(std::slice::from_mut(first))?;
         }
         engine.synchronise();
@@ -69,7 +71,7 @@ impl Bench {
     }
 
     /// One repetition. `known` is told the number of each generated token, from 1, and the
-    /// moment at which it was done.
+    /// moment at which it was done; before them 0 and the moment at which decode begins.
     pub fn repetition(
         &mut self,
         engine: &mut Engine,
@@ -115,6 +117,7 @@ impl Bench {
                 timeline.end_now(Phase::Other, 0);
             }
             self.fill(engine, timeline)?;
+            known(0, timeline.cursor());
             let decoded = self.decode(engine, known);
             if let Some((count, at)) = decoded.0 {
                 done.generated = count;

@@ -19,19 +19,36 @@ const BATCH: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     rep: u32,
+    t0: MonoNs,
     token: u32,
     at: MonoNs,
 }
 
 /// Notes token times: never blocks, allocates or writes.
 #[derive(Debug)]
-pub struct Stamps(Producer<Stamp>);
+pub struct Stamps {
+    ring: Producer<Stamp>,
+    rep: u32,
+    t0: MonoNs,
+}
 
 impl Stamps {
-    /// Token `token` of `rep` was known at `at`.
-    pub fn note(&mut self, rep: u32, token: u32, at: MonoNs) {
-        self.0
-            .push(Stamp { rep, token, at })
+    /// What is noted from now on belongs to `rep`, which began at `t0`.
+    pub fn begin(&mut self, rep: u32, t0: MonoNs) {
+        self.rep = rep;
+        self.t0 = t0;
+    }
+
+    /// Token `token` was known at `at`.
+    pub fn note(&mut self, token: u32, at: MonoNs) {
+        let stamp = Stamp {
+            rep: self.rep,
+            t0: self.t0,
+            token,
+            at,
+        };
+        self.ring
+            .push(stamp)
             .expect("the ring holds a whole context and is emptied after each repetition");
     }
 }
@@ -75,7 +92,12 @@ impl Output {
             running: Arc::clone(&self.running),
             thread: thread.thread().clone(),
         };
-        Ok((Stamps(producer), sender))
+        let stamps = Stamps {
+            ring: producer,
+            rep: 0,
+            t0: MonoNs(0),
+        };
+        Ok((stamps, sender))
     }
 
     /// Sends the token times so far.
@@ -128,22 +150,27 @@ impl Lines {
     }
 
     fn flush_tokens(&mut self) {
-        let mut batch: Option<(u32, u32, Vec<MonoNs>)> = None;
+        let mut batch: Option<(Stamp, Vec<MonoNs>)> = None;
         while let Some(stamp) = self.stamps.as_mut().and_then(|ring| ring.pop().ok()) {
             match &mut batch {
-                Some((rep, _, t_ns)) if *rep == stamp.rep => t_ns.push(stamp.at),
+                Some((first, t_ns)) if first.rep == stamp.rep => t_ns.push(stamp.at),
                 _ => {
                     self.send_batch(batch.take());
-                    batch = Some((stamp.rep, stamp.token, vec![stamp.at]));
+                    batch = Some((stamp, vec![stamp.at]));
                 }
             }
         }
         self.send_batch(batch);
     }
 
-    fn send_batch(&mut self, batch: Option<(u32, u32, Vec<MonoNs>)>) {
-        if let Some((rep, first, t_ns)) = batch {
-            self.send(&Message::Tokens { rep, first, t_ns });
+    fn send_batch(&mut self, batch: Option<(Stamp, Vec<MonoNs>)>) {
+        if let Some((first, t_ns)) = batch {
+            self.send(&Message::Tokens {
+                rep: first.rep,
+                t0_ns: first.t0,
+                first: first.token,
+                t_ns,
+            });
         }
     }
 }
@@ -159,7 +186,8 @@ mod tests {
         let output = Output::new(File::create(&path).unwrap());
         let (mut stamps, _sender) = output.start_tokens(8).unwrap();
         for (rep, token) in [(1, 0), (1, 1), (2, 0)] {
-            stamps.note(rep, token, MonoNs(u64::from(10 * rep + token)));
+            stamps.begin(rep, MonoNs(u64::from(rep)));
+            stamps.note(token, MonoNs(u64::from(10 * rep + token)));
         }
         output.flush_tokens();
         output.flush_tokens();
@@ -170,6 +198,7 @@ mod tests {
             .collect();
         let batch = |rep, t_ns: &[u64]| Message::Tokens {
             rep,
+            t0_ns: MonoNs(u64::from(rep)),
             first: 0,
             t_ns: t_ns.iter().copied().map(MonoNs).collect(),
         };

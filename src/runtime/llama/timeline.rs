@@ -25,13 +25,19 @@ impl Timeline {
     }
 
     /// What follows belongs to `rep`. If phases have been reported since the last one, the
-    /// time that took is `other`, of no repetition.
-    pub fn begin(&mut self, rep: u32) {
+    /// time that took is `other`, of no repetition. Returns when the repetition began.
+    pub fn begin(&mut self, rep: u32) -> MonoNs {
         let reported = self.rep.take().is_some();
         if reported && self.phases.is_empty() {
             self.end_now(Phase::Other, 0);
         }
         self.rep = Some(rep);
+        self.cursor
+    }
+
+    /// End of the last phase, where the next one begins.
+    pub fn cursor(&self) -> MonoNs {
+        self.cursor
     }
 
     pub fn end(&mut self, phase: Phase, at: MonoNs, tokens: u32) {

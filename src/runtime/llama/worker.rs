@@ -346,8 +346,8 @@ fn run_generate(
     }
     let mut last = StopReason::Length;
     for rep in 1..=counts.repetitions {
-        timeline.begin(rep);
-        let note = |token, at| stamps.note(rep, token, at);
+        stamps.begin(rep, timeline.begin(rep));
+        let note = |token, at| stamps.note(token, at);
         let generated = generate.repetition(engine, params, stop, timeline, note)?;
         report(output, timeline);
         output.send(&Message::Rep(generated.report(rep, engine, counts.text)));
@@ -379,8 +379,8 @@ fn run_bench(
         }
     }
     for rep in 1..=counts.repetitions {
-        timeline.begin(rep);
-        let note = |token, at| stamps.note(rep, token, at);
+        stamps.begin(rep, timeline.begin(rep));
+        let note = |token, at| stamps.note(token, at);
         let benched = bench.repetition(engine, stop, timeline, note)?;
         report(output, timeline);
         output.send(&Message::Rep(benched.report(rep)));
