@@ -185,8 +185,8 @@ impl Attempt<'_> {
         self.control
             .on_stop(Box::new(move |why| cancel(why.for_worker())));
         self.watcher.phase(Phase::Warmup, Some(0.0));
-        let used =
-            |worker: &Worker| worker.usage().map_or(0.0, |usage| usage.cpu_s) + OwnCpu::now();
+        // Of a worker that is gone nothing is known: its own use must not count as foreign.
+        let used = |worker: &Worker| Some(worker.usage()?.cpu_s + OwnCpu::now());
         let (before, used_before) = (CpuTimes::read(), used(worker));
         worker.send(&self.request());
         let done = self.follow(worker, observed, cpu, deadline);
@@ -195,7 +195,8 @@ impl Attempt<'_> {
         observed.process_memory = worker.memory();
         observed.contention = before
             .zip(after)
-            .and_then(|(before, after)| before.until(&after, used_after - used_before));
+            .zip(used_before.zip(used_after))
+            .and_then(|((before, after), (from, to))| before.until(&after, to - from));
         done
     }
 
