@@ -98,11 +98,12 @@ fn measure(
 ) -> Result<Vec<(Speed, Speed)>> {
     let mut pairs = Vec::new();
     while pairs.len() < PAIRS_MAX {
-        pairs.push(if pairs.len() % 2 == 0 {
+        let pair = pairs.len();
+        pairs.push(if pair % 2 == 0 {
             let ours = rig.run(model, threads)?;
-            (ours, llama_bench.run(model, threads)?)
+            (ours, llama_bench.run(model, threads, pair)?)
         } else {
-            let theirs = llama_bench.run(model, threads)?;
+            let theirs = llama_bench.run(model, threads, pair)?;
             (rig.run(model, threads)?, theirs)
         });
         if pairs.len() < PAIRS_MIN {

@@ -50,8 +50,18 @@ impl LlamaBench {
         })
     }
 
-    pub fn run(&self, model: &str, threads: usize) -> Result<Speed> {
-        let output = Command::new(&self.program)
+    /// llama-bench's speed depends on where its heap happens to put its buffers, by up to
+    /// 14 % on one machine, and it lists the directory that it lies in before it allocates
+    /// them: one place would compare with one arrangement. So each `pair` has neighbours of
+    /// its own number.
+    pub fn run(&self, model: &str, threads: usize, pair: usize) -> Result<Speed> {
+        let dir = tempfile::tempdir()?;
+        let program = dir.path().join("llama-bench");
+        std::fs::copy(&self.program, &program)?;
+        for neighbour in 0..pair * 37 % 101 {
+            std::fs::write(dir.path().join(format!("neighbour-{neighbour}")), "")?;
+        }
+        let output = Command::new(&program)
             .arg("-m")
             .arg(models_dir()?.join(model))
             .args(["-p", &N_PROMPT.to_string(), "-n", &N_GEN.to_string()])
