@@ -188,8 +188,9 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
 fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSensor>) {
     let mut open = Vec::new();
     let mut broken = Vec::new();
+    let known = sensor::KnownRails::default();
     for sensor in &config.sensor {
-        let opened = sensor::open(sensor).map_err(|error| error.to_string());
+        let opened = sensor::open(sensor, &known).map_err(|error| error.to_string());
         match opened.and_then(|source| distinct(source, &open)) {
             Ok(source) => open.push(source),
             Err(reason) => {

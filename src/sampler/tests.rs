@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::clock;
-use crate::sensor::{PollError, Quality, SensorConfig, SensorKind, Sink, open};
+use crate::sensor::{KnownRails, PollError, Quality, SensorConfig, SensorKind, Sink, open};
 use crate::units::{MonoNs, Span, Watts};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -53,7 +53,7 @@ fn simulated() -> Box<dyn Source> {
     let mut config = SensorConfig::new("input", SensorKind::Simulated);
     config.boundary = Some(crate::sensor::Boundary::BoardInput);
     config.waveform = Some("constant:1.5".into());
-    open(&config).unwrap()
+    open(&config, &KnownRails::default()).unwrap()
 }
 
 fn scripted(

@@ -1,8 +1,9 @@
 //! The configuration of one sensor, a `[[sensor]]` block, and the checks that need no device.
 
 use super::ina219::{AdcMode, Mode};
+use super::modbus::MeterMap;
 use super::simulated::Waveform;
-use super::{Boundary, ConfigError};
+use super::{Boundary, ConfigError, ina2xx, modbus, pmic, tegrastats};
 use crate::units::Ohms;
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,12 @@ pub struct SensorConfig {
     /// The hwmon chip's name, the content of its `name` file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chip: Option<String>,
+    /// What a chip's channels are called, in their order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Vec<String>>,
+    /// What this very unit was found to be off by; `jouled calibrate` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sysfs_root: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,12 +66,22 @@ pub struct SensorConfig {
     pub transport: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
+    /// A serial port, or the hwmon chip's device (`1-0040`) where several have one name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub baud: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub parity: Option<Parity>,
+    /// How long a meter may take to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+    /// A shipped meter map's name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub meter: Option<String>,
+    /// A meter map of one's own, instead of `meter`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<MeterMap>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<u8>,
 }
@@ -73,6 +90,9 @@ pub struct SensorConfig {
 #[serde(rename_all = "lowercase")]
 pub enum SensorKind {
     Ina219,
+    Ina226,
+    Ina228,
+    Ina3221,
     Hwmon,
     Tegrastats,
     Modbus,
@@ -85,6 +105,9 @@ impl std::fmt::Display for SensorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Ina219 => "ina219",
+            Self::Ina226 => "ina226",
+            Self::Ina228 => "ina228",
+            Self::Ina3221 => "ina3221",
             Self::Hwmon => "hwmon",
             Self::Tegrastats => "tegrastats",
             Self::Modbus => "modbus",
@@ -104,6 +127,35 @@ pub enum VoltageAt {
     Supply,
 }
 
+/// The parity bit of a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Parity {
+    None,
+    Even,
+    Odd,
+}
+
+/// Corrections of one unit, applied before its limits, and what is left of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The day, `2026-11-21`.
+    pub date: String,
+    /// Shunt voltage in µV that was read without any current; subtracted.
+    #[serde(default)]
+    pub offset_uv: Option<f64>,
+    /// Half-width of what remains of the offset, µV.
+    #[serde(default)]
+    pub offset_limit_uv: Option<f64>,
+    /// True current ÷ indicated current: shunt and gain together; multiplied.
+    #[serde(default)]
+    pub gain: Option<f64>,
+    /// Relative half-width of what remains of shunt and gain.
+    #[serde(default)]
+    pub gain_limit: Option<f64>,
+}
+
 /// The keys of every kind.
 const COMMON: &[&str] = &[
     "name",
@@ -115,6 +167,15 @@ const COMMON: &[&str] = &[
 ];
 
 impl SensorKind {
+    /// What RAPL and the PMIC enclose is the same everywhere, and the rails of a board's own
+    /// sensors may be in its profile; anything else could be wired anywhere.
+    fn needs_boundary(self) -> bool {
+        !matches!(
+            self,
+            Self::Rapl | Self::Pmic | Self::Hwmon | Self::Tegrastats
+        )
+    }
+
     /// The keys that apply besides the common ones.
     fn keys(self) -> &'static [&'static str] {
         match self {
@@ -128,6 +189,26 @@ impl SensorKind {
                 "shunt_ohm",
                 "shunt_tolerance",
                 "max_current_a",
+                "calibration",
+            ],
+            Self::Ina226 | Self::Ina228 => &[
+                "voltage_at",
+                "rate_hz",
+                "bus",
+                "address",
+                "shunt_ohm",
+                "shunt_tolerance",
+                "max_current_a",
+                "calibration",
+            ],
+            Self::Ina3221 => &[
+                "voltage_at",
+                "rate_hz",
+                "bus",
+                "address",
+                "shunt_ohm",
+                "shunt_tolerance",
+                "labels",
             ],
             Self::Simulated => &[
                 "voltage_at",
@@ -139,10 +220,24 @@ impl SensorKind {
                 "max_current_a",
                 "bus_v",
                 "waveform",
+                "calibration",
             ],
-            Self::Hwmon => &["rate_hz", "chip", "sysfs_root"],
+            Self::Hwmon => &["rate_hz", "chip", "device", "sysfs_root"],
             Self::Rapl => &["rate_hz", "sysfs_root"],
-            Self::Tegrastats | Self::Modbus | Self::Pmic => &[],
+            Self::Tegrastats => &["command"],
+            Self::Pmic => &["rate_hz", "command"],
+            Self::Modbus => &[
+                "rate_hz",
+                "transport",
+                "endpoint",
+                "device",
+                "baud",
+                "parity",
+                "timeout_ms",
+                "meter",
+                "map",
+                "unit",
+            ],
         }
     }
 }
@@ -169,13 +264,18 @@ impl SensorConfig {
             bus_v: None,
             waveform: None,
             chip: None,
+            labels: None,
+            calibration: None,
             sysfs_root: None,
             command: None,
             transport: None,
             endpoint: None,
             device: None,
             baud: None,
+            parity: None,
+            timeout_ms: None,
             meter: None,
+            map: None,
             unit: None,
         }
     }
@@ -189,15 +289,6 @@ impl SensorConfig {
         if !name_ok {
             return Err(ConfigError::Name(self.name.clone()));
         }
-        if matches!(
-            self.kind,
-            SensorKind::Tegrastats | SensorKind::Modbus | SensorKind::Pmic
-        ) {
-            return Err(ConfigError::LaterVersion {
-                sensor: self.name.clone(),
-                kind: self.kind,
-            });
-        }
         let stated = toml::Table::try_from(self).expect("every key is a plain TOML value");
         for key in stated.keys() {
             if !COMMON.contains(&key.as_str()) && !self.kind.keys().contains(&key.as_str()) {
@@ -208,7 +299,7 @@ impl SensorConfig {
                 });
             }
         }
-        if self.kind != SensorKind::Rapl && self.boundary.is_none() {
+        if self.kind.needs_boundary() && self.boundary.is_none() {
             return Err(self.missing(
                 "boundary",
                 "what the sensor encloses: wall, board-input, module, package, rail or partial",
@@ -217,7 +308,11 @@ impl SensorConfig {
         self.ranges()?;
         match self.kind {
             SensorKind::Ina219 => self.check_ina219(),
+            SensorKind::Ina226 | SensorKind::Ina228 | SensorKind::Ina3221 => ina2xx::check(self),
             SensorKind::Simulated => self.check_simulated(),
+            SensorKind::Tegrastats => tegrastats::check(self),
+            SensorKind::Modbus => modbus::check(self),
+            SensorKind::Pmic => pmic::check(self),
             SensorKind::Hwmon if self.chip.is_none() => {
                 Err(self.missing("chip", "the chip's name as in /sys/class/hwmon/hwmon*/name"))
             }
@@ -356,7 +451,7 @@ impl SensorConfig {
         in_range("feeds", self.feeds.map(f64::from), 1.0, 16.0, "1 to 16")
     }
 
-    fn missing(&self, key: &'static str, what: &'static str) -> ConfigError {
+    pub(super) fn missing(&self, key: &'static str, what: &'static str) -> ConfigError {
         ConfigError::Missing {
             sensor: self.name.clone(),
             kind: self.kind,
@@ -421,14 +516,6 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused() {
         assert!(toml::from_str::<SensorConfig>(&format!("{INPUT}\nshunt = 1")).is_err());
-    }
-
-    #[test]
-    fn a_kind_of_a_later_version_says_so() {
-        let config = parsed("name = \"m\"\nkind = \"modbus\"\nmeter = \"sdm630\"\nunit = 1");
-        let error = config.check().unwrap_err();
-        assert_eq!(error.key(), "kind");
-        assert!(error.to_string().contains("not read kind = \"modbus\" yet"));
     }
 
     #[test]

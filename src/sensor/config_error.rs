@@ -32,11 +32,6 @@ pub enum ConfigError {
         sensor: String,
         error: WaveformError,
     },
-    #[error(
-        "sensor `{sensor}`: this version does not read kind = \"{kind}\" yet; it reads ina219, \
-         hwmon, rapl and simulated"
-    )]
-    LaterVersion { sensor: String, kind: SensorKind },
 }
 
 impl ConfigError {
@@ -47,7 +42,6 @@ impl ConfigError {
             Self::NotApplicable { key, .. } => key,
             Self::Missing { key, .. } | Self::Range { key, .. } => key,
             Self::Waveform { .. } => "waveform",
-            Self::LaterVersion { .. } => "kind",
         }
     }
 }

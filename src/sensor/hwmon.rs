@@ -2,21 +2,22 @@
 //! by name since hwmon numbers change from boot to boot.
 
 use super::config::SensorConfig;
-use super::open::{rail, rail_names};
-use super::sysfs::{ASSUMED_GAIN, Counter, NumberFile, Points, entries, next_deadline, text};
+use super::schedule::Schedule;
+use super::sweep::{Channel, Sample, Sweep};
+use super::sysfs::{ASSUMED_GAIN, NumberFile, entries, text};
 use super::{
-    Boundary, ErrorLimits, OpenError, Pace, PollError, RailSpec, ReadingKind, Sink, Source,
+    Boundary, ErrorLimits, KnownRails, OpenError, Pace, PollError, RailSpec, ReadingKind, Sink,
+    Source,
 };
-use crate::clock;
-use crate::units::{Joules, MonoNs, Span, Watts};
+use crate::units::{Joules, MonoNs, Watts};
 use std::path::{Path, PathBuf};
 
 const FULL_RATE_HZ: f64 = 10.0;
 const IDLE_RATE_HZ: f64 = 10.0;
 
-/// A channel of a chip and whether it can be read.
+/// A chip's input and whether it can be read.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Channel {
+pub struct Input {
     /// The chip's name.
     pub chip: String,
     /// The channel's label, or `power1`.
@@ -29,7 +30,7 @@ pub struct Channel {
 
 /// The power and energy channels under `sysfs_root` (usually `/sys`). A chip with both gives
 /// its power only, since both tell the same energy.
-pub fn discover(sysfs_root: &Path) -> Vec<Channel> {
+pub fn discover(sysfs_root: &Path) -> Vec<Input> {
     let mut found = Vec::new();
     for folder in entries(&sysfs_root.join("class/hwmon")) {
         let Some(chip) = text(&folder.join("name")) else {
@@ -45,7 +46,7 @@ pub fn discover(sysfs_root: &Path) -> Vec<Channel> {
     found
 }
 
-fn channels(folder: &Path, chip: &str, prefix: &str, kind: ReadingKind) -> Vec<Channel> {
+fn channels(folder: &Path, chip: &str, prefix: &str, kind: ReadingKind) -> Vec<Input> {
     entries(folder)
         .into_iter()
         .filter_map(|path| {
@@ -56,7 +57,7 @@ fn channels(folder: &Path, chip: &str, prefix: &str, kind: ReadingKind) -> Vec<C
             let label = text(&folder.join(format!("{channel}_label")));
             let readable = NumberFile::open(path.clone())
                 .and_then(|file| file.read().map(drop).map_err(|error| error.to_string()));
-            Some(Channel {
+            Some(Input {
                 chip: chip.to_owned(),
                 label: label.unwrap_or_else(|| channel.to_owned()),
                 path: path.clone(),
@@ -67,67 +68,55 @@ fn channels(folder: &Path, chip: &str, prefix: &str, kind: ReadingKind) -> Vec<C
         .collect()
 }
 
-enum Reading {
-    Power(Points),
-    Energy(Counter),
-}
-
-struct Rail {
-    file: NumberFile,
-    reading: Reading,
-}
-
 struct Hwmon {
     name: String,
     chip: String,
     root: PathBuf,
-    specs: Vec<RailSpec>,
-    rails: Vec<Rail>,
-    full_rate_hz: f64,
-    rate_hz: f64,
-    deadline: MonoNs,
+    files: Vec<(ReadingKind, NumberFile)>,
+    sweep: Sweep,
+    schedule: Schedule,
 }
 
 /// Opens the channels of the chip that `config` names. `config` has passed its check.
-pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
+pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>, OpenError> {
     let root = PathBuf::from(config.sysfs_root.as_deref().unwrap_or("/sys"));
     let chip = config.chip.clone().unwrap_or_default();
     let found = of_chip(&root, &chip).map_err(OpenError::Device)?;
-    let labels: Vec<String> = found.iter().map(|channel| channel.label.clone()).collect();
+    let channels = found.iter().map(described).collect();
+    let mut sweep = Sweep::new(config, known, "hwmon", Boundary::Rail, channels);
     let full_rate_hz = config.rate_hz.unwrap_or(FULL_RATE_HZ).min(1000.0);
-    let specs = rail_names(&config.name, &labels)
-        .iter()
-        .zip(&found)
-        .map(|(name, channel)| {
-            let mut spec = rail(config, name, Boundary::Rail, "hwmon", channel.kind);
-            spec.nominal_rate_hz = full_rate_hz;
-            spec.limits = ErrorLimits {
-                scale: vec![ASSUMED_GAIN],
-                power_step: Watts(1e-6),
-                ..ErrorLimits::default()
-            };
-            if channel.kind == ReadingKind::Counter {
-                spec.limits.power_step = Watts(0.0);
-                spec.limits.energy_step = Joules(1e-6);
-            }
-            spec
-        })
-        .collect();
+    sweep.set_rate(full_rate_hz);
     Ok(Box::new(Hwmon {
         name: config.name.clone(),
         chip,
         root,
-        specs,
-        rails: open_rails(found).map_err(OpenError::Device)?,
-        full_rate_hz,
-        rate_hz: full_rate_hz,
-        deadline: clock::now(),
+        files: open_files(found).map_err(OpenError::Device)?,
+        sweep,
+        schedule: Schedule::new(full_rate_hz, IDLE_RATE_HZ),
     }))
 }
 
-fn of_chip(root: &Path, chip: &str) -> Result<Vec<Channel>, String> {
+fn described(input: &Input) -> Channel {
+    let mut limits = ErrorLimits {
+        scale: vec![ASSUMED_GAIN],
+        ..ErrorLimits::default()
+    };
+    if input.kind == ReadingKind::Counter {
+        limits.energy_step = Joules(1e-6);
+    } else {
+        limits.power_step = Watts(1e-6);
+    }
+    Channel {
+        label: input.label.clone(),
+        kind: input.kind,
+        wrap: None,
+        limits,
+    }
+}
+
+fn of_chip(root: &Path, chip: &str) -> Result<Vec<Input>, String> {
     let found = discover(root);
-    let ours: Vec<Channel> = found
+    let ours: Vec<Input> = found
         .iter()
         .filter(|channel| channel.chip == chip)
         .cloned()
@@ -148,18 +137,12 @@ fn of_chip(root: &Path, chip: &str) -> Result<Vec<Channel>, String> {
     Ok(ours)
 }
 
-fn open_rails(channels: Vec<Channel>) -> Result<Vec<Rail>, String> {
-    channels
+fn open_files(inputs: Vec<Input>) -> Result<Vec<(ReadingKind, NumberFile)>, String> {
+    inputs
         .into_iter()
-        .map(|channel| {
-            channel.readable?;
-            Ok(Rail {
-                file: NumberFile::open(channel.path)?,
-                reading: match channel.kind {
-                    ReadingKind::Counter => Reading::Energy(Counter::new(None)),
-                    ReadingKind::Point | ReadingKind::Window => Reading::Power(Points::default()),
-                },
-            })
+        .map(|input| {
+            input.readable?;
+            Ok((input.kind, NumberFile::open(input.path)?))
         })
         .collect()
 }
@@ -170,49 +153,48 @@ impl Source for Hwmon {
     }
 
     fn rails(&self) -> &[RailSpec] {
-        &self.specs
+        self.sweep.specs()
     }
 
     fn set_pace(&mut self, pace: Pace) -> Result<(), PollError> {
-        self.rate_hz = match pace {
-            Pace::Full => self.full_rate_hz,
-            Pace::Idle => self.full_rate_hz.min(IDLE_RATE_HZ),
-        };
-        for spec in &mut self.specs {
-            spec.nominal_rate_hz = self.rate_hz;
-        }
-        self.deadline = clock::now();
+        self.schedule.set_pace(pace);
+        self.sweep.set_rate(self.schedule.rate_hz());
         Ok(())
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError> {
-        let period = Span::from_secs_f64(1.0 / self.rate_hz);
-        let mut outcome = Ok(());
-        for (index, rail) in self.rails.iter_mut().enumerate() {
-            let window = rail
-                .file
-                .read()
-                .and_then(|(at, raw)| match &mut rail.reading {
-                    Reading::Power(points) => {
-                        Ok(points.advance(at, Watts(raw as f64 * 1e-6), period))
-                    }
-                    Reading::Energy(counter) => counter.advance(at, raw),
-                });
-            match window {
-                Ok(Some(window)) => sink.push(index, window),
-                Ok(None) => {}
-                Err(error) => outcome = Err(error),
-            }
+        let mut failed = None;
+        let samples: Vec<Option<Sample>> = self
+            .files
+            .iter()
+            .map(|(kind, file)| match (file.read(), kind) {
+                (Ok((at, microjoules)), ReadingKind::Counter) => {
+                    Some(Sample::Counter { at, microjoules })
+                }
+                (Ok((at, microwatts)), _) => Some(Sample::Point {
+                    at,
+                    power: Watts(microwatts as f64 * 1e-6),
+                    voltage: None,
+                    current: None,
+                }),
+                (Err(error), _) => {
+                    failed.get_or_insert(error);
+                    None
+                }
+            })
+            .collect();
+        self.sweep.advance(&samples, self.schedule.period(), sink)?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(self.schedule.next()),
         }
-        outcome?;
-        self.deadline = next_deadline(self.deadline, period, clock::now());
-        Ok(self.deadline)
     }
 
     fn reset(&mut self) -> Result<(), PollError> {
-        let rails = of_chip(&self.root, &self.chip).and_then(open_rails);
-        self.rails = rails.map_err(PollError::Fatal)?;
-        self.deadline = clock::now();
+        let inputs = of_chip(&self.root, &self.chip).and_then(open_files);
+        self.files = inputs.map_err(PollError::Fatal)?;
+        self.sweep.restart();
+        self.schedule.restart();
         Ok(())
     }
 }
@@ -264,7 +246,7 @@ mod tests {
                 ("energy1_input", "5"),
             ],
         );
-        let mut source = open(&config(tree.path(), "ina219")).unwrap();
+        let mut source = open(&config(tree.path(), "ina219"), &KnownRails::default()).unwrap();
         assert_eq!(source.rails()[0].name, "board");
         assert_eq!(source.rails()[0].kind, ReadingKind::Point);
         let mut sink = Collect(Vec::new());
@@ -288,7 +270,7 @@ mod tests {
                 ("energy2_input", "100\n"),
             ],
         );
-        let source = open(&config(tree.path(), "amd_energy")).unwrap();
+        let source = open(&config(tree.path(), "amd_energy"), &KnownRails::default()).unwrap();
         let names: Vec<&str> = source
             .rails()
             .iter()
@@ -306,7 +288,9 @@ mod tests {
             "hwmon0",
             &[("name", "ina226\n"), ("power1_input", "1\n")],
         );
-        let error = open(&config(tree.path(), "ina219")).err().unwrap();
+        let error = open(&config(tree.path(), "ina219"), &KnownRails::default())
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("these do: ina226"), "{error}");
     }
 }

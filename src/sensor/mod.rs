@@ -9,16 +9,24 @@ mod config;
 mod config_error;
 pub mod hwmon;
 pub mod ina219;
+pub mod ina2xx;
+mod known;
+pub mod modbus;
 mod open;
+pub mod pmic;
 pub mod rapl;
 mod reading;
+mod schedule;
 pub mod simulated;
+mod sweep;
 mod sysfs;
+pub mod tegrastats;
 #[cfg(test)]
 pub(crate) mod virtual_time;
 
-pub use config::{SensorConfig, SensorKind, VoltageAt};
+pub use config::{Calibration, Parity, SensorConfig, SensorKind, VoltageAt};
 pub use config_error::ConfigError;
+pub use known::{KnownRail, KnownRails, KnownTotal};
 pub use open::{OpenError, open};
 pub use reading::{
     Boundary, BoundaryBasis, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind, Sink,

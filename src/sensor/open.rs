@@ -2,8 +2,8 @@
 
 use super::config::{SensorConfig, SensorKind};
 use super::{
-    Boundary, BoundaryBasis, ConfigError, ErrorLimits, RailSpec, ReadingKind, Source, hwmon,
-    ina219, rapl, simulated,
+    Boundary, BoundaryBasis, ConfigError, ErrorLimits, KnownRails, RailSpec, ReadingKind, Source,
+    hwmon, ina2xx, ina219, modbus, pmic, rapl, simulated, tegrastats,
 };
 
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -15,20 +15,19 @@ pub enum OpenError {
     Device(String),
 }
 
-/// Opens the sensor that `config` describes.
-pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
+/// Opens the sensor that `config` describes. `known` is what the board's profile says about
+/// the rails of sensors of this kind.
+pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>, OpenError> {
     config.check()?;
     match config.kind {
         SensorKind::Ina219 => ina219::open(config),
-        SensorKind::Hwmon => hwmon::open(config),
+        SensorKind::Ina226 | SensorKind::Ina228 | SensorKind::Ina3221 => ina2xx::open(config),
+        SensorKind::Hwmon => hwmon::open(config, known),
         SensorKind::Rapl => rapl::open(config),
+        SensorKind::Tegrastats => tegrastats::open(config, known),
+        SensorKind::Modbus => modbus::open(config),
+        SensorKind::Pmic => pmic::open(config),
         SensorKind::Simulated => simulated::open(config),
-        kind @ (SensorKind::Tegrastats | SensorKind::Modbus | SensorKind::Pmic) => {
-            Err(OpenError::Config(ConfigError::LaterVersion {
-                sensor: config.name.clone(),
-                kind,
-            }))
-        }
     }
 }
 

@@ -5,13 +5,14 @@
 //! only.
 
 use super::config::SensorConfig;
-use super::open::{rail, rail_names};
-use super::sysfs::{ASSUMED_GAIN, Counter, NumberFile, entries, next_deadline, text};
+use super::schedule::Schedule;
+use super::sweep::{Channel, Sample, Sweep};
+use super::sysfs::{ASSUMED_GAIN, NumberFile, entries, text};
 use super::{
-    Boundary, ErrorLimits, OpenError, Pace, PollError, RailSpec, ReadingKind, Sink, Source,
+    Boundary, ErrorLimits, KnownRails, OpenError, Pace, PollError, RailSpec, ReadingKind, Sink,
+    Source,
 };
-use crate::clock;
-use crate::units::{Joules, MonoNs, Span};
+use crate::units::{Joules, MonoNs};
 use std::path::{Path, PathBuf};
 
 const FULL_RATE_HZ: f64 = 100.0;
@@ -48,62 +49,47 @@ pub fn discover(sysfs_root: &Path) -> Vec<Package> {
         .collect()
 }
 
-struct Domain {
-    file: NumberFile,
-    counter: Counter,
-}
-
 struct Rapl {
     name: String,
     root: PathBuf,
-    rails: Vec<RailSpec>,
-    domains: Vec<Domain>,
-    full_rate_hz: f64,
-    rate_hz: f64,
-    deadline: MonoNs,
+    files: Vec<NumberFile>,
+    sweep: Sweep,
+    schedule: Schedule,
 }
 
 /// Opens every package's counter. `config` has passed its check.
 pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     let root = PathBuf::from(config.sysfs_root.as_deref().unwrap_or("/sys"));
     let packages = discover(&root);
-    let labels: Vec<String> = packages
+    let files = open_files(&root, &packages).map_err(OpenError::Device)?;
+    let channels = packages
         .iter()
-        .map(|package| package.label.clone())
-        .collect();
-    let full_rate_hz = config.rate_hz.unwrap_or(FULL_RATE_HZ).min(1000.0);
-    let rails = rail_names(&config.name, &labels)
-        .iter()
-        .map(|name| {
-            let mut spec = rail(
-                config,
-                name,
-                Boundary::Package,
-                "rapl",
-                ReadingKind::Counter,
-            );
-            spec.nominal_rate_hz = full_rate_hz;
-            spec.limits = ErrorLimits {
+        .map(|package| Channel {
+            label: package.label.clone(),
+            kind: ReadingKind::Counter,
+            wrap: text(&package.folder.join("max_energy_range_uj"))
+                .and_then(|range| range.parse().ok()),
+            limits: ErrorLimits {
                 scale: vec![ASSUMED_GAIN],
                 energy_step: COUNTER_STEP,
                 ..ErrorLimits::default()
-            };
-            spec
+            },
         })
         .collect();
-    let domains = open_domains(&root, &packages).map_err(OpenError::Device)?;
+    let known = KnownRails::default();
+    let mut sweep = Sweep::new(config, &known, "rapl", Boundary::Package, channels);
+    let full_rate_hz = config.rate_hz.unwrap_or(FULL_RATE_HZ).min(1000.0);
+    sweep.set_rate(full_rate_hz);
     Ok(Box::new(Rapl {
         name: config.name.clone(),
         root,
-        rails,
-        domains,
-        full_rate_hz,
-        rate_hz: full_rate_hz,
-        deadline: clock::now(),
+        files,
+        sweep,
+        schedule: Schedule::new(full_rate_hz, IDLE_RATE_HZ),
     }))
 }
 
-fn open_domains(root: &Path, packages: &[Package]) -> Result<Vec<Domain>, String> {
+fn open_files(root: &Path, packages: &[Package]) -> Result<Vec<NumberFile>, String> {
     if packages.is_empty() {
         return Err(format!(
             "{}: no RAPL package; the processor has none, or the module intel_rapl_common (for a \
@@ -115,12 +101,7 @@ fn open_domains(root: &Path, packages: &[Package]) -> Result<Vec<Domain>, String
         .iter()
         .map(|package| {
             package.readable.clone()?;
-            let wrap = text(&package.folder.join("max_energy_range_uj"))
-                .and_then(|range| range.parse().ok());
-            Ok(Domain {
-                file: NumberFile::open(package.folder.join("energy_uj"))?,
-                counter: Counter::new(wrap),
-            })
+            NumberFile::open(package.folder.join("energy_uj"))
         })
         .collect()
 }
@@ -131,41 +112,40 @@ impl Source for Rapl {
     }
 
     fn rails(&self) -> &[RailSpec] {
-        &self.rails
+        self.sweep.specs()
     }
 
     fn set_pace(&mut self, pace: Pace) -> Result<(), PollError> {
-        self.rate_hz = match pace {
-            Pace::Full => self.full_rate_hz,
-            Pace::Idle => self.full_rate_hz.min(IDLE_RATE_HZ),
-        };
-        for rail in &mut self.rails {
-            rail.nominal_rate_hz = self.rate_hz;
-        }
-        self.deadline = clock::now();
+        self.schedule.set_pace(pace);
+        self.sweep.set_rate(self.schedule.rate_hz());
         Ok(())
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError> {
-        let mut outcome = Ok(());
-        for (index, domain) in self.domains.iter_mut().enumerate() {
-            let read = domain.file.read();
-            match read.and_then(|(at, raw)| domain.counter.advance(at, raw)) {
-                Ok(Some(window)) => sink.push(index, window),
-                Ok(None) => {}
-                Err(error) => outcome = Err(error),
-            }
+        let mut failed = None;
+        let samples: Vec<Option<Sample>> = self
+            .files
+            .iter()
+            .map(|file| match file.read() {
+                Ok((at, microjoules)) => Some(Sample::Counter { at, microjoules }),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    None
+                }
+            })
+            .collect();
+        self.sweep.advance(&samples, self.schedule.period(), sink)?;
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(self.schedule.next()),
         }
-        outcome?;
-        let period = Span::from_secs_f64(1.0 / self.rate_hz);
-        self.deadline = next_deadline(self.deadline, period, clock::now());
-        Ok(self.deadline)
     }
 
     fn reset(&mut self) -> Result<(), PollError> {
-        let domains = open_domains(&self.root, &discover(&self.root));
-        self.domains = domains.map_err(PollError::Fatal)?;
-        self.deadline = clock::now();
+        let packages = discover(&self.root);
+        self.files = open_files(&self.root, &packages).map_err(PollError::Fatal)?;
+        self.sweep.restart();
+        self.schedule.restart();
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The trait that every source implements and the types that it yields.
 
-use crate::units::{Amps, Joules, MonoNs, Ohms, Volts, Watts};
+use crate::units::{Amps, Joules, MonoNs, Ohms, Span, Volts, Watts};
 use serde::{Deserialize, Serialize};
 
 /// What a rail encloses.
@@ -96,6 +96,8 @@ pub struct ErrorLimits {
     pub power_step: Watts,
     /// One step of a counter.
     pub energy_step: Joules,
+    /// How old a point may be when it is read: the source refreshes it no more often.
+    pub refresh: Span,
 }
 
 impl ErrorLimits {

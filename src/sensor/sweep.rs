@@ -1,0 +1,510 @@
+//! The rails of a source that reads them one after the other in a sweep, as points or
+//! counters, and the total that a board profile states over them.
+
+use super::config::SensorConfig;
+use super::known::{KnownRails, KnownTotal};
+use super::open::{rail, rail_names};
+use super::{
+    Boundary, BoundaryBasis, ErrorLimits, PollError, Quality, RailSpec, ReadingKind, Sink, Window,
+};
+use crate::units::{Amps, Joules, MonoNs, Span, Volts, Watts};
+
+/// A counter that stands still for longer than this is not working.
+const STUCK: Span = Span::from_millis(1000);
+
+/// One rail before it is read.
+#[derive(Debug, Clone)]
+pub(super) struct Channel {
+    /// What the sensor itself calls the rail: `VDD_IN`, `package-0`.
+    pub label: String,
+    /// `Point` or `Counter`.
+    pub kind: ReadingKind,
+    /// Range at which a counter starts again from zero, in µJ.
+    pub wrap: Option<i64>,
+    pub limits: ErrorLimits,
+}
+
+/// One reading of one rail. `at` is the middle of the exchange that delivered it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Sample {
+    Point {
+        at: MonoNs,
+        power: Watts,
+        voltage: Option<Volts>,
+        current: Option<Amps>,
+    },
+    /// Cumulative energy in µJ.
+    Counter { at: MonoNs, microjoules: i64 },
+}
+
+enum Tracker {
+    Points(Points),
+    Counter(Counter),
+}
+
+/// The rails of one sensor: one per channel, then the total where there is one.
+pub(super) struct Sweep {
+    specs: Vec<RailSpec>,
+    trackers: Vec<Tracker>,
+    total: Option<Total>,
+}
+
+/// The channels that are added at each sweep.
+struct Total {
+    parts: Vec<usize>,
+    points: Points,
+}
+
+impl Sweep {
+    /// A stated boundary holds for a sensor's only rail, and for those that no profile knows.
+    pub fn new(
+        config: &SensorConfig,
+        known: &KnownRails,
+        source: &'static str,
+        default_boundary: Boundary,
+        channels: Vec<Channel>,
+    ) -> Sweep {
+        let parts = known
+            .total
+            .as_ref()
+            .and_then(|total| parts(total, &channels));
+        let mut labels: Vec<String> = channels.iter().map(|c| c.label.clone()).collect();
+        if parts.is_some() {
+            labels.push("total".to_owned());
+        }
+        let names = rail_names(&config.name, &labels);
+        let named = |label: &str| {
+            let index = channels.iter().position(|channel| channel.label == label)?;
+            Some(names[index].clone())
+        };
+        let mut specs = Vec::with_capacity(labels.len());
+        for (channel, name) in channels.iter().zip(&names) {
+            let mut spec = rail(config, name, default_boundary, source, channel.kind);
+            spec.limits = channel.limits.clone();
+            let alone = channels.len() == 1 && config.boundary.is_some();
+            if let (Some(fact), false) = (known.rail(&channel.label), alone) {
+                spec.boundary = fact.boundary;
+                spec.boundary_basis = BoundaryBasis::Profile;
+                spec.contained_in = fact.contained_in.as_deref().and_then(named);
+                spec.excludes = fact.excludes.clone();
+            }
+            specs.push(spec);
+        }
+        let total = parts.zip(known.total.as_ref()).map(|(parts, total)| {
+            let name = names.last().expect("the total's own name");
+            for &part in &parts {
+                specs[part].contained_in = Some(name.clone());
+            }
+            let limits: Vec<(&ErrorLimits, Option<Volts>)> = parts
+                .iter()
+                .map(|&part| {
+                    let fact = known.rail(&channels[part].label);
+                    let voltage = fact.and_then(|fact| fact.nominal_voltage);
+                    (&channels[part].limits, voltage)
+                })
+                .collect();
+            let mut spec = rail(config, name, total.boundary, source, ReadingKind::Point);
+            spec.boundary = total.boundary;
+            spec.boundary_basis = BoundaryBasis::Profile;
+            spec.excludes = total.excludes.clone();
+            spec.limits = added(&limits);
+            specs.push(spec);
+            Total {
+                parts,
+                points: Points::default(),
+            }
+        });
+        let trackers = channels
+            .iter()
+            .map(|channel| match channel.kind {
+                ReadingKind::Counter => Tracker::Counter(Counter::new(channel.wrap)),
+                ReadingKind::Point | ReadingKind::Window => Tracker::Points(Points::default()),
+            })
+            .collect();
+        Sweep {
+            specs,
+            trackers,
+            total,
+        }
+    }
+
+    pub fn specs(&self) -> &[RailSpec] {
+        &self.specs
+    }
+
+    pub fn set_rate(&mut self, rate_hz: f64) {
+        for spec in &mut self.specs {
+            spec.nominal_rate_hz = rate_hz;
+        }
+    }
+
+    /// Forgets the last readings: what comes next starts after a gap.
+    pub fn restart(&mut self) {
+        for tracker in &mut self.trackers {
+            match tracker {
+                Tracker::Points(points) => *points = Points::default(),
+                Tracker::Counter(counter) => counter.last = None,
+            }
+        }
+        if let Some(total) = &mut self.total {
+            total.points = Points::default();
+        }
+    }
+
+    /// Takes one sample per channel, `None` for what was absent: a gap, never a zero. An
+    /// error is the first that a counter told; the others have been taken all the same.
+    pub fn advance(
+        &mut self,
+        samples: &[Option<Sample>],
+        period: Span,
+        sink: &mut dyn Sink,
+    ) -> Result<(), PollError> {
+        let mut outcome = Ok(());
+        for (index, (tracker, sample)) in self.trackers.iter_mut().zip(samples).enumerate() {
+            let window = match (tracker, sample) {
+                (Tracker::Points(points), Some(Sample::Point { .. })) => {
+                    points.advance(sample.as_ref().expect("it is there"), period)
+                }
+                (Tracker::Counter(counter), Some(Sample::Counter { at, microjoules })) => {
+                    match counter.advance(*at, *microjoules) {
+                        Ok(window) => window,
+                        Err(error) => {
+                            outcome = outcome.and(Err(error));
+                            None
+                        }
+                    }
+                }
+                _ => None,
+            };
+            if let Some(window) = window {
+                sink.push(index, window);
+            }
+        }
+        if let Some(total) = &mut self.total
+            && let Some(sum) = sum(&total.parts, samples)
+            && let Some(window) = total.points.advance(&sum, period)
+        {
+            sink.push(self.trackers.len(), window);
+        }
+        outcome
+    }
+}
+
+/// The channels that `total` names; `None` unless every one is there and is a point.
+fn parts(total: &KnownTotal, channels: &[Channel]) -> Option<Vec<usize>> {
+    if total.labels.len() < 2 {
+        return None;
+    }
+    total
+        .labels
+        .iter()
+        .map(|label| {
+            channels
+                .iter()
+                .position(|channel| channel.label == *label && channel.kind == ReadingKind::Point)
+        })
+        .collect()
+}
+
+/// The sum of the parts at the mean of their times; `None` when one is absent.
+fn sum(parts: &[usize], samples: &[Option<Sample>]) -> Option<Sample> {
+    let mut power = Watts(0.0);
+    let mut times = 0u128;
+    for &part in parts {
+        let Some(Sample::Point { at, power: of, .. }) = samples.get(part).copied().flatten() else {
+            return None;
+        };
+        power = power + of;
+        times += u128::from(at.0);
+    }
+    Some(Sample::Point {
+        at: MonoNs((times / parts.len() as u128) as u64),
+        power,
+        voltage: None,
+        current: None,
+    })
+}
+
+/// Limits of a sum: systematic errors of the parts add up linearly. A part's limits of
+/// current count at its nominal voltage, or 20 V, the largest of the supported boards.
+fn added(parts: &[(&ErrorLimits, Option<Volts>)]) -> ErrorLimits {
+    let mut sum = ErrorLimits::default();
+    for (limits, voltage) in parts {
+        let voltage = voltage.unwrap_or(Volts(20.0));
+        for &(name, limit) in &limits.scale {
+            match sum.scale.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, largest)) => *largest = largest.max(limit),
+                None => sum.scale.push((name, limit)),
+            }
+        }
+        sum.power_offset = sum.power_offset + limits.power_offset + voltage * limits.current_offset;
+        sum.power_step = sum.power_step + limits.power_step + voltage * limits.current_step;
+        sum.refresh = sum.refresh.max(limits.refresh);
+    }
+    sum
+}
+
+/// Points of power: a window is the trapezoid between two.
+#[derive(Debug, Default)]
+struct Points {
+    last: Option<(MonoNs, Watts, Option<Volts>, Option<Amps>)>,
+}
+
+impl Points {
+    /// The trapezoid since the last point, unless that is more than 2.5 periods ago: then
+    /// points were missed and nothing is known about the time between.
+    fn advance(&mut self, sample: &Sample, period: Span) -> Option<Window> {
+        let &Sample::Point {
+            at,
+            power,
+            voltage,
+            current,
+        } = sample
+        else {
+            return None;
+        };
+        let last = self.last.replace((at, power, voltage, current));
+        let (since, before, voltage_before, current_before) = last?;
+        let apart = at.since(since).as_secs_f64() / period.as_secs_f64();
+        if at <= since || apart > 2.5 {
+            return None;
+        }
+        Some(Window {
+            t0: since,
+            t1: at,
+            power: (before + power) / 2.0,
+            voltage: voltage_before.zip(voltage).map(|(a, b)| (a + b) / 2.0),
+            current: current_before.zip(current).map(|(a, b)| (a + b) / 2.0),
+            quality: Quality::Good,
+            lost: 0,
+        })
+    }
+}
+
+/// A cumulative counter of energy in µJ: a window is the difference of two readings.
+#[derive(Debug, Default)]
+struct Counter {
+    wrap: Option<i64>,
+    last: Option<(MonoNs, i64)>,
+}
+
+impl Counter {
+    fn new(wrap: Option<i64>) -> Counter {
+        Counter { wrap, last: None }
+    }
+
+    /// The window since the last reading that moved; `None` while there is none.
+    fn advance(&mut self, at: MonoNs, raw: i64) -> Result<Option<Window>, PollError> {
+        let Some((since, before)) = self.last else {
+            self.last = Some((at, raw));
+            return Ok(None);
+        };
+        let delta = match (raw.saturating_sub(before), self.wrap) {
+            (delta, _) if delta >= 0 => delta,
+            (delta, Some(range)) if delta.saturating_add(range) >= 0 => delta + range,
+            _ => {
+                self.last = Some((at, raw));
+                return Err(PollError::Retry(format!(
+                    "the energy counter fell from {before} to {raw} uJ"
+                )));
+            }
+        };
+        // Between two updates of the counter nothing is known yet: the next window is longer.
+        if delta == 0 || at <= since {
+            return if at.since(since) > STUCK {
+                Err(PollError::Retry(
+                    "the energy counter does not move; a virtual machine may hide it".into(),
+                ))
+            } else {
+                Ok(None)
+            };
+        }
+        self.last = Some((at, raw));
+        Ok(Some(Window {
+            t0: since,
+            t1: at,
+            power: Joules(delta as f64 * 1e-6) / at.since(since),
+            voltage: None,
+            current: None,
+            quality: Quality::Good,
+            lost: 0,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::SensorKind;
+    use crate::sensor::known::KnownRail;
+    use proptest::prelude::*;
+
+    fn at(ms: u64) -> MonoNs {
+        MonoNs(ms * 1_000_000)
+    }
+
+    fn point(ms: u64, power: f64) -> Option<Sample> {
+        Some(Sample::Point {
+            at: at(ms),
+            power: Watts(power),
+            voltage: None,
+            current: None,
+        })
+    }
+
+    struct Collect(Vec<(usize, Window)>);
+
+    impl Sink for Collect {
+        fn push(&mut self, rail: usize, window: Window) {
+            self.0.push((rail, window));
+        }
+    }
+
+    fn channel(label: &str) -> Channel {
+        Channel {
+            label: label.to_owned(),
+            kind: ReadingKind::Point,
+            wrap: None,
+            limits: ErrorLimits {
+                scale: vec![("gain", 0.01)],
+                current_step: Amps(0.02),
+                ..ErrorLimits::default()
+            },
+        }
+    }
+
+    fn fact(label: &str, contained_in: Option<&str>) -> KnownRail {
+        KnownRail {
+            label: label.to_owned(),
+            boundary: Boundary::Rail,
+            contained_in: contained_in.map(str::to_owned),
+            excludes: Vec::new(),
+            shunt: None,
+            nominal_voltage: Some(Volts(5.0)),
+        }
+    }
+
+    /// A module whose total is a + b, with c inside b.
+    fn module() -> (SensorConfig, KnownRails) {
+        let mut config = SensorConfig::new("board", SensorKind::Hwmon);
+        config.boundary = Some(Boundary::Module);
+        let known = KnownRails {
+            rails: vec![fact("a", None), fact("b", None), fact("c", Some("b"))],
+            total: Some(KnownTotal {
+                labels: vec!["a".into(), "b".into()],
+                boundary: Boundary::Module,
+                excludes: vec!["carrier".into()],
+            }),
+        };
+        (config, known)
+    }
+
+    #[test]
+    fn a_total_adds_its_parts_and_nothing_that_they_contain() {
+        let (config, known) = module();
+        let channels = vec![channel("a"), channel("b"), channel("c")];
+        let mut sweep = Sweep::new(&config, &known, "hwmon", Boundary::Rail, channels);
+        let names: Vec<&str> = sweep.specs().iter().map(|s| s.name.as_str()).collect();
+        assert_eq!(names, ["board.a", "board.b", "board.c", "board.total"]);
+        let inside: Vec<Option<&str>> = sweep
+            .specs()
+            .iter()
+            .map(|s| s.contained_in.as_deref())
+            .collect();
+        assert_eq!(
+            inside,
+            [
+                Some("board.total"),
+                Some("board.total"),
+                Some("board.b"),
+                None
+            ]
+        );
+        let total = &sweep.specs()[3];
+        assert_eq!(total.boundary, Boundary::Module);
+        assert_eq!(total.boundary_basis, BoundaryBasis::Profile);
+        assert!((total.limits.power_step.0 - 0.2).abs() < 1e-12);
+
+        let mut sink = Collect(Vec::new());
+        let period = Span::from_millis(100);
+        let first = [point(0, 1.0), point(0, 2.0), point(0, 0.5)];
+        let second = [point(100, 3.0), point(100, 4.0), point(100, 0.5)];
+        let absent = [point(200, 3.0), None, point(200, 0.5)];
+        sweep.advance(&first, period, &mut sink).unwrap();
+        sweep.advance(&second, period, &mut sink).unwrap();
+        sweep.advance(&absent, period, &mut sink).unwrap();
+        let totals: Vec<Watts> = sink
+            .0
+            .iter()
+            .filter(|(rail, _)| *rail == 3)
+            .map(|(_, window)| window.power)
+            .collect();
+        assert_eq!(totals, [Watts(5.0)]);
+    }
+
+    #[test]
+    fn without_a_part_there_is_no_total() {
+        let (config, known) = module();
+        let sweep = Sweep::new(
+            &config,
+            &known,
+            "hwmon",
+            Boundary::Rail,
+            vec![channel("a"), channel("x")],
+        );
+        assert_eq!(sweep.specs().len(), 2);
+        // What no profile knows is what the configuration says.
+        assert_eq!(sweep.specs()[1].boundary, Boundary::Module);
+        assert_eq!(sweep.specs()[1].boundary_basis, BoundaryBasis::Declared);
+    }
+
+    #[test]
+    fn a_counter_wraps() {
+        let mut counter = Counter::new(Some(1_000_000));
+        assert_eq!(counter.advance(at(0), 900_000), Ok(None));
+        let window = counter.advance(at(100), 100_000).unwrap().unwrap();
+        assert_eq!((window.t0, window.t1), (at(0), at(100)));
+        assert!((window.power.0 - 2.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_is_never_zero_watts() {
+        let mut counter = Counter::new(None);
+        assert_eq!(counter.advance(at(0), 5), Ok(None));
+        assert_eq!(counter.advance(at(10), 5), Ok(None));
+        let window = counter.advance(at(20), 20_005).unwrap().unwrap();
+        assert_eq!(window.t0, at(0));
+        assert!((window.power.0 - 1.0).abs() < 1e-12);
+        assert!(counter.advance(at(2000), 20_005).is_err());
+    }
+
+    #[test]
+    fn points_make_trapezoids_and_leave_gaps() {
+        let mut points = Points::default();
+        let period = Span::from_millis(100);
+        let mut advance = |ms, power| points.advance(&point(ms, power).unwrap(), period);
+        assert_eq!(advance(0, 1.0), None);
+        assert_eq!(advance(100, 3.0).unwrap().power, Watts(2.0));
+        assert_eq!(advance(500, 3.0), None);
+        assert_eq!(advance(600, 3.0).unwrap().t0, at(500));
+    }
+
+    proptest! {
+        /// Whatever the wraps, the windows' energy is what the counter counted.
+        #[test]
+        fn windows_of_a_counter_add_up(steps in prop::collection::vec(1..400_000i64, 1..50)) {
+            let range = 1_000_000;
+            let mut counter = Counter::new(Some(range));
+            let mut true_uj = 0;
+            let mut energy = 0.0;
+            counter.advance(at(0), 0).unwrap();
+            for (index, step) in steps.iter().enumerate() {
+                true_uj += step;
+                let t = at(10 * (index as u64 + 1));
+                let window = counter.advance(t, true_uj % range).unwrap().unwrap();
+                energy += (window.power * window.t1.since(window.t0)).0;
+            }
+            prop_assert!((energy - true_uj as f64 * 1e-6).abs() < 1e-9);
+        }
+    }
+}
