@@ -1,6 +1,7 @@
 //! The daemon: its parts, wired together.
 
 mod commands;
+mod faults;
 mod info;
 mod publishing;
 mod queue;

@@ -1,6 +1,7 @@
 //! What leaves the board without being asked for: rails every second, health every ten.
 
 use super::Shared;
+use super::faults::Faults;
 use crate::mqtt::MqttHandle;
 use crate::record::device::{Health, OutboxHealth, SensorHealth};
 use crate::units::MonoNs;
@@ -21,6 +22,8 @@ const EXPIRE_EVERY_TICKS: u64 = 3_600;
 pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
     hash_models(shared, mqtt);
     let mut rates = Rates::default();
+    let mut faults = Faults::default();
+    let mut info_is_old = false;
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expire_at = EXPIRE_EVERY_TICKS;
@@ -29,6 +32,16 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
         for rail in shared.meter.rail_records() {
             let name = rail.rail.clone();
             mqtt.rail(&name, shared.record(rail));
+        }
+        for event in faults.changes(&shared.meter.sampler().sensors()) {
+            tracing::warn!(code = event.code, "{}", event.message);
+            mqtt.event(event);
+            info_is_old = true;
+        }
+        // Making it reads the store and hashes new models: not in a measured window.
+        if info_is_old && !shared.queue.is_running() {
+            hash_models(shared, mqtt);
+            info_is_old = false;
         }
         if tick.is_multiple_of(HEALTH_EVERY_TICKS) {
             match health(shared, mqtt, rates.since_last(shared)) {

@@ -1,5 +1,5 @@
 //! The uncertainty budget of one rail, first version: scale errors (shunt, gain, bus gain,
-//! time base), offset, quantisation, boundary split, bridged time.
+//! time base), offset, quantisation, boundary split and refresh age, bridged time.
 
 use super::estimate::{Estimate, rectangular};
 use super::measured::Measured;
@@ -63,6 +63,7 @@ impl<'a> Budget<'a> {
             random: quantum_random
                 .hypot(split[0])
                 .hypot(split[1])
+                .hypot(rectangular(measured.age.0))
                 .hypot(measured.bridged_u.0),
         }
     }
@@ -73,7 +74,7 @@ mod tests {
     use super::super::Trace;
     use super::super::signal::{Uniform, sampled, square, window};
     use super::*;
-    use crate::units::{Amps, MonoNs, Watts};
+    use crate::units::{Amps, MonoNs, Span, Watts};
     use proptest::prelude::*;
 
     /// An INA219 with a 10 mΩ, 1 % shunt on a 5 V supply.
@@ -200,6 +201,40 @@ mod tests {
             let trace = sampled(&truth, 0, width, windows);
             let a = random.within(0.0, (20 * width) as f64) as u64;
             let b = a + random.within((4 * width) as f64, (12 * width) as f64) as u64;
+            let estimate = trace.measure(MonoNs(a), MonoNs(b)).raw;
+            let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
+            covered += u32::from((estimate.value - energy).abs() <= estimate.u95() + 1e-12);
+        }
+
+        assert!(covered >= trials * 94 / 100, "{covered} of {trials}");
+    }
+
+    /// A meter that tells what was up to a refresh ago: intervals of some refreshes.
+    #[test]
+    fn the_refresh_age_covers_a_late_meter() {
+        let mut random = Uniform(77);
+        let (width, windows, trials) = (100_000_000u64, 100u64, 1000);
+        let limits = ErrorLimits {
+            refresh: Span::from_millis(300),
+            ..ErrorLimits::default()
+        };
+        let mut covered = 0;
+        for _ in 0..trials {
+            let truth = square(
+                random.within(0.5, 4.0),
+                random.within(4.0, 12.0),
+                random.within(1.0, 6.0),
+                random.within(0.3, 0.7),
+            );
+            let late = random.within(0.0, limits.refresh.as_secs_f64());
+            let mut trace = Trace::new(limits.clone());
+            for k in 10..windows {
+                let (a, b) = ((k * width) as f64 * 1e-9, ((k + 1) * width) as f64 * 1e-9);
+                let mean = (truth(b - late) - truth(a - late)) / (b - a);
+                trace.push(&window(k * width, (k + 1) * width, mean));
+            }
+            let a = random.within(1e9, 4e9) as u64;
+            let b = a + random.within(5e8, 5e9) as u64;
             let estimate = trace.measure(MonoNs(a), MonoNs(b)).raw;
             let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
             covered += u32::from((estimate.value - energy).abs() <= estimate.u95() + 1e-12);

@@ -33,6 +33,8 @@ pub struct Measured {
     pub near_full_scale: u64,
     /// Limits of the error of splitting the windows at `t0` and `t1`.
     pub boundary: [Joules; 2],
+    /// Limit of the error of readings that are older than they seem.
+    pub age: Joules,
     /// Standard uncertainty of the bridged energy.
     pub bridged_u: Joules,
     pub volts: Option<Volts>,
@@ -63,6 +65,7 @@ impl Trace {
             saturated: self.saturated_in(&touched),
             near_full_scale: self.near_full_scale_in(&touched),
             boundary: [self.boundary_limit(t0), self.boundary_limit(t1)],
+            age: self.age_limit(t0, t1),
             bridged_u: Joules(bridged.variance.sqrt()),
             volts: self.mean_volts(t0, t1).map(Volts),
             dithered: self.dithered(&touched),

@@ -209,6 +209,21 @@ impl Trace {
         Joules(step * seconds(slot.t0, slot.t1) / 4.0)
     }
 
+    /// How far off the energy from `t0` to `t1` may be because a point tells what was up to
+    /// `refresh` before it was read: so much of what the rail took before `t0` counts, and
+    /// as much before `t1` is missing. Where power is the same at both ends that is nothing.
+    pub(super) fn age_limit(&self, t0: MonoNs, t1: MonoNs) -> Joules {
+        let refresh = self.limits.refresh;
+        if refresh.0 == 0 {
+            return Joules(0.0);
+        }
+        let near = |t: MonoNs| {
+            let touched = self.touched(t, t + refresh);
+            &self.slots[touched.start as usize..touched.end as usize]
+        };
+        Joules(range(near(t0).iter().chain(near(t1))) * refresh.as_secs_f64())
+    }
+
     /// Mean voltage from `t0` to `t1`; `None` where no window up to `t1` told it. A window
     /// that doesn't tell has the voltage of the one before.
     pub(super) fn mean_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<f64> {

@@ -183,6 +183,10 @@ fn phase_figures(phase: &PhaseEnergy) -> Result<PhaseFigures, Reason> {
     let mut noted = Noted::default();
     let (energy_j, energy_j_u95) = noted.estimate("energy_j", phase.energy_j.gross);
     let (energy_net_j, energy_net_j_u95) = noted.estimate("energy_net_j", phase.energy_j.net);
+    let coverage = match phase.energy_j.gross {
+        Err(Reason::NoPrimaryRail) => Err(Reason::NoPrimaryRail),
+        _ => Ok(phase.measured.coverage),
+    };
     Ok(PhaseFigures {
         tokens: phase.tokens,
         duration_s: phase.duration_s(),
@@ -191,7 +195,7 @@ fn phase_figures(phase: &PhaseEnergy) -> Result<PhaseFigures, Reason> {
         energy_j_u95,
         energy_net_j,
         energy_net_j_u95,
-        coverage: phase.measured.coverage,
+        coverage: noted.value("coverage", coverage),
         reasons: noted.reasons,
     })
 }

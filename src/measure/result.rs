@@ -41,7 +41,7 @@ pub fn records(
         _ => batches.finish(context, observed, primary.map(|rail| &rail.trace)),
     };
     let traces = match context.job.publish.trace {
-        true => trace::chunks(context, rails),
+        true => trace::chunks(context, observed, rails),
         false => Vec::new(),
     };
     let counts = Records {

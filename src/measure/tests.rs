@@ -2,7 +2,7 @@
 //! every one of them.
 
 use super::testing::{Play, T0, context, job, on_the_wire, rail, real_rail, window};
-use super::{AttemptRecords, Context, Ending, Recorded, Stop, TokenBatches, records};
+use super::{AttemptRecords, Context, Ending, Observed, Recorded, Stop, TokenBatches, records};
 use crate::energy::Trace;
 use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
@@ -91,7 +91,7 @@ fn a_failed_attempt_without_rails() {
 }
 
 #[test]
-fn a_trace_with_a_gap() {
+fn a_trace_with_gaps_within_and_at_its_ends() {
     let ms = |ms| T0 + Span::from_millis(ms);
     let spec = rail("input");
     let mut trace = Trace::new(spec.limits.clone());
@@ -103,7 +103,9 @@ fn a_trace_with_a_gap() {
         trace,
         missed_deadlines: 0,
     };
-    let mut chunks = super::trace::chunks(&context(job(|_| ())), &[recorded]);
+    let mut observed = Observed::new(T0 - Span::from_millis(1));
+    observed.t1 = ms(30);
+    let mut chunks = super::trace::chunks(&context(job(|_| ())), &observed, &[recorded]);
     assert_eq!(chunks.len(), 1);
     let only = chunks.pop().expect("one chunk");
     assert_json_snapshot!("trace", on_the_wire(only));

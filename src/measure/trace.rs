@@ -2,29 +2,35 @@
 
 use super::context::Context;
 use super::meter::Recorded;
+use super::observed::Observed;
 use crate::record::Stamped;
 use crate::record::job::Trace;
 
 /// Windows of a chunk: under 120 kB of JSON.
 const MOST_WINDOWS: usize = 4_000;
 
-/// Chunks of every rail, with one run of `seq` a rail. A gap is a window of `null` power.
-pub fn chunks(context: &Context, rails: &[Recorded]) -> Vec<Stamped<Trace>> {
+/// Chunks of every rail, with one run of `seq` a rail, over the whole attempt. A gap is a
+/// window of `null` power, also before a rail's first window and after its last.
+pub fn chunks(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec<Stamped<Trace>> {
     rails
         .iter()
-        .flat_map(|rail| rail_chunks(context, rail))
+        .flat_map(|rail| rail_chunks(context, observed, rail))
         .collect()
 }
 
-fn rail_chunks(context: &Context, rail: &Recorded) -> Vec<Stamped<Trace>> {
+fn rail_chunks(context: &Context, observed: &Observed, rail: &Recorded) -> Vec<Stamped<Trace>> {
     let mut steps = Vec::new();
-    let mut end = rail.trace.start().unwrap_or_default();
+    let start = rail.trace.start().unwrap_or(observed.t1);
+    let mut end = observed.t0.min(start);
     for (t0, t1, power) in rail.trace.iter() {
         if t0 > end {
             steps.push((end, t0, None));
         }
         steps.push((t0, t1, Some(power.0)));
         end = t1;
+    }
+    if observed.t1 > end {
+        steps.push((end, observed.t1, None));
     }
     let chunks = steps.len().div_ceil(MOST_WINDOWS);
     steps

@@ -182,7 +182,7 @@ pub struct PhaseFigures {
     pub energy_j_u95: Option<f64>,
     pub energy_net_j: Option<f64>,
     pub energy_net_j_u95: Option<f64>,
-    pub coverage: f64,
+    pub coverage: Option<f64>,
     pub reasons: Reasons,
 }
 
