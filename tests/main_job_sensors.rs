@@ -80,7 +80,12 @@ fn a_sensor_pulled_in_mid_run_leaves_a_gap_and_no_figure_that_it_cannot_carry() 
     assert!(last["decode"]["energy_j"].is_null(), "{last}");
     assert!(last["j_per_output_token"].is_null(), "{last}");
 
-    let chunks = rig.all_records("pulled", "trace");
+    let traces = of_job("pulled", "trace");
+    rig.lab.wait("the last chunk of the board's trace", |seen| {
+        let chunk = (seen.topic == traces).then(|| seen.json());
+        chunk.is_some_and(|chunk| chunk["rail"] == "board" && chunk["last"] == true)
+    });
+    let chunks = rig.records("pulled", "trace");
     let gap = chunks
         .iter()
         .filter(|chunk| chunk["rail"] == "board")

@@ -8,6 +8,9 @@ use crate::units::{MonoNs, Span};
 /// An idle phase that has not settled by then ends unsettled.
 pub const GIVE_UP: Span = Span(120_000_000_000);
 
+/// A rail that has delivered nothing for so long has failed: no idle phase waits for it.
+const SILENCE: Span = Span(10_000_000_000);
+
 /// The slope may move the power by this share of its mean ...
 const MAX_DRIFT: f64 = 0.02;
 /// ... in this time.
@@ -41,7 +44,7 @@ pub fn settling(trace: &Trace, t0: MonoNs, now: MonoNs, minimum: Span) -> Settli
     let end = trace.end().map_or(t0, |end| end.min(now));
     if drift(trace, trailing(t0, end, minimum), end).is_some_and(|drift| drift < MAX_DRIFT) {
         Settling::Settled
-    } else if now.since(t0) >= minimum.max(GIVE_UP) {
+    } else if now.since(end.max(t0)) >= SILENCE || now.since(t0) >= minimum.max(GIVE_UP) {
         Settling::GivenUp
     } else {
         Settling::Waiting
@@ -189,7 +192,15 @@ mod tests {
         let rising = at_20_hz(&|t| 3.0 * t + 0.005 * t * t, 200);
         assert_eq!(judged(&rising, 119), Settling::Waiting);
         assert_eq!(judged(&rising, 120), Settling::GivenUp);
-        assert_eq!(judged(&Trace::default(), 120), Settling::GivenUp);
+    }
+
+    #[test]
+    fn a_rail_that_has_gone_silent_is_not_waited_for() {
+        let gone = at_20_hz(&|t| 3.0 * t + 0.005 * t * t, 20);
+        assert_eq!(judged(&gone, 29), Settling::Waiting);
+        assert_eq!(judged(&gone, 30), Settling::GivenUp);
+        assert_eq!(judged(&Trace::default(), 9), Settling::Waiting);
+        assert_eq!(judged(&Trace::default(), 10), Settling::GivenUp);
     }
 
     #[test]
