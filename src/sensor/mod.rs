@@ -22,6 +22,8 @@ mod sweep;
 mod sysfs;
 pub mod tegrastats;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 pub(crate) mod virtual_time;
 
 pub use config::{Calibration, Parity, SensorConfig, SensorKind, VoltageAt};

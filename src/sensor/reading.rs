@@ -101,15 +101,18 @@ pub struct ErrorLimits {
 }
 
 impl ErrorLimits {
-    /// The smallest step of power, at `voltage` where the step is one of current. `None`
-    /// where there is no step, or its voltage is not known.
+    /// The smallest step of power, at `voltage` where the step is one of current, and the
+    /// coarser of the two where a source has both. `None` where there is no step, or its
+    /// voltage is not known.
     pub fn power_step(&self, voltage: Option<Volts>) -> Option<Watts> {
-        if self.power_step > Watts(0.0) {
-            return Some(self.power_step);
-        }
-        voltage
+        let own = Some(self.power_step).filter(|step| *step > Watts(0.0));
+        let of_current = voltage
             .filter(|_| self.current_step > Amps(0.0))
-            .map(|voltage| voltage * self.current_step)
+            .map(|voltage| voltage * self.current_step);
+        match (own, of_current) {
+            (Some(a), Some(b)) => Some(if a > b { a } else { b }),
+            (a, b) => a.or(b),
+        }
     }
 }
 

@@ -12,7 +12,12 @@ pub(super) struct Schedule {
     idle_rate_hz: f64,
     rate_hz: f64,
     deadline: MonoNs,
+    /// Of pseudo-random shifts; `None` for even spacing.
+    dither: Option<u64>,
 }
+
+/// Share of a period by which a dithered reading may come later.
+const DITHER: f64 = 0.4;
 
 impl Schedule {
     /// Due at once, at the full pace.
@@ -22,7 +27,16 @@ impl Schedule {
             idle_rate_hz: idle_rate_hz.min(full_rate_hz),
             rate_hz: full_rate_hz,
             deadline: clock::now(),
+            dither: None,
         }
+    }
+
+    /// Points that cover little of the time must not beat with what they sample: decoding
+    /// repeats itself at the token rate. Each reading is put off by a random part of up to
+    /// 0.4 periods.
+    pub fn dithered(mut self) -> Schedule {
+        self.dither = Some(self.deadline.0 | 1);
+        self
     }
 
     pub fn rate_hz(&self) -> f64 {
@@ -49,8 +63,24 @@ impl Schedule {
     /// The next deadline after now.
     pub fn next(&mut self) -> MonoNs {
         self.deadline = next_deadline(self.deadline, self.period(), clock::now());
-        self.deadline
+        self.deadline + self.put_off()
     }
+
+    fn put_off(&mut self) -> Span {
+        let Some(state) = &mut self.dither else {
+            return Span(0);
+        };
+        *state = xorshift(*state);
+        let share = (*state >> 11) as f64 / (1u64 << 53) as f64;
+        Span::from_secs_f64(DITHER * share / self.rate_hz)
+    }
+}
+
+/// Marsaglia's 64-bit generator; never 0 from a state that is not.
+fn xorshift(mut state: u64) -> u64 {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^ (state << 17)
 }
 
 fn next_deadline(deadline: MonoNs, period: Span, now: MonoNs) -> MonoNs {
@@ -72,5 +102,14 @@ mod tests {
         let at = |ms: u64| MonoNs(ms * 1_000_000);
         assert_eq!(next_deadline(at(100), period, at(101)), at(110));
         assert_eq!(next_deadline(at(100), period, at(135)), at(140));
+    }
+    #[test]
+    fn dither_spreads_over_its_share_of_the_period() {
+        let mut schedule = Schedule::new(10.0, 10.0).dithered();
+        let shifts: Vec<Span> = (0..1000).map(|_| schedule.put_off()).collect();
+        assert!(shifts.iter().all(|shift| *shift <= Span::from_millis(40)));
+        let mean = shifts.iter().map(|shift| shift.0).sum::<u64>() / 1000;
+        assert!((18_000_000..22_000_000).contains(&mean), "{mean}");
+        assert_eq!(Schedule::new(10.0, 10.0).put_off(), Span(0));
     }
 }

@@ -49,10 +49,10 @@ pub(super) struct Sweep {
     total: Option<Total>,
 }
 
-/// The channels that are added at each sweep.
+/// The channels that are added at each sweep: points or counters, not both.
 struct Total {
     parts: Vec<usize>,
-    points: Points,
+    tracker: Tracker,
 }
 
 impl Sweep {
@@ -103,7 +103,8 @@ impl Sweep {
                     (&channels[part].limits, voltage)
                 })
                 .collect();
-            let mut spec = rail(config, name, total.boundary, source, ReadingKind::Point);
+            let kind = channels[parts[0]].kind;
+            let mut spec = rail(config, name, total.boundary, source, kind);
             spec.boundary = total.boundary;
             spec.boundary_basis = BoundaryBasis::Profile;
             spec.excludes = total.excludes.clone();
@@ -111,15 +112,13 @@ impl Sweep {
             specs.push(spec);
             Total {
                 parts,
-                points: Points::default(),
+                // What its parts have counted never starts again from zero.
+                tracker: Tracker::new(kind, None),
             }
         });
         let trackers = channels
             .iter()
-            .map(|channel| match channel.kind {
-                ReadingKind::Counter => Tracker::Counter(Counter::new(channel.wrap)),
-                ReadingKind::Point | ReadingKind::Window => Tracker::Points(Points::default()),
-            })
+            .map(|channel| Tracker::new(channel.kind, channel.wrap))
             .collect();
         Sweep {
             specs,
@@ -132,6 +131,19 @@ impl Sweep {
         &self.specs
     }
 
+    /// To fill in what only the source knows: mode, shunt, duty.
+    pub fn specs_mut(&mut self) -> &mut [RailSpec] {
+        &mut self.specs
+    }
+
+    /// A counter of something that may really draw nothing: standing still is no failure,
+    /// and the next difference spans all the time since.
+    pub fn may_stand_still(&mut self, channel: usize) {
+        if let Some(Tracker::Counter(counter)) = self.trackers.get_mut(channel) {
+            counter.may_stand_still = true;
+        }
+    }
+
     pub fn set_rate(&mut self, rate_hz: f64) {
         for spec in &mut self.specs {
             spec.nominal_rate_hz = rate_hz;
@@ -140,14 +152,9 @@ impl Sweep {
 
     /// Forgets the last readings: what comes next starts after a gap.
     pub fn restart(&mut self) {
-        for tracker in &mut self.trackers {
-            match tracker {
-                Tracker::Points(points) => *points = Points::default(),
-                Tracker::Counter(counter) => counter.last = None,
-            }
-        }
-        if let Some(total) = &mut self.total {
-            total.points = Points::default();
+        let total = self.total.iter_mut().map(|total| &mut total.tracker);
+        for tracker in self.trackers.iter_mut().chain(total) {
+            tracker.restart();
         }
     }
 
@@ -161,67 +168,106 @@ impl Sweep {
     ) -> Result<(), PollError> {
         let mut outcome = Ok(());
         for (index, (tracker, sample)) in self.trackers.iter_mut().zip(samples).enumerate() {
-            let window = match (tracker, sample) {
-                (Tracker::Points(points), Some(Sample::Point { .. })) => {
-                    points.advance(sample.as_ref().expect("it is there"), period)
-                }
-                (Tracker::Counter(counter), Some(Sample::Counter { at, microjoules })) => {
-                    match counter.advance(*at, *microjoules) {
-                        Ok(window) => window,
-                        Err(error) => {
-                            outcome = outcome.and(Err(error));
-                            None
-                        }
+            let Some(sample) = sample else {
+                continue;
+            };
+            match tracker.advance(sample, period) {
+                Ok(Some(window)) => sink.push(index, window),
+                Ok(None) => {}
+                Err(error) => {
+                    outcome = outcome.and(Err(error));
+                    // What this part lost the total would lack without saying so.
+                    if let Some(total) = &mut self.total
+                        && total.parts.contains(&index)
+                    {
+                        total.tracker.restart();
                     }
                 }
-                _ => None,
-            };
-            if let Some(window) = window {
-                sink.push(index, window);
             }
         }
         if let Some(total) = &mut self.total
-            && let Some(sum) = sum(&total.parts, samples)
-            && let Some(window) = total.points.advance(&sum, period)
+            && let Some(sum) = sum(&total.parts, samples, &self.trackers)
         {
-            sink.push(self.trackers.len(), window);
+            match total.tracker.advance(&sum, period) {
+                Ok(Some(window)) => sink.push(self.trackers.len(), window),
+                Ok(None) => {}
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
         }
         outcome
     }
 }
 
-/// The channels that `total` names; `None` unless every one is there and is a point.
+impl Tracker {
+    fn new(kind: ReadingKind, wrap: Option<i64>) -> Tracker {
+        match kind {
+            ReadingKind::Counter => Tracker::Counter(Counter::new(wrap)),
+            ReadingKind::Point | ReadingKind::Window => Tracker::Points(Points::default()),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Tracker::Points(points) => *points = Points::default(),
+            Tracker::Counter(counter) => counter.last = None,
+        }
+    }
+
+    fn advance(&mut self, sample: &Sample, period: Span) -> Result<Option<Window>, PollError> {
+        match (self, sample) {
+            (Tracker::Points(points), Sample::Point { .. }) => Ok(points.advance(sample, period)),
+            (Tracker::Counter(counter), Sample::Counter { at, microjoules }) => {
+                counter.advance(*at, *microjoules)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The channels that `total` names; `None` unless every one is there and of one kind.
 fn parts(total: &KnownTotal, channels: &[Channel]) -> Option<Vec<usize>> {
     if total.labels.len() < 2 {
         return None;
     }
-    total
-        .labels
-        .iter()
-        .map(|label| {
-            channels
-                .iter()
-                .position(|channel| channel.label == *label && channel.kind == ReadingKind::Point)
-        })
-        .collect()
+    let named = |label: &String| channels.iter().position(|channel| channel.label == *label);
+    let parts: Vec<usize> = total.labels.iter().map(named).collect::<Option<_>>()?;
+    let kind = channels[parts[0]].kind;
+    let of_one_kind = parts.iter().all(|&part| channels[part].kind == kind);
+    of_one_kind.then_some(parts)
 }
 
-/// The sum of the parts at the mean of their times; `None` when one is absent.
-fn sum(parts: &[usize], samples: &[Option<Sample>]) -> Option<Sample> {
+/// The sum of the parts at the mean of their times; `None` when one is absent. Counters add
+/// what they have counted since they were opened, since each wraps on its own.
+fn sum(parts: &[usize], samples: &[Option<Sample>], trackers: &[Tracker]) -> Option<Sample> {
     let mut power = Watts(0.0);
+    let mut microjoules = 0;
+    let mut counters = false;
     let mut times = 0u128;
     for &part in parts {
-        let Some(Sample::Point { at, power: of, .. }) = samples.get(part).copied().flatten() else {
-            return None;
+        let at = match (samples.get(part).copied().flatten()?, &trackers[part]) {
+            (Sample::Point { at, power: of, .. }, _) => {
+                power = power + of;
+                at
+            }
+            (Sample::Counter { at, .. }, Tracker::Counter(counter)) => {
+                counters = true;
+                microjoules += counter.counted;
+                at
+            }
+            (Sample::Counter { .. }, Tracker::Points(_)) => return None,
         };
-        power = power + of;
         times += u128::from(at.0);
     }
-    Some(Sample::Point {
-        at: MonoNs((times / parts.len() as u128) as u64),
-        power,
-        voltage: None,
-        current: None,
+    let at = MonoNs((times / parts.len() as u128) as u64);
+    Some(if counters {
+        Sample::Counter { at, microjoules }
+    } else {
+        Sample::Point {
+            at,
+            power,
+            voltage: None,
+            current: None,
+        }
     })
 }
 
@@ -239,6 +285,7 @@ fn added(parts: &[(&ErrorLimits, Option<Volts>)]) -> ErrorLimits {
         }
         sum.power_offset = sum.power_offset + limits.power_offset + voltage * limits.current_offset;
         sum.power_step = sum.power_step + limits.power_step + voltage * limits.current_step;
+        sum.energy_step = sum.energy_step + limits.energy_step;
         sum.refresh = sum.refresh.max(limits.refresh);
     }
     sum
@@ -286,11 +333,17 @@ impl Points {
 struct Counter {
     wrap: Option<i64>,
     last: Option<(MonoNs, i64)>,
+    /// What was counted since it was opened, in µJ.
+    counted: i64,
+    may_stand_still: bool,
 }
 
 impl Counter {
     fn new(wrap: Option<i64>) -> Counter {
-        Counter { wrap, last: None }
+        Counter {
+            wrap,
+            ..Counter::default()
+        }
     }
 
     /// The window since the last reading that moved; `None` while there is none.
@@ -311,7 +364,7 @@ impl Counter {
         };
         // Between two updates of the counter nothing is known yet: the next window is longer.
         if delta == 0 || at <= since {
-            return if at.since(since) > STUCK {
+            return if at.since(since) > STUCK && !self.may_stand_still {
                 Err(PollError::Retry(
                     "the energy counter does not move; a virtual machine may hide it".into(),
                 ))
@@ -320,6 +373,7 @@ impl Counter {
             };
         }
         self.last = Some((at, raw));
+        self.counted += delta;
         Ok(Some(Window {
             t0: since,
             t1: at,
