@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock;
+use crate::sensor::testing::Tree;
 use crate::sensor::{KnownRails, PollError, Quality, SensorConfig, SensorKind, Sink, open};
 use crate::units::{MonoNs, Span, Watts};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -197,4 +198,37 @@ fn the_simulated_sensor_delivers_and_stops() {
     let rail = &sampler.rails()[0];
     assert!(rail.simulated);
     drop(sampler);
+}
+
+#[test]
+fn a_chip_that_is_pulled_and_comes_back_elsewhere_is_read_again() {
+    let tree = Tree::new();
+    let files = [("power1_input", "6000000")];
+    tree.hwmon(0, "ina226", "1-0040", &files);
+    let mut config = SensorConfig::new("board", SensorKind::Hwmon);
+    config.chip = Some("ina226".into());
+    config.sysfs_root = tree.sysfs_root();
+    let source = open(&config, &KnownRails::default()).unwrap();
+    let sampler = Sampler::start(vec![source]).unwrap();
+    let wait_for = |state| {
+        let patience = Instant::now();
+        while sampler.sensors()[0].state != state {
+            assert!(patience.elapsed() < Duration::from_secs(60), "{state:?}");
+            std::thread::yield_now();
+        }
+    };
+    tree.remove("class/hwmon/hwmon0");
+    wait_for(SensorState::Failed);
+    let mut windows = Vec::new();
+    sampler.drain(0, &mut windows);
+    let before = windows.len();
+    tree.hwmon(7, "ina226", "1-0040", &files);
+    wait_for(SensorState::Ok);
+    let patience = Instant::now();
+    while windows.len() == before {
+        assert!(patience.elapsed() < Duration::from_secs(60), "no windows");
+        sampler.drain(0, &mut windows);
+        std::thread::yield_now();
+    }
+    assert!(windows.iter().all(|window| window.power == Watts(6.0)));
 }

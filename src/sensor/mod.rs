@@ -22,7 +22,7 @@ mod sweep;
 mod sysfs;
 pub mod tegrastats;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 pub(crate) mod virtual_time;
 

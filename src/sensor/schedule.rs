@@ -12,12 +12,10 @@ pub(super) struct Schedule {
     idle_rate_hz: f64,
     rate_hz: f64,
     deadline: MonoNs,
-    /// Of pseudo-random shifts; `None` for even spacing.
-    dither: Option<u64>,
+    /// Share of a period by which a reading may come later, and the state of the random
+    /// numbers that decide.
+    dither: (f64, u64),
 }
-
-/// Share of a period by which a dithered reading may come later.
-const DITHER: f64 = 0.4;
 
 impl Schedule {
     /// Due at once, at the full pace.
@@ -27,15 +25,15 @@ impl Schedule {
             idle_rate_hz: idle_rate_hz.min(full_rate_hz),
             rate_hz: full_rate_hz,
             deadline: clock::now(),
-            dither: None,
+            dither: (0.0, 1),
         }
     }
 
     /// Points that cover little of the time must not beat with what they sample: decoding
     /// repeats itself at the token rate. Each reading is put off by a random part of up to
-    /// 0.4 periods.
-    pub fn dithered(mut self) -> Schedule {
-        self.dither = Some(self.deadline.0 | 1);
+    /// `share` of a period.
+    pub fn dithered(mut self, share: f64) -> Schedule {
+        self.dither = (share, self.deadline.0 | 1);
         self
     }
 
@@ -67,12 +65,10 @@ impl Schedule {
     }
 
     fn put_off(&mut self) -> Span {
-        let Some(state) = &mut self.dither else {
-            return Span(0);
-        };
+        let (share, state) = &mut self.dither;
         *state = xorshift(*state);
-        let share = (*state >> 11) as f64 / (1u64 << 53) as f64;
-        Span::from_secs_f64(DITHER * share / self.rate_hz)
+        let random = (*state >> 11) as f64 / (1u64 << 53) as f64;
+        Span::from_secs_f64(*share * random / self.rate_hz)
     }
 }
 
@@ -105,7 +101,7 @@ mod tests {
     }
     #[test]
     fn dither_spreads_over_its_share_of_the_period() {
-        let mut schedule = Schedule::new(10.0, 10.0).dithered();
+        let mut schedule = Schedule::new(10.0, 10.0).dithered(0.4);
         let shifts: Vec<Span> = (0..1000).map(|_| schedule.put_off()).collect();
         assert!(shifts.iter().all(|shift| *shift <= Span::from_millis(40)));
         let mean = shifts.iter().map(|shift| shift.0).sum::<u64>() / 1000;

@@ -533,6 +533,52 @@ mod tests {
     }
 
     #[test]
+    fn a_counter_of_what_may_be_off_stands_still_without_a_failure() {
+        let mut counter = Counter::new(None);
+        counter.may_stand_still = true;
+        assert_eq!(counter.advance(at(0), 5), Ok(None));
+        assert_eq!(counter.advance(at(5000), 5), Ok(None));
+        let window = counter.advance(at(10_000), 1_000_005).unwrap().unwrap();
+        assert_eq!((window.t0, window.t1), (at(0), at(10_000)));
+    }
+
+    #[test]
+    fn a_total_of_counters_wraps_part_by_part_and_restarts_with_any() {
+        let (config, known) = module();
+        let counter = |label: &str| Channel {
+            kind: ReadingKind::Counter,
+            wrap: (label == "a").then_some(1_000_000),
+            ..channel(label)
+        };
+        let channels = vec![counter("a"), counter("b")];
+        let mut sweep = Sweep::new(&config, &known, "rapl", Boundary::Package, channels);
+        assert_eq!(sweep.specs()[2].kind, ReadingKind::Counter);
+        let count = |ms, microjoules| {
+            let at = at(ms);
+            Some(Sample::Counter { at, microjoules })
+        };
+        let mut sink = Collect(Vec::new());
+        let period = Span::from_millis(100);
+        let mut advance =
+            |ms, a, b| sweep.advance(&[count(ms, a), count(ms, b)], period, &mut sink);
+        advance(0, 900_000, 0).unwrap();
+        advance(100, 100_000, 50_000).unwrap();
+        // b starts again: what it lost is not known, so the total has a gap.
+        assert!(advance(200, 200_000, 10).is_err());
+        advance(300, 300_000, 100_010).unwrap();
+        let totals: Vec<(MonoNs, f64)> = sink
+            .0
+            .iter()
+            .filter(|(rail, _)| *rail == 2)
+            .map(|(_, window)| (window.t0, window.power.0))
+            .collect();
+        assert_eq!(totals.len(), 2);
+        assert!((totals[0].1 - 2.5).abs() < 1e-9, "{totals:?}");
+        assert_eq!(totals[1].0, at(200));
+        assert!((totals[1].1 - 2.0).abs() < 1e-9, "{totals:?}");
+    }
+
+    #[test]
     fn points_make_trapezoids_and_leave_gaps() {
         let mut points = Points::default();
         let period = Span::from_millis(100);

@@ -4,7 +4,7 @@ use super::{Sink, Window};
 use std::path::{Path, PathBuf};
 
 /// A sysfs tree in a temporary folder.
-pub(super) struct Tree(tempfile::TempDir);
+pub(crate) struct Tree(tempfile::TempDir);
 
 impl Tree {
     pub fn new() -> Tree {
@@ -50,7 +50,7 @@ impl Tree {
 
 /// Windows with the index of their rail.
 #[derive(Default)]
-pub(super) struct Collect(pub Vec<(usize, Window)>);
+pub(crate) struct Collect(pub Vec<(usize, Window)>);
 
 impl Sink for Collect {
     fn push(&mut self, rail: usize, window: Window) {

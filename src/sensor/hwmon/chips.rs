@@ -167,6 +167,8 @@ pub(super) fn cycle(
             (Span(chip.cycle.0 / 3 * channels * samples), true)
         }
         (None, _, Some(chip)) => (chip.cycle, false),
+        // Like RAPL, the processor's counters move every millisecond.
+        (None, _, None) if name == "amd_energy" => (Span::from_millis(1), false),
         (None, _, None) => (ASSUMED_CYCLE, false),
     };
     Cycle {

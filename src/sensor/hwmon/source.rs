@@ -18,6 +18,10 @@ use crate::units::{MonoNs, Ohms, Span};
 const KNOWN_RATE_HZ: f64 = 20.0;
 const OTHER_RATE_HZ: f64 = 10.0;
 const IDLE_RATE_HZ: f64 = 10.0;
+/// A sweep may take this much longer than the fastest before it misses its deadline.
+const HEADROOM: f64 = 1.25;
+/// Share of a period: two readings are less than 2.5 periods apart all the same.
+const MOST_DITHER: f64 = 0.4;
 /// A channel that is gone while others are there is looked for this often: it takes a walk
 /// through sysfs.
 const LOOK_AGAIN: Span = Span::from_millis(5_000);
@@ -69,8 +73,10 @@ pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>
     let stated = inputs.iter().filter(|input| input.cycle.stated);
     let cycle = stated.map(|input| input.cycle.span).max();
     let mut rails: Vec<Rail> = inputs.into_iter().map(Rail::new).collect();
-    let least = sweep_time(&mut rails).max(cycle.unwrap_or_default());
-    let rate_hz = rate(config, is_known, least);
+    let sweep_s = sweep_time(&mut rails).as_secs_f64() * HEADROOM;
+    let least_s = cycle.unwrap_or_default().as_secs_f64().max(sweep_s);
+    let rate_hz = rate(config, is_known, least_s);
+    let dither = (1.0 - sweep_s * rate_hz).clamp(0.0, MOST_DITHER);
     let mut source = Hwmon {
         name: config.name.clone(),
         selector,
@@ -79,7 +85,7 @@ pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>
         samples: Vec::new(),
         look_again: MonoNs(0),
         sweep,
-        schedule: Schedule::new(rate_hz, IDLE_RATE_HZ).dithered(),
+        schedule: Schedule::new(rate_hz, IDLE_RATE_HZ).dithered(dither),
     };
     source.follow_rate();
     Ok(Box::new(source))
@@ -153,13 +159,13 @@ fn sweep_time(rails: &mut [Rail]) -> Span {
 }
 
 /// The configured or usual rate, but no more than the chip refreshes and can be read.
-fn rate(config: &SensorConfig, is_known: bool, least: Span) -> f64 {
+fn rate(config: &SensorConfig, is_known: bool, least_s: f64) -> f64 {
     let usual = if is_known {
         KNOWN_RATE_HZ
     } else {
         OTHER_RATE_HZ
     };
-    let most = 1.0 / least.as_secs_f64().max(1e-3);
+    let most = 1.0 / least_s.max(1e-3);
     let asked = config.rate_hz.unwrap_or(usual);
     if let Some(asked) = config.rate_hz.filter(|asked| *asked > most) {
         tracing::warn!(

@@ -15,6 +15,8 @@ const FULL_RATE_HZ: f64 = 2.0;
 const IDLE_RATE_HZ: f64 = 1.0;
 /// A process each time: more would be a load of its own.
 const HIGHEST_RATE_HZ: f64 = 10.0;
+/// Share of a period.
+const DITHER: f64 = 0.25;
 /// Neither the ADC's step nor the age of its values is documented: these are assumed.
 const ASSUMED_STEP: Amps = Amps(1e-3);
 const ASSUMED_AGE: Span = Span::from_millis(500);
@@ -77,7 +79,7 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
         exchange,
         labels,
         sweep,
-        schedule: Schedule::new(rate_hz, IDLE_RATE_HZ).dithered(),
+        schedule: Schedule::new(rate_hz, IDLE_RATE_HZ).dithered(DITHER),
     }))
 }
 

@@ -8,13 +8,15 @@ use crate::sensor::{
     Boundary, ErrorLimits, KnownRail, KnownRails, KnownTotal, OpenError, Pace, PollError, RailSpec,
     ReadingKind, SensorConfig, Sink, Source,
 };
-use crate::units::{Joules, MonoNs};
+use crate::units::{Joules, MonoNs, Span};
 use std::path::{Path, PathBuf};
 
 const FULL_RATE_HZ: f64 = 100.0;
 const IDLE_RATE_HZ: f64 = 10.0;
 /// The usual energy unit of Intel's processors, 2^-14 J.
 const COUNTER_STEP: Joules = Joules(61e-6);
+/// The counters move about every millisecond.
+const REFRESH: Span = Span::from_millis(1);
 
 struct Rapl {
     name: String,
@@ -40,6 +42,7 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
             limits: ErrorLimits {
                 scale: vec![ASSUMED_GAIN],
                 energy_step: COUNTER_STEP,
+                refresh: REFRESH,
                 ..ErrorLimits::default()
             },
         })
