@@ -5,6 +5,7 @@
 pub mod clients;
 pub mod daemon;
 pub mod lab;
+pub mod meters;
 pub mod mosquitto;
 pub mod rig;
 pub mod tiny_gguf;
