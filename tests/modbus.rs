@@ -7,7 +7,8 @@
 mod support;
 
 use jouled::clock::{Clock, Monotonic};
-use jouled::sensor::{self, KnownRails, PollError, Sink, Source, Window};
+use jouled::sampler::Sampler;
+use jouled::sensor::{self, KnownRails, Pace, PollError, Sink, Source, Window};
 use jouled::units::{Amps, Span, Volts, Watts};
 use std::time::{Duration, Instant};
 use support::meters::{Peer, SerialPair, Transport};
@@ -33,13 +34,10 @@ impl Sink for Windows {
 }
 
 impl Driven {
-    fn open(transport: &Transport, peer: &Peer, rest: &str) -> Driven {
+    fn open(transport: &Transport, port: &str, rest: &str) -> Driven {
         let line = match transport {
             Transport::Tcp => {
-                format!(
-                    "transport = \"tcp\"\nendpoint = \"127.0.0.1:{}\"",
-                    peer.port
-                )
+                format!("transport = \"tcp\"\nendpoint = \"127.0.0.1:{port}\"")
             }
             Transport::Rtu(pair) => {
                 format!("transport = \"rtu\"\ndevice = {:?}", pair.ours())
@@ -105,7 +103,7 @@ fn an_sdm630_over_tcp() {
     let peer = Peer::meter("sdm630", &Transport::Tcp);
     let mut meter = Driven::open(
         &Transport::Tcp,
-        &peer,
+        &peer.port,
         "meter = \"sdm630\"\nrate_hz = 10\ntimeout_ms = 5000",
     );
     let rail = &meter.source.rails()[0];
@@ -121,7 +119,7 @@ fn an_sdm630_over_tcp() {
 fn a_pzem_004t_over_a_serial_line() {
     let line = Transport::Rtu(SerialPair::start());
     let peer = Peer::meter("pzem-004t", &line);
-    let mut meter = Driven::open(&line, &peer, "meter = \"pzem-004t\"\nrate_hz = 10");
+    let mut meter = Driven::open(&line, &peer.port, "meter = \"pzem-004t\"\nrate_hz = 10");
     assert_close("step", meter.source.rails()[0].limits.power_step.0, 0.1);
     // Values above 16 bits: low word first.
     let windows = meter.windows("pzem-004t", 3);
@@ -133,7 +131,7 @@ fn an_iem3155_over_tcp_tells_kilowatts() {
     let peer = Peer::meter("iem3155", &Transport::Tcp);
     let mut meter = Driven::open(
         &Transport::Tcp,
-        &peer,
+        &peer.port,
         "meter = \"iem3155\"\nrate_hz = 10\ntimeout_ms = 5000",
     );
     let windows = meter.windows("iem3155", 3);
@@ -145,7 +143,7 @@ fn a_sunspec_meter_is_found() {
     let peer = Peer::meter("sunspec", &Transport::Tcp);
     let mut meter = Driven::open(
         &Transport::Tcp,
-        &peer,
+        &peer.port,
         "meter = \"sunspec\"\nrate_hz = 10\ntimeout_ms = 5000",
     );
     assert_close("step", meter.source.rails()[0].limits.power_step.0, 0.1);
@@ -154,16 +152,11 @@ fn a_sunspec_meter_is_found() {
 }
 
 #[test]
-fn a_meter_that_is_not_there_yet_is_read_once_it_is() {
+fn a_wrong_unit_and_a_meter_that_goes_away_are_told() {
     let peer = Peer::meter("sdm630", &Transport::Tcp);
-    // Another unit: the gateway knows it, and nobody answers.
-    let mut meter = Driven::open(
-        &Transport::Tcp,
-        &peer,
-        "meter = \"sdm630\"\nunit = 9\ntimeout_ms = 300",
-    );
+    let rest = "meter = \"sdm630\"\nunit = 9\ntimeout_ms = 300";
+    let mut meter = Driven::open(&Transport::Tcp, &peer.port, rest);
     meter.drive("wrong unit", |_, errors| !errors.is_empty());
-    assert!(meter.windows.0.is_empty());
     assert!(meter.errors[0].contains("unit 9"), "{:?}", meter.errors);
 
     drop(peer);
@@ -171,6 +164,56 @@ fn a_meter_that_is_not_there_yet_is_read_once_it_is() {
         errors.iter().any(|error| error.contains("can't be opened"))
     });
     assert!(meter.windows.0.is_empty());
+}
+
+#[test]
+fn a_meter_that_comes_up_later_is_read_from_then_on() {
+    let line = Transport::Rtu(SerialPair::start());
+    let mut meter = Driven::open(&line, "", &format!("timeout_ms = 400\n{HOSTILE}"));
+    meter.drive("nobody there", |_, errors| {
+        errors
+            .iter()
+            .any(|error| error.contains("no answer within 400 ms"))
+    });
+    let _peer = Peer::hostile("ok", &line);
+    let windows = meter.windows("a late peer", 3);
+    assert_values(windows, Watts(42.5), Volts(230.0), Amps(0.25));
+}
+
+/// Two meters on one serial line, as RS-485 is meant to be used, and only one of them there.
+#[test]
+fn meters_share_a_serial_line() {
+    let line = Transport::Rtu(SerialPair::start());
+    let _peer = Peer::hostile("ok", &line);
+    let mut there = Driven::open(&line, "", &format!("timeout_ms = 400\n{HOSTILE}"));
+    let mut absent = Driven::open(&line, "", &format!("unit = 7\ntimeout_ms = 400\n{HOSTILE}"));
+    assert_eq!(there.source.bus(), absent.source.bus());
+    for count in 1..4 {
+        absent.drive("absent", |_, errors| errors.len() >= count);
+        there.windows("there", count);
+    }
+    assert!(absent.windows.0.is_empty());
+    assert_values(&there.windows.0, Watts(42.5), Volts(230.0), Amps(0.25));
+}
+
+/// In the thread that reads it in the daemon, with that thread's small stack.
+#[test]
+fn the_sampler_reads_a_meter_that_breaks_off() {
+    let peer = Peer::hostile("ok,ok,ok,disconnect", &Transport::Tcp);
+    let driven = Driven::open(&Transport::Tcp, &peer.port, HOSTILE);
+    let sampler = Sampler::start(vec![driven.source]).unwrap();
+    sampler.set_pace(Pace::Full);
+    let mut windows = Vec::new();
+    let give_up = Instant::now() + PATIENCE;
+    let gap = |windows: &[Window]| windows.windows(2).any(|pair| pair[0].t1 < pair[1].t0);
+    while !gap(&windows) {
+        assert!(Instant::now() < give_up, "{:#?}", sampler.sensors());
+        // The sampler tells nobody that it has read something.
+        std::thread::sleep(Duration::from_millis(5));
+        sampler.drain(0, &mut windows);
+    }
+    assert_values(&windows, Watts(42.5), Volts(230.0), Amps(0.25));
+    assert!(sampler.sensors()[0].errors > 0);
 }
 
 /// The map of the hostile peer's registers.
@@ -183,11 +226,11 @@ const HOSTILE: &str = "rate_hz = 50\n[map]\nfunction = 4\nrefresh_ms = 20\n\
 /// What it did must be told in an error that holds one of `told`; no window may hold another
 /// value than the right one, and afterwards there are windows again.
 fn survives(transport: &Transport, behaviour: &str, timeout_ms: u32, told: &[&str]) {
-    // Opening a line takes two requests, each sweep one.
-    let peer = Peer::hostile(&format!("ok,ok,ok,ok,{behaviour}"), transport);
+    // Opening takes one request that can be answered badly, then each sweep takes one.
+    let peer = Peer::hostile(&format!("ok,ok,ok,{behaviour}"), transport);
     let mut meter = Driven::open(
         transport,
-        &peer,
+        &peer.port,
         &format!("timeout_ms = {timeout_ms}\n{HOSTILE}"),
     );
     let says = |error: &String| told.iter().any(|part| error.contains(part));
@@ -291,7 +334,7 @@ fn a_hostile_peer_on_a_serial_line_gives_right_values_or_errors() {
     ];
     for (behaviour, told) in NOTICED {
         if noticed.contains(behaviour) {
-            survives(&Transport::Rtu(SerialPair::start()), behaviour, 1000, told);
+            survives(&Transport::Rtu(SerialPair::start()), behaviour, 400, told);
         }
     }
     let lost = ["no answer", "broke off", "another question"];

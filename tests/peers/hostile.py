@@ -1,16 +1,16 @@
 """A meter that misbehaves: hostile.py BEHAVIOURS tcp | rtu DEVICE
 
 Function 4, unit 1: volts at 0, amperes at 6, watts at 12, each a float32 with its high word
-first. BEHAVIOURS, separated by commas, are for one request each; whatever follows is answered
-well. An answer that must not be used holds POISON in all its registers.
+first. BEHAVIOURS, separated by commas, are for one request each that asks for more than one of
+them; all others are answered well. An answer that must not be used holds POISON.
 """
 
 import asyncio
+import os
 import struct
 import sys
 import termios
 import tty
-import os
 
 UNIT = 1
 GOOD = {0: 230.0, 6: 0.25, 12: 42.5}
@@ -57,7 +57,10 @@ class Rtu:
         return frame + crc(frame)
 
     async def request(self, reader):
-        return None, (await reader.readexactly(8))[1:6]
+        while True:
+            frame = await reader.readexactly(8)
+            if frame[0] == UNIT:
+                return None, frame[1:6]
 
 
 class Meter:
@@ -75,9 +78,10 @@ class Meter:
                     # As late as can be: in the place of another question's answer.
                     writer.write(self.wire.frame(tag, self.held))
                     self.held = None
-                behaviour, _, argument = (
-                    self.behaviours.pop(0) if self.behaviours else "ok"
-                ).partition(":")
+                behaviour = "ok"
+                if count > 2 and self.behaviours:
+                    behaviour = self.behaviours.pop(0)
+                behaviour, _, argument = behaviour.partition(":")
                 if not await self.answer(writer, tag, address, count, behaviour, argument):
                     writer.close()
                     return

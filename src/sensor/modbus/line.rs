@@ -27,7 +27,7 @@ use tokio_modbus::{ProtocolError, Request, Response, Slave};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 
 /// A line that still speaks after this many response times is not silent at all.
-const PATIENCE: u32 = 5;
+const PATIENCE: u32 = 3;
 
 /// Where a line leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +255,7 @@ impl Line {
             Err(tokio_modbus::Error::Protocol(error)) => Err(FaultKind::Mismatch(match error {
                 ProtocolError::HeaderMismatch { message, .. } => message,
                 ProtocolError::FunctionCodeMismatch { request, .. } => {
-                    format!("it is no answer to {request}")
+                    format!("it does not answer function {request}")
                 }
             })),
             Err(tokio_modbus::Error::Transport(error)) => Err(broken(&error)),
