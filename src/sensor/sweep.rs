@@ -85,13 +85,20 @@ impl Sweep {
             if let (Some(fact), false) = (known.rail(&channel.label), alone) {
                 spec.boundary = fact.boundary;
                 spec.boundary_basis = BoundaryBasis::Profile;
-                spec.contained_in = fact.contained_in.as_deref().and_then(named);
+                let inside = fact.contained_in.as_deref().and_then(named);
+                spec.contained_in = inside.or(spec.contained_in);
                 spec.excludes = fact.excludes.clone();
             }
             specs.push(spec);
         }
         let total = parts.zip(known.total.as_ref()).map(|(parts, total)| {
             let name = names.last().expect("the total's own name");
+            // What encloses every part encloses their sum.
+            let first = specs[parts[0]].contained_in.clone();
+            let around = first.filter(|_| {
+                let mut pairs = parts.windows(2);
+                pairs.all(|pair| specs[pair[0]].contained_in == specs[pair[1]].contained_in)
+            });
             for &part in &parts {
                 specs[part].contained_in = Some(name.clone());
             }
@@ -107,6 +114,7 @@ impl Sweep {
             let mut spec = rail(config, name, total.boundary, source, kind);
             spec.boundary = total.boundary;
             spec.boundary_basis = BoundaryBasis::Profile;
+            spec.contained_in = around;
             spec.excludes = total.excludes.clone();
             spec.limits = added(&limits);
             specs.push(spec);
@@ -494,6 +502,34 @@ mod tests {
             .map(|(_, window)| window.power)
             .collect();
         assert_eq!(totals, [Watts(5.0)]);
+    }
+
+    #[test]
+    fn what_encloses_every_part_encloses_the_total() {
+        let (config, mut known) = module();
+        known.rails[0].contained_in = Some("in".into());
+        known.rails[1].contained_in = Some("in".into());
+        known.rails.push(fact("in", None));
+        let inside = |config: &SensorConfig, labels: &[&str]| -> Vec<Option<String>> {
+            let channels = labels.iter().map(|label| channel(label)).collect();
+            let sweep = Sweep::new(config, &known, "hwmon", Boundary::Rail, channels);
+            let specs = sweep.specs().iter();
+            specs.map(|spec| spec.contained_in.clone()).collect()
+        };
+        let some = |label: &str| Some(format!("board.{label}"));
+        let total = some("total");
+        let all = inside(&config, &["a", "b", "in"]);
+        assert_eq!(all, [total.clone(), total.clone(), None, some("in")]);
+        // Where the sensor doesn't have it, the configuration may say what encloses it.
+        let config = SensorConfig {
+            contained_in: Some("wall".into()),
+            ..config
+        };
+        let outside = Some("wall".to_owned());
+        assert_eq!(
+            inside(&config, &["a", "b"]),
+            [total.clone(), total, outside]
+        );
     }
 
     #[test]
