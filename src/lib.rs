@@ -30,5 +30,6 @@ pub mod runtime;
 pub mod sampler;
 pub mod sensor;
 pub mod store;
+mod strict_toml;
 pub mod units;
 pub mod workload;

@@ -2,7 +2,9 @@
 //! file and line; then the layers are merged, `[[sensor]]` by name.
 
 use super::Config;
+use crate::board::{ProfileError, Profiles};
 use crate::sensor::SensorKind;
+use crate::strict_toml::{TomlError, with_hint};
 use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -29,10 +31,12 @@ pub enum ConfigError {
     Environment { message: String },
     #[error("{key}: {message}")]
     Value { key: String, message: String },
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
 }
 
 /// Reads `main`, then `conf.d/*.toml` beside it in the order of their names, then the
-/// environment given as (name, value) pairs.
+/// environment given as (name, value) pairs. `boards/*.toml` beside it are board profiles.
 pub fn load(
     main: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
@@ -62,7 +66,7 @@ pub fn load(
     validate_environment(&environment)?;
     let mut last = toml::Table::new();
     last.insert("sensor".to_owned(), toml::Value::Array(sensors));
-    let merged: Config = builder
+    let mut merged: Config = builder
         .add_source(environment)
         .add_source(File::from_str(&last.to_string(), FileFormat::Toml))
         .build()
@@ -71,15 +75,19 @@ pub fn load(
             path: main.display().to_string(),
             message: with_hint(&error.to_string()),
         })?;
+    merged.board.profiles = Profiles::with_own(&beside(main, "boards"))?;
     merged.check()?;
     Ok(merged)
+}
+
+fn beside(main: &Path, folder: &str) -> PathBuf {
+    main.parent().unwrap_or(Path::new(".")).join(folder)
 }
 
 /// The main file and the files of `conf.d` beside it.
 fn layers(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = vec![main.to_owned()];
-    let directory = main.parent().unwrap_or(Path::new(".")).join("conf.d");
-    if let Ok(entries) = std::fs::read_dir(&directory) {
+    if let Ok(entries) = std::fs::read_dir(beside(main, "conf.d")) {
         let mut extra: Vec<PathBuf> = entries
             .filter_map(|entry| Some(entry.ok()?.path()))
             .filter(|path| path.extension().is_some_and(|e| e == "toml"))
@@ -94,15 +102,17 @@ fn layers(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 /// may be partial here: it can complete one of the same name in an earlier file.
 fn validated(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
     let at = |error: toml::de::Error| {
-        let message = with_hint(error.message());
         let path = path.display().to_string();
-        match error.span() {
-            Some(span) => ConfigError::Line {
+        match TomlError::of(text, &error) {
+            TomlError {
+                line: Some(line),
+                message,
+            } => ConfigError::Line {
                 path,
-                line: text[..span.start.min(text.len())].matches('\n').count() + 1,
+                line,
                 message,
             },
-            None => ConfigError::File { path, message },
+            TomlError { message, .. } => ConfigError::File { path, message },
         }
     };
     let table: toml::Table = toml::from_str(text).map_err(at)?;
@@ -152,19 +162,6 @@ fn merge_by_name(sensors: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
             (Some(toml::Value::Table(earlier)), toml::Value::Table(later)) => earlier.extend(later),
             (_, block) => sensors.push(block),
         }
-    }
-}
-
-/// Adds the nearest known key to serde's "unknown field `x`, expected one of `a`, `b`".
-fn with_hint(message: &str) -> String {
-    let mut names = message.split('`').skip(1).step_by(2);
-    let Some(unknown) = names.next().filter(|_| message.contains("unknown field `")) else {
-        return message.to_owned();
-    };
-    let nearest = names.min_by_key(|known| strsim::damerau_levenshtein(unknown, known));
-    match nearest {
-        Some(known) => format!("unknown key `{unknown}`; the nearest known one is `{known}`"),
-        None => format!("unknown key `{unknown}`"),
     }
 }
 
@@ -298,6 +295,31 @@ mod tests {
             .expect_err("5 is no name")
             .to_string();
         assert!(text.contains("jouled.toml:2"), "{text}");
+    }
+
+    #[test]
+    fn a_profile_is_shipped_or_lies_beside_the_main_file() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(
+            dir.path(),
+            "jouled.toml",
+            "[board]\nprofile = \"my-board\"\n",
+        );
+        let text = load(&main, []).expect_err("no such profile").to_string();
+        assert!(
+            text.contains("board.profile") && text.contains("raspberrypi-5"),
+            "{text}"
+        );
+        let own = "name = \"my-board\"\ntitle = \"Mine\"\n";
+        let path = write(dir.path(), "boards/mine.toml", own);
+        let config = load(&main, []).expect("a valid configuration");
+        assert!(config.board.profiles.by_name("my-board").is_some());
+        write(dir.path(), "boards/mine.toml", &format!("{own}nots = []\n"));
+        let text = load(&main, []).expect_err("no such key").to_string();
+        assert!(
+            text.contains(&format!("{}:3", path.display())) && text.contains("`notes`"),
+            "{text}"
+        );
     }
 
     #[test]

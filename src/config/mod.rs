@@ -9,12 +9,16 @@ mod load;
 pub use identity::Identity;
 pub use load::{ConfigError, load};
 
+use crate::board::{BoardIdentity, Host, Profiles};
 use crate::mqtt::MqttConfig;
 use crate::sensor::SensorConfig;
 use crate::workload::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+/// The profile that is found by itself.
+const AUTO: &str = "auto";
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -45,11 +49,14 @@ pub struct DeviceConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BoardConfig {
-    /// `auto`; shipped profiles come with the board support.
+    /// `auto`, or the name of one of `profiles`.
     pub profile: String,
     /// For trying a copied tree.
     pub sysfs_root: PathBuf,
     pub devicetree_root: PathBuf,
+    /// The shipped ones and those of `boards/` beside the main file.
+    #[serde(skip)]
+    pub profiles: Profiles,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,7 +84,8 @@ pub struct DataConfig {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnergyConfig {
-    /// The rail of the headline figures; by default the only one.
+    /// The rail of the headline figures, or a sensor with a total or with one rail that
+    /// encloses its others. By default the only sensor.
     pub primary: Option<String>,
     pub idle_pace: IdlePace,
 }
@@ -106,7 +114,24 @@ impl Default for BoardConfig {
             profile: "auto".to_owned(),
             sysfs_root: "/sys".into(),
             devicetree_root: "/proc/device-tree".into(),
+            profiles: Profiles::shipped(),
         }
+    }
+}
+
+impl BoardConfig {
+    /// This machine with its profile; `None` when `profile` names none.
+    pub fn host(&self) -> Option<Host> {
+        let identity = BoardIdentity::read(&self.devicetree_root, &self.sysfs_root);
+        let profile = match self.profile.as_str() {
+            AUTO => self.profiles.detect(&identity),
+            name => self.profiles.by_name(name)?.clone(),
+        };
+        Some(Host {
+            profile,
+            identity,
+            sysfs: self.sysfs_root.clone(),
+        })
     }
 }
 
@@ -201,10 +226,12 @@ impl Config {
                 ));
             }
         }
-        if self.board.profile != "auto" {
+        let profile = &self.board.profile;
+        if profile != AUTO && self.board.profiles.by_name(profile).is_none() {
+            let known = self.board.profiles.names().join(", ");
             return Err(value(
                 "board.profile",
-                "this version has no shipped profiles; leave it at \"auto\"".to_owned(),
+                format!("there is no profile \"{profile}\"; known are auto, {known}"),
             ));
         }
         self.mqtt

@@ -4,6 +4,7 @@ use super::{BrokenSensor, Shared};
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 /// The kinds of job and the job fields that do something in this version.
 const FEATURES: [&str; 22] = [
@@ -32,9 +33,23 @@ const FEATURES: [&str; 22] = [
 ];
 
 impl Shared {
+    /// The board's facts as they were read last.
     pub fn board(&self) -> Board {
-        let board = &self.config.board;
-        Board::read(&board.devicetree_root, &board.sysfs_root)
+        self.board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Reads the board's facts again; it may run a command, so not while anything is
+    /// measured.
+    pub fn refreshed_board(&self) -> Board {
+        let board = Board::read(&self.host);
+        self.board
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone_from(&board);
+        board
     }
 
     /// The command of a runtime that a job names.

@@ -3,11 +3,13 @@
 mod commands;
 mod faults;
 mod info;
+mod primary;
 mod publishing;
 mod queue;
 mod runner;
 mod signals;
 
+use crate::board::{Board, Host};
 use crate::config::{Config, Identity, IdlePace};
 use crate::measure::Meter;
 use crate::models::ModelDirectory;
@@ -15,7 +17,7 @@ use crate::mqtt::{DeviceIdentity, MqttHandle};
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
-use crate::sensor::{self, Pace, RailSpec};
+use crate::sensor::{self, KnownRails, Pace};
 use crate::store::{Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
@@ -35,6 +37,9 @@ pub struct Shared {
     pub store: Arc<Mutex<Store>>,
     pub models: ModelDirectory,
     pub meter: Meter,
+    pub host: Host,
+    /// What was read about it last.
+    board: Mutex<Board>,
     pub broken_sensors: Vec<BrokenSensor>,
     pub queue: Queue,
 }
@@ -59,9 +64,9 @@ impl Shared {
 
     /// Index of the primary rail among those that work.
     pub fn primary_rail(&self) -> Option<usize> {
-        let rails = self.meter.sampler().rails();
+        let sensors = self.meter.sampler().sensors();
         let all_work = self.broken_sensors.is_empty();
-        primary(self.config.energy.primary.as_deref(), &rails, all_work)
+        primary::of(self.config.energy.primary.as_deref(), &sensors, all_work)
     }
 
     /// What is wrong before an attempt begins, for its record.
@@ -72,22 +77,15 @@ impl Shared {
             .collect();
         if self.primary_rail().is_none() {
             warnings.push(match &self.config.energy.primary {
-                Some(name) => format!("energy.primary = \"{name}\" is no rail that works"),
+                Some(name) => format!(
+                    "energy.primary = \"{name}\" is no rail that works, nor a sensor with a total"
+                ),
                 None => "no primary rail: set energy.primary to one of the rails for energy \
                          figures"
                     .to_owned(),
             });
         }
         warnings
-    }
-}
-
-/// The rail called `name`; without a name the only one, unless there would be others if
-/// every sensor worked: the headline figure must not change its boundary by itself.
-fn primary(name: Option<&str>, rails: &[RailSpec], all_work: bool) -> Option<usize> {
-    match name {
-        Some(name) => rails.iter().position(|rail| rail.name == name),
-        None => (rails.len() == 1 && all_work).then_some(0),
     }
 }
 
@@ -101,7 +99,13 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let lost = store.recover(&Moment::now(&identity.device))?;
     store.republish_open_states(&Moment::now(&identity.device))?;
     let store = Arc::new(Mutex::new(store));
-    let (sources, broken_sensors) = open_sensors(&config);
+    let host = config.board.host().context("board.profile is unknown")?;
+    if config.sensor.is_empty() {
+        for note in &host.profile.notes {
+            tracing::warn!("no sensor is configured; {}: {note}", host.profile.title);
+        }
+    }
+    let (sources, broken_sensors) = open_sensors(&config, &host.profile.known_rails());
     let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
     let idle_pace = match config.energy.idle_pace {
         IdlePace::Slow => Pace::Idle,
@@ -110,6 +114,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let shared = Arc::new(Shared {
         models: ModelDirectory::new(config.models.dir.clone(), Arc::clone(&store)),
         meter: Meter::new(sampler, idle_pace),
+        board: Mutex::new(Board::read(&host)),
+        host,
         broken_sensors,
         queue: Queue::default(),
         identity,
@@ -118,6 +124,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     });
     tracing::info!(
         device = shared.identity.device,
+        board = shared.host.profile.name,
         rails = shared.meter.sampler().rails().len(),
         "jouled {} starts",
         env!("CARGO_PKG_VERSION")
@@ -186,12 +193,14 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
 }
 
 /// Opens every configured sensor; one that fails does not keep the others from measuring.
-fn open_sensors(config: &Config) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSensor>) {
+fn open_sensors(
+    config: &Config,
+    known: &KnownRails,
+) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSensor>) {
     let mut open = Vec::new();
     let mut broken = Vec::new();
-    let known = sensor::KnownRails::default();
     for sensor in &config.sensor {
-        let opened = sensor::open(sensor, &known).map_err(|error| error.to_string());
+        let opened = sensor::open(sensor, known).map_err(|error| error.to_string());
         match opened.and_then(|source| distinct(source, &open)) {
             Ok(source) => open.push(source),
             Err(reason) => {
@@ -223,23 +232,5 @@ fn distinct(
             rail.name
         )),
         None => Ok(source),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::testing::rail;
-
-    #[test]
-    fn the_primary_rail_is_the_named_or_the_only_one_and_never_what_is_left() {
-        let both = [rail("wall"), rail("input")];
-        let left = [rail("input")];
-        assert_eq!(primary(Some("input"), &both, true), Some(1));
-        assert_eq!(primary(Some("input"), &left, false), Some(0));
-        assert_eq!(primary(Some("wall"), &left, false), None);
-        assert_eq!(primary(None, &both, true), None);
-        assert_eq!(primary(None, &left, true), Some(0));
-        assert_eq!(primary(None, &left, false), None);
     }
 }

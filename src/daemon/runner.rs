@@ -179,7 +179,7 @@ impl Runner {
             device: shared.identity.device.clone(),
             job: job.clone(),
             attempt: begun.attempt,
-            board: shared.board(),
+            board: shared.refreshed_board(),
             rig: shared.config.rig.clone(),
             primary: shared.primary_rail(),
             model: None,
@@ -214,7 +214,7 @@ impl Runner {
             control,
             watcher: &live,
             primary: context.primary,
-            sysfs: &shared.config.board.sysfs_root,
+            host: &shared.host,
         }
         .run();
         let interrupted = observed.ending == Ending::Stopped(Stop::Interrupted);

@@ -36,6 +36,8 @@ pub enum Reason {
     NotReported,
     /// This machine can't tell.
     NotSupported,
+    /// What was read fits more than one answer.
+    Unclear,
     /// Fewer values than the statistic needs.
     TooFew,
 }

@@ -4,7 +4,7 @@
 use super::control::{Control, Stop};
 use super::meter::Meter;
 use super::observed::{Ending, Observed, OwnCpu};
-use crate::board::CpuTimes;
+use crate::board::{CpuTimes, Host, ThrottleWatch};
 use crate::clock;
 use crate::energy::{Settling, settling as idle_settling};
 use crate::runtime::protocol::{self, Message, Request, Work};
@@ -39,7 +39,7 @@ pub struct Attempt<'a> {
     pub watcher: &'a dyn Watcher,
     /// Index of the primary rail among the meter's.
     pub primary: Option<usize>,
-    pub sysfs: &'a Path,
+    pub host: &'a Host,
 }
 
 /// Hears what an attempt does while it does it.
@@ -54,10 +54,12 @@ pub trait Watcher {
 impl Attempt<'_> {
     /// Runs the attempt. Never fails: what went wrong is in [`Observed::ending`].
     pub fn run(&self) -> Observed {
+        let evidence = &self.host.profile.throttle;
+        let mut throttle = ThrottleWatch::begin(evidence, &self.host.sysfs);
         let mut observed = Observed::new(clock::now());
         let mut cpu = OwnCpu::start();
         self.watcher.quiet(true);
-        observed.ending = match self.steps(&mut observed, &mut cpu) {
+        observed.ending = match self.steps(&mut observed, &mut cpu, &mut throttle) {
             Ok(()) => Ending::Succeeded,
             Err(ending) => ending,
         };
@@ -65,16 +67,24 @@ impl Attempt<'_> {
         observed.t1 = clock::now();
         cpu.note();
         observed.own_cpu_s = cpu.by_phase(&observed.phases);
+        observed.throttling = Some(throttle.end());
         observed
     }
 
-    fn steps(&self, observed: &mut Observed, cpu: &mut OwnCpu) -> Result<(), Ending> {
+    fn steps(
+        &self,
+        observed: &mut Observed,
+        cpu: &mut OwnCpu,
+        throttle: &mut ThrottleWatch,
+    ) -> Result<(), Ending> {
         let deadline = observed.t0 + Span::from_secs_f64(f64::from(self.job.timeout_s));
         let mut worker = self.load(observed, deadline)?;
         cpu.note();
         let idle = self.job.idle;
         self.idle(observed, cpu, Phase::IdleBefore, idle.before_s, deadline)?;
-        self.work(&mut worker, observed, cpu, deadline)?;
+        let worked = self.work(&mut worker, observed, cpu, deadline);
+        throttle.worked();
+        worked?;
         self.idle(observed, cpu, Phase::IdleAfter, idle.after_s, deadline)?;
         Ok(())
     }
@@ -111,7 +121,7 @@ impl Attempt<'_> {
         };
         observed.push(Phase::Load, None, t0, loaded.t1_ns);
         observed.loaded = Some(loaded);
-        observed.see_temperature(self.sysfs);
+        observed.see_temperature(self.host);
         Ok(worker)
     }
 
@@ -240,7 +250,7 @@ impl Attempt<'_> {
                 }
                 Message::Rep(done) => {
                     observed.reps.push(done);
-                    observed.see_temperature(self.sysfs);
+                    observed.see_temperature(self.host);
                 }
                 Message::Done { memory, .. } => {
                     observed.worker_memory = memory;
@@ -296,6 +306,7 @@ impl From<WorkerError> for Ending {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::{BoardIdentity, Profile};
     use crate::sampler::Sampler;
     use crate::sensor::Pace;
     use crate::workload::Limits;
@@ -326,7 +337,11 @@ mod tests {
             control: &Control::default(),
             watcher: &Nobody,
             primary: None,
-            sysfs: Path::new("/nonexistent"),
+            host: &Host {
+                profile: Profile::unknown("generic"),
+                identity: BoardIdentity::default(),
+                sysfs: "/nonexistent".into(),
+            },
         };
         let mut worker = Worker::spawn(&command, &WorkerLimits::default()).expect("sh starts");
         let hello = attempt.expect(&mut worker, clock::now() + HELLO_WITHIN);

@@ -1,7 +1,7 @@
 //! What an attempt observed: the raw material of its record.
 
 use super::control::Stop;
-use crate::board::Contention;
+use crate::board::{Contention, Host, Throttling};
 use crate::clock;
 use crate::energy::PhaseSpan;
 use crate::runtime::process::ProcessMemory;
@@ -10,7 +10,6 @@ use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Kind, Phase};
 use rustix::time::{ClockId, clock_gettime};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +36,8 @@ pub struct Observed {
     pub process_memory: Option<ProcessMemory>,
     pub contention: Option<Contention>,
     pub hottest_c: Option<f64>,
+    /// `None` when the attempt never began.
+    pub throttling: Option<Throttling>,
     /// CPU seconds of this daemon by phase.
     pub own_cpu_s: BTreeMap<Phase, f64>,
 }
@@ -74,6 +75,7 @@ impl Observed {
             process_memory: None,
             contention: None,
             hottest_c: None,
+            throttling: None,
             own_cpu_s: BTreeMap::new(),
         }
     }
@@ -106,8 +108,8 @@ impl Observed {
     }
 
     /// Notes the hottest zone of this moment.
-    pub fn see_temperature(&mut self, sysfs: &Path) {
-        let now = crate::board::hottest_c(sysfs);
+    pub fn see_temperature(&mut self, host: &Host) {
+        let now = crate::board::hottest_c(&host.sysfs, &host.profile.thermal);
         self.hottest_c = match (self.hottest_c, now) {
             (Some(a), Some(b)) => Some(a.max(b)),
             (a, b) => a.or(b),

@@ -6,6 +6,7 @@ use super::meter::Recorded;
 use super::observed::{Ending, Observed};
 use super::tokens::TokenBatches;
 use super::trace;
+use crate::board::Throttling;
 use crate::energy::{self, Baseline, IdleLevel, Measured, Trace};
 use crate::record::job::{Tokens, Trace as TraceRecord};
 use crate::record::result::{
@@ -307,9 +308,16 @@ fn if_loaded(observed: &Observed, reason: Reason) -> Reason {
 fn thermal(observed: &Observed) -> Thermal {
     let mut noted = Noted::default();
     let unknown = if_loaded(observed, Reason::NotSupported);
+    let throttled = match &observed.throttling {
+        Some(Throttling::Seen(_)) => Ok(true),
+        Some(Throttling::NotSeen) => Ok(false),
+        Some(Throttling::Unclear) => Err(Reason::Unclear),
+        Some(Throttling::NoEvidence) => Err(Reason::NotSupported),
+        None => Err(Reason::NotReached),
+    };
     Thermal {
         max_c: noted.value("max_c", observed.hottest_c.ok_or(unknown)),
-        throttled: noted.value("throttled", Err(Reason::NotMeasured)),
+        throttled: noted.value("throttled", throttled),
         reasons: noted.reasons,
     }
 }
@@ -374,6 +382,9 @@ fn warnings(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec<S
         if !settled {
             warnings.push(format!("{}: power did not settle", phase.as_str()));
         }
+    }
+    if let Some(Throttling::Seen(evidence)) = &observed.throttling {
+        warnings.extend(evidence.iter().map(|what| format!("throttled: {what}")));
     }
     if observed.contention.is_some_and(|seen| seen.contended) {
         warnings.push("contended: other processes used the CPU during the run".to_owned());

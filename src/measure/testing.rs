@@ -1,7 +1,7 @@
 //! What tests of this module share: an invented attempt, with invented time.
 
 use super::{Context, Ending, Observed, Recorded};
-use crate::board::Contention;
+use crate::board::{Contention, Throttling};
 use crate::energy::Trace;
 use crate::record::result::{Board, Engine, Model};
 use crate::record::{Stamp, Stamped, VERSION};
@@ -77,8 +77,10 @@ pub fn context(job: Job) -> Context {
             cpu: Some("implementer 0x41 part 0xd0b".to_owned()),
             cpus: 4,
             memory_bytes: Some(8 << 30),
+            memory_bandwidth_gb_s: Some(17.1),
             governor: Some("ondemand".to_owned()),
             power_mode: None,
+            power_mode_id: None,
             power_mode_reason: Some("not supported".to_owned()),
         },
         rig: BTreeMap::from([("supply".to_owned(), "bench, 5.1 V".to_owned())]),
@@ -197,6 +199,7 @@ impl Play {
             contended: false,
         });
         observed.hottest_c = Some(61.2);
+        observed.throttling = Some(Throttling::NotSeen);
         observed.own_cpu_s = BTreeMap::from([(Phase::Load, 0.02), (Phase::Decode, 0.1)]);
     }
 

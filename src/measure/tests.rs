@@ -3,6 +3,7 @@
 
 use super::testing::{Play, T0, context, job, on_the_wire, rail, real_rail, window};
 use super::{AttemptRecords, Context, Ending, Observed, Recorded, Stop, TokenBatches, records};
+use crate::board::Throttling;
 use crate::energy::Trace;
 use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
@@ -67,6 +68,30 @@ fn a_generate_result() {
     assert_eq!(made.tokens.len(), 2);
     let first = made.tokens.into_iter().next().expect("two records");
     assert_json_snapshot!("generate_tokens", on_the_wire(first));
+}
+
+#[test]
+fn throttling_is_said_with_its_evidence_or_with_the_reason_why_not() {
+    let thermal = |throttling: Option<Throttling>| {
+        let (mut play, job) = generated();
+        play.observed.throttling = throttling;
+        let result = made(&context(job), &play, &[]).result.body;
+        let reason = result.thermal.reasons.get("throttled").copied();
+        let warned = result
+            .warnings
+            .iter()
+            .any(|w| w == "throttled: over-current");
+        (result.thermal.throttled, reason, warned)
+    };
+    let seen = Throttling::Seen(vec!["over-current".to_owned()]);
+    assert_eq!(thermal(Some(seen)), (Some(true), None, true));
+    let none = |reason| (None, Some(reason), false);
+    assert_eq!(thermal(Some(Throttling::Unclear)), none(Reason::Unclear));
+    assert_eq!(
+        thermal(Some(Throttling::NoEvidence)),
+        none(Reason::NotSupported)
+    );
+    assert_eq!(thermal(None), none(Reason::NotReached));
 }
 
 #[test]

@@ -1,0 +1,78 @@
+//! A board's own command line tools, which answer in a moment or not at all.
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// More than any of them prints.
+const LARGEST: u64 = 16 * 1024;
+
+/// What `command` prints, without a shell. One that takes longer than `within` is killed.
+///
+/// Errors, as a sentence: it is not there, takes too long, or fails.
+pub fn output(command: &[String], within: Duration) -> Result<String, String> {
+    let (program, arguments) = command.split_first().ok_or("no command is named")?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let stdout = child.stdout.take().expect("it is piped");
+    let (send, printed) = mpsc::channel();
+    // Not a scope: a descendant that keeps the pipe open must not keep us.
+    std::thread::spawn(move || {
+        let mut text = Vec::new();
+        let read = stdout.take(LARGEST).read_to_end(&mut text);
+        // Nobody waits any more once the time is over.
+        let _ = send.send(read.map(|_| text));
+    });
+    let printed = printed.recv_timeout(within);
+    if printed.is_err()
+        && let Some(group) = Pid::from_raw(child.id() as i32)
+    {
+        // It may have ended by itself just now.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let status = child.wait();
+    let text = printed
+        .map_err(|_| format!("{program}: no answer within {} ms", within.as_millis()))?
+        .map_err(|error| format!("{program}: {error}"))?;
+    match status {
+        Ok(status) if status.success() => Ok(String::from_utf8_lossy(&text).into_owned()),
+        Ok(status) => Err(format!("{program}: {status}")),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, within: Duration) -> Result<String, String> {
+        output(&["sh", "-c", script].map(str::to_owned), within)
+    }
+
+    #[test]
+    fn an_answer_is_text_and_a_failure_a_sentence() {
+        let within = Duration::from_secs(60);
+        assert_eq!(shell("echo a", within).as_deref(), Ok("a\n"));
+        let failed = shell("exit 3", within).unwrap_err();
+        assert!(failed.contains("sh") && failed.contains('3'), "{failed}");
+        let absent = output(&["/nonexistent/tool".to_owned()], within).unwrap_err();
+        assert!(absent.contains("/nonexistent/tool"), "{absent}");
+        assert!(output(&[], within).is_err());
+    }
+
+    #[test]
+    fn one_that_hangs_is_killed() {
+        let error = shell("sleep 1000 & sleep 1000", Duration::from_millis(50)).unwrap_err();
+        assert!(error.contains("no answer within 50 ms"), "{error}");
+    }
+}
