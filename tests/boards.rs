@@ -5,7 +5,7 @@ mod tree;
 
 use jouled::board::{Board, BoardIdentity, Host, Profile, Profiles};
 use jouled::config::{self, Config};
-use jouled::sensor::Boundary;
+use jouled::sensor::{Boundary, SensorConfig};
 use std::path::Path;
 use tree::Tree;
 
@@ -239,4 +239,17 @@ fn a_stated_profile_goes_before_what_the_tree_says() {
     let config = loaded(&tree, "profile = \"rock-5b\"\n");
     assert_eq!(host(&config).profile.name, "rock-5b");
     assert_eq!(host(&loaded(&tree, "")).profile.name, "raspberrypi-4");
+}
+
+#[test]
+fn what_a_profile_suggests_is_a_sensor() {
+    let profiles = Profiles::shipped();
+    for name in profiles.names() {
+        for own in &profiles.by_name(name).expect("it has that name").sensor {
+            let mut config = SensorConfig::new("own", own.kind);
+            config.chip.clone_from(&own.chip);
+            config.boundary = own.boundary;
+            assert_eq!(config.check(), Ok(()), "{name}: {own:?}");
+        }
+    }
 }
