@@ -7,7 +7,8 @@ mod support;
 use serde_json::{Value, json};
 use std::path::Path;
 use support::daemon::STEADY;
-use support::rig::{Rig, endless, of_job};
+use support::meters::{Peer, Transport};
+use support::rig::{Rig, endless, job, of_job};
 
 /// A hwmon chip that tells 6 W.
 fn hwmon(root: &Path) {
@@ -105,4 +106,73 @@ fn a_sensor_pulled_in_mid_run_leaves_a_gap_and_no_figure_that_it_cannot_carry() 
     )
     .unwrap();
     rig.lab.wait_event("sensor-recovered");
+}
+
+/// A tegrastats that tells 7 W of a Jetson's VDD_IN, and a part of it.
+fn tegrastats(dir: &Path) -> std::path::PathBuf {
+    let script = dir.join("tegrastats");
+    let line = "11-21-2026 10:00:00 RAM 2400/7620MB (lfb 4x4MB) SWAP 0/3810MB (cached 0MB) CPU \
+                [1%@729,0%@729] GR3D_FREQ 0% cpu@48C VDD_IN 7000mW/6000mW";
+    std::fs::write(
+        &script,
+        format!("#!/bin/sh\nwhile :; do echo '{line}'; sleep 0.05; done\n"),
+    )
+    .unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&script, executable).unwrap();
+    script
+}
+
+#[test]
+fn four_sources_are_measured_side_by_side_and_never_added() {
+    let tree = tempfile::tempdir().unwrap();
+    hwmon(tree.path());
+    let peer = Peer::meter("sdm630", &Transport::Tcp);
+    let mut rig = Rig::start(&format!(
+        "{STEADY}\
+         [[sensor]]\nname = \"soc\"\nkind = \"hwmon\"\nchip = \"ina226\"\n\
+         boundary = \"rail\"\ncontained_in = \"module\"\nrate_hz = 100\nsysfs_root = {:?}\n\
+         [[sensor]]\nname = \"wall\"\nkind = \"modbus\"\nboundary = \"wall\"\n\
+         transport = \"tcp\"\nendpoint = \"127.0.0.1:{}\"\nmeter = \"sdm630\"\nunit = 1\n\
+         rate_hz = 10\ntimeout_ms = 5000\n\
+         [[sensor]]\nname = \"module\"\nkind = \"tegrastats\"\nboundary = \"module\"\n\
+         command = [{:?}, \"--interval\", \"50\"]\n\
+         [energy]\nprimary = \"input\"\n",
+        tree.path(),
+        peer.port,
+        tegrastats(tree.path())
+    ));
+    let idle = json!({"before_s": 3, "after_s": 3});
+    let result = rig.run(&job("four", json!({"n_predict": 300, "idle": idle})));
+    assert_eq!(result["state"], "succeeded", "{result}");
+    assert_eq!(names(&result["rails"]), ["input", "soc", "wall", "module"]);
+    let truth = [
+        ("input", "board-input", "simulated", 5.0),
+        ("soc", "rail", "hwmon", 6.0),
+        ("wall", "wall", "modbus", 42.5),
+        ("module", "module", "tegrastats", 7.0),
+    ];
+    for (rail, (name, boundary, source, power)) in
+        result["rails"].as_array().unwrap().iter().zip(truth)
+    {
+        assert_eq!(rail["boundary"], boundary, "{rail}");
+        assert_eq!(rail["boundary_basis"], "declared", "{rail}");
+        assert_eq!(rail["source"], source, "{rail}");
+        assert_eq!(rail["simulated"], name == "input", "{rail}");
+        let timeline = result["timeline"][name].as_array().unwrap();
+        let seconds = (timeline.last().unwrap()["t1_ns"].as_f64().unwrap()
+            - timeline[0]["t0_ns"].as_f64().unwrap())
+            * 1e-9;
+        let joules = result["total"][name]["energy_j"].as_f64();
+        let joules = joules.unwrap_or_else(|| panic!("{name}: {}, {rail}", result["total"]));
+        let mean = joules / seconds;
+        assert!((mean / power - 1.0).abs() < 0.005, "{name}: {mean} W");
+    }
+    assert_eq!(result["rails"][1]["contained_in"], "module");
+
+    // The headline is the primary rail's alone.
+    assert_eq!(result["primary_rail"], "input");
+    let decode = &result["reps"][0]["decode"];
+    let power = decode["energy_j"].as_f64().unwrap() / decode["duration_s"].as_f64().unwrap();
+    assert!((power / 5.0 - 1.0).abs() < 0.05, "{decode}");
 }
