@@ -1,7 +1,8 @@
 //! From the words of one answer to watts, volts and amperes. Pure: what a meter can't tell is
 //! an absence with its reason, never a number.
 
-use super::map::{Block, Kind, MeterMap, Register, Variant, WordOrder};
+use super::map::{Block, MeterMap, Variant};
+use super::register::{Kind, Register, WordOrder};
 use crate::units::{Amps, Volts, Watts};
 
 /// Values beyond these come from wrong registers or a wrong word order, not from a board.
@@ -171,7 +172,8 @@ impl Answer<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::{Models, Unit};
+    use super::super::map::Models;
+    use super::super::register::Unit;
     use super::*;
     use proptest::prelude::*;
 

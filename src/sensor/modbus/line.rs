@@ -9,7 +9,8 @@
 
 use super::fault::{Exception, Fault, FaultKind};
 use super::listening::{Listening, Unsolicited};
-use super::map::{Block, Function};
+use super::map::Block;
+use super::register::Function;
 use crate::clock;
 use crate::sensor::Parity;
 use crate::units::{MonoNs, Span};
@@ -151,35 +152,42 @@ impl Line {
     /// Asks and waits for the answer. Whatever is returned as one came after the question,
     /// from the right unit, with the right function and length.
     pub fn ask(&mut self, question: &Question) -> Result<Answer, Fault> {
-        let answer = self.attempt(question);
-        answer.map_err(|kind| {
-            if !matches!(kind, FaultKind::Refused { .. }) {
-                self.close();
-            }
-            Fault {
-                line: self.address.name().to_owned(),
-                unit: question.unit,
-                kind,
-            }
+        // Kept open only when all went well, or the meter itself refused.
+        let open = self.context.take();
+        if open.is_none() {
+            self.in_step.clear();
+        }
+        self.attempt(open, question).map_err(|kind| Fault {
+            line: self.address.name().to_owned(),
+            unit: question.unit,
+            kind,
         })
     }
 
-    fn close(&mut self) {
-        self.context = None;
-        self.in_step.clear();
+    fn attempt(&mut self, open: Option<Context>, question: &Question) -> Result<Answer, FaultKind> {
+        let mut context = match open {
+            Some(context) => context,
+            None => self.open(question.timeout)?,
+        };
+        let answer = self.exchange_in_step(&mut context, question);
+        if matches!(answer, Ok(_) | Err(FaultKind::Refused { .. })) {
+            self.context = Some(context);
+        }
+        answer
     }
 
-    fn attempt(&mut self, question: &Question) -> Result<Answer, FaultKind> {
-        if self.context.is_none() {
-            self.context = Some(self.open(question.timeout)?);
-        }
+    fn exchange_in_step(
+        &mut self,
+        context: &mut Context,
+        question: &Question,
+    ) -> Result<Answer, FaultKind> {
         if let Some(opening) = question.opening
             && !self.in_step.contains(&question.unit)
         {
-            self.exchange(question, opening)?;
+            self.exchange(context, question, opening)?;
             self.in_step.insert(question.unit);
         }
-        self.exchange(question, question.block)
+        self.exchange(context, question, question.block)
     }
 
     fn open(&self, within: Span) -> Result<Context, FaultKind> {
@@ -203,8 +211,12 @@ impl Line {
         })
     }
 
-    fn exchange(&mut self, question: &Question, block: Block) -> Result<Answer, FaultKind> {
-        let context = self.context.as_mut().expect("it was opened before");
+    fn exchange(
+        &mut self,
+        context: &mut Context,
+        question: &Question,
+        block: Block,
+    ) -> Result<Answer, FaultKind> {
         context.set_slave(Slave(question.unit));
         let request = match question.function {
             Function::Holding => Request::ReadHoldingRegisters(block.address, block.count),

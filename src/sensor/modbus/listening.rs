@@ -56,3 +56,41 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Listening<T> {
         Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.unwrap().block_on(future)
+    }
+
+    #[test]
+    fn it_speaks_into_silence_only() {
+        block_on(async {
+            let (near, mut far) = duplex(64);
+            let mut near = Listening(near);
+            near.write_all(b"ask").await.unwrap();
+            far.write_all(b"answer and more").await.unwrap();
+            let mut answer = [0; 6];
+            near.read_exact(&mut answer).await.unwrap();
+            let error = near.write_all(b"ask").await.unwrap_err();
+            assert!(error.get_ref().unwrap().is::<Unsolicited>(), "{error}");
+        });
+    }
+
+    #[test]
+    fn the_end_of_the_stream_is_an_error() {
+        block_on(async {
+            let (near, far) = duplex(64);
+            let mut near = Listening(near);
+            drop(far);
+            let error = near.read(&mut [0; 8]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+            let error = near.write_all(b"ask").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        });
+    }
+}

@@ -1,4 +1,5 @@
-//! The meters that are known by name. Their maps are the files in `meters/`, embedded.
+//! The meters that are known by name. Their maps are the files in `meters/`, embedded. A new
+//! one is a file there, a line in the table below and one in docs/configuration.md.
 
 use super::map::MeterMap;
 

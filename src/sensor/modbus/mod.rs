@@ -11,6 +11,7 @@ mod line;
 mod listening;
 mod map;
 mod meters;
+mod register;
 mod settings;
 mod sunspec;
 
@@ -29,7 +30,8 @@ use meters::Meter;
 use settings::Settings;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use map::{FactSource, Function, Kind, MeterMap, Models, Register, Unit, Variant, WordOrder};
+pub use map::{FactSource, MeterMap, Models, Variant};
+pub use register::{Function, Kind, Register, Unit, WordOrder};
 
 const IDLE_RATE_HZ: f64 = 1.0;
 /// Nothing that is read over a network changes faster.
@@ -46,10 +48,20 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     let settings = Settings::of(config)?;
     let line = line::shared(&settings.address).map_err(OpenError::Device)?;
     let map = settings.meter.map();
+    let channel = Channel {
+        label: "power".to_owned(),
+        kind: ReadingKind::Point,
+        wrap: None,
+        limits: limits(map, None),
+    };
+    let boundary = map.boundary.unwrap_or(Boundary::Wall);
+    let known = KnownRails::default();
+    let mut sweep = Sweep::new(config, &known, "modbus", boundary, vec![channel]);
     let full_rate_hz = full_rate_hz(config, &settings);
+    sweep.set_rate(full_rate_hz);
     let mut source = Modbus {
-        config: config.clone(),
-        sweep: sweep(config, map, None),
+        name: config.name.clone(),
+        sweep,
         schedule: Schedule::new(full_rate_hz, IDLE_RATE_HZ),
         settings,
         line,
@@ -58,12 +70,11 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     };
     // Its sentence comes with the first poll.
     let _ = source.make_contact();
-    source.sweep.set_rate(full_rate_hz);
     Ok(Box::new(source))
 }
 
 struct Modbus {
-    config: SensorConfig,
+    name: String,
     settings: Settings,
     line: Arc<Mutex<Line>>,
     contact: Option<Contact>,
@@ -95,27 +106,14 @@ fn full_rate_hz(config: &SensorConfig, settings: &Settings) -> f64 {
         .min(1.0 / exchange.as_secs_f64().max(1.0 / FASTEST_HZ))
 }
 
-fn sweep(config: &SensorConfig, map: &MeterMap, step: Option<Watts>) -> Sweep {
-    let channel = Channel {
-        label: "power".to_owned(),
-        kind: ReadingKind::Point,
-        wrap: None,
-        limits: ErrorLimits {
-            scale: vec![("meter-class", map.accuracy)],
-            power_offset: Watts(map.offset_w),
-            power_step: step.unwrap_or_default(),
-            refresh: Span::from_millis(u64::from(map.refresh_ms)),
-            ..ErrorLimits::default()
-        },
-    };
-    let boundary = map.boundary.unwrap_or(Boundary::Wall);
-    Sweep::new(
-        config,
-        &KnownRails::default(),
-        "modbus",
-        boundary,
-        vec![channel],
-    )
+fn limits(map: &MeterMap, step: Option<Watts>) -> ErrorLimits {
+    ErrorLimits {
+        scale: vec![("meter-class", map.accuracy)],
+        power_offset: Watts(map.offset_w),
+        power_step: step.unwrap_or_default(),
+        refresh: Span::from_millis(u64::from(map.refresh_ms)),
+        ..ErrorLimits::default()
+    }
 }
 
 impl Modbus {
@@ -131,7 +129,7 @@ impl Modbus {
     }
 
     fn ask(&self, question: &Question) -> Result<Answer, Fault> {
-        // The line is whole after a panic: the next question opens it again.
+        // A panic leaves the line closed: the next question opens it again.
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         line.ask(question)
     }
@@ -151,7 +149,8 @@ impl Modbus {
         match found {
             Ok((contact, answer)) => {
                 let step = decode::power_step(&contact.map, contact.block, &answer.words);
-                self.sweep = sweep(&self.config, &contact.map, step);
+                let rail = &mut self.sweep.specs_mut()[0];
+                rail.limits = limits(&contact.map, step);
                 self.contact = Some(contact);
                 Ok(())
             }
@@ -217,7 +216,7 @@ fn is_not_there(fault: &Fault) -> bool {
 
 impl Source for Modbus {
     fn name(&self) -> &str {
-        &self.config.name
+        &self.name
     }
 
     fn bus(&self) -> Option<&str> {
@@ -262,7 +261,6 @@ impl Source for Modbus {
 
     fn reset(&mut self) -> Result<(), PollError> {
         self.make_contact()?;
-        self.sweep.set_rate(self.schedule.rate_hz());
         self.sweep.restart();
         self.schedule.restart();
         Ok(())
