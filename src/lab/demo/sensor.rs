@@ -1,7 +1,8 @@
 //! Which power sensor the demo measures with: a real one of this machine if it can be read,
 //! else a simulated INA219 whose current follows the machine's CPU use.
 
-use std::path::{Path, PathBuf};
+use crate::sensor::{self, Boundary, KnownRails, SensorConfig, SensorKind, hwmon};
+use std::path::Path;
 
 /// A `[[sensor]]` block and the primary rail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,76 +14,41 @@ pub struct Choice {
 
 const NAME: &str = "input";
 
-/// Looks under `sysfs_root` (`/sys` but for tests).
+/// Looks under `sysfs_root` (`/sys` but for tests). Processors' counters come first; since
+/// 2020 only root may read them.
 pub fn choose(sysfs_root: &Path) -> Choice {
-    rapl(sysfs_root)
-        .or_else(|| hwmon(sysfs_root))
+    let mut candidates = vec![SensorConfig::new(NAME, SensorKind::Rapl)];
+    candidates[0].boundary = Some(Boundary::Package);
+    for input in hwmon::discover(sysfs_root) {
+        let mut config = SensorConfig::new(NAME, SensorKind::Hwmon);
+        // What it encloses can't be known here.
+        config.boundary = Some(Boundary::Rail);
+        config.chip = Some(input.chip);
+        candidates.push(config);
+    }
+    candidates
+        .into_iter()
+        .find_map(|config| real(config, sysfs_root))
         .unwrap_or_else(simulated)
 }
 
-/// The CPU packages' energy counters; since 2020 only root may read them.
-fn rapl(sysfs_root: &Path) -> Option<Choice> {
-    let mut packages: Vec<String> = folders(&sysfs_root.join("class/powercap"))
+/// A sensor that can be opened, with the first of its rails that no other encloses.
+fn real(config: SensorConfig, sysfs_root: &Path) -> Option<Choice> {
+    let block = toml::to_string(&config).ok()?;
+    let there = SensorConfig {
+        sysfs_root: Some(sysfs_root.to_str()?.to_owned()),
+        ..config
+    };
+    let source = sensor::open(&there, &KnownRails::default()).ok()?;
+    let primary = source
+        .rails()
         .iter()
-        .filter(|zone| readable_number(&zone.join("energy_uj")).is_some())
-        .filter_map(|zone| text(&zone.join("name")))
-        .filter(|name| name.starts_with("package"))
-        .collect();
-    packages.sort();
+        .find(|rail| rail.contained_in.is_none())?;
     Some(Choice {
-        primary: rail_name(&packages)?,
-        block: format!("name = \"{NAME}\"\nkind = \"rapl\"\nboundary = \"package\"\n"),
+        block,
+        primary: primary.name.clone(),
         simulated: false,
     })
-}
-
-/// The first chip with a power reading. What it encloses can't be known here: a rail.
-fn hwmon(sysfs_root: &Path) -> Option<Choice> {
-    let chips = folders(&sysfs_root.join("class/hwmon"));
-    chips.iter().find_map(|chip| {
-        let labels: Vec<String> = (1..=8)
-            .map(|n| format!("power{n}"))
-            .filter(|channel| readable_number(&chip.join(format!("{channel}_input"))).is_some())
-            .map(|channel| text(&chip.join(format!("{channel}_label"))).unwrap_or(channel))
-            .collect();
-        let primary = rail_name(&labels)?;
-        let name = toml::Value::String(text(&chip.join("name"))?);
-        Some(Choice {
-            block: format!(
-                "name = \"{NAME}\"\nkind = \"hwmon\"\nchip = {name}\nboundary = \"rail\"\n"
-            ),
-            primary,
-            simulated: false,
-        })
-    })
-}
-
-/// The name that jouled gives the first of a sensor's rails: the sensor's own when it is the
-/// only one. `None` without any.
-fn rail_name(labels: &[String]) -> Option<String> {
-    let first = labels.first()?;
-    if labels.len() == 1 {
-        return Some(NAME.to_owned());
-    }
-    let safe = first.to_ascii_lowercase().replace(
-        |c: char| !(c.is_ascii_alphanumeric() || "_.-".contains(c)),
-        "_",
-    );
-    Some(format!("{NAME}.{safe}"))
-}
-
-/// Folders in `class`, in the order of their names; none where it can't be read.
-fn folders(class: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(class).into_iter().flatten();
-    let mut folders: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    folders.sort();
-    folders
-}
-
-fn text(path: &Path) -> Option<String> {
-    Some(std::fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
 /// About 1600 cycles a second (12-bit shunt, 9-bit bus conversions): enough windows for the
@@ -103,10 +69,6 @@ fn simulated() -> Choice {
         primary: NAME.to_owned(),
         simulated: true,
     }
-}
-
-fn readable_number(path: &Path) -> Option<u64> {
-    text(path)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -134,7 +96,7 @@ mod tests {
         assert_eq!(choice.primary, "input");
         assert!(!choice.simulated);
         package(sys.path(), 1);
-        assert_eq!(choose(sys.path()).primary, "input.package-0");
+        assert_eq!(choose(sys.path()).primary, "input.total");
     }
 
     #[test]
@@ -151,6 +113,7 @@ mod tests {
         }
         let choice = choose(sys.path());
         assert_eq!(block(&choice)["chip"].as_str(), Some("ina226"));
+        assert_eq!(choice.primary, "input");
     }
 
     #[test]
