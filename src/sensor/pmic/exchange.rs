@@ -7,6 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
 
 /// Far more than a firmware call takes.
 const TIMEOUT: Span = Span::from_millis(1_000);
@@ -38,10 +39,17 @@ impl Exchange {
         Ok(Exchange { ask, answers })
     }
 
+    /// The answer of a run that begins now, or of one that is still under way: either tells
+    /// its own time.
     pub fn ask(&self) -> Answer {
-        let gone = || "the thread that runs the command ended".to_owned();
-        self.ask.send(()).map_err(|_| gone())?;
-        self.answers.recv().map_err(|_| gone())?
+        while self.answers.try_recv().is_ok() {}
+        // Full: an order is waiting already.
+        let _ = self.ask.try_send(());
+        // A child that hangs in the kernel can't be ended.
+        let patience = Duration::from_nanos(2 * TIMEOUT.0);
+        self.answers
+            .recv_timeout(patience)
+            .unwrap_or_else(|_| Err("the command hangs and can't be ended".to_owned()))
     }
 }
 
