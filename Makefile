@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-llama footprint build install
+.PHONY: help setup demo test lint bench bench-llama footprint fuzz build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,17 @@ bench-llama: setup ## speed beside llama-bench, in interleaved pairs (up to an h
 
 footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
 	scripts/footprint $(RELEASE)/jouled
+
+# Inputs for the line of tegrastats, and for each of the other parsers.
+RUNS ?= 10000000
+OTHER_RUNS ?= 200000
+
+fuzz: setup ## random inputs for the parsers, RUNS for a line of tegrastats (minutes)
+	scripts/fuzz tegrastats_line $(RUNS)
+	scripts/fuzz job $(OTHER_RUNS)
+	scripts/fuzz gguf_header $(OTHER_RUNS)
+	scripts/fuzz worker_line $(OTHER_RUNS)
+	scripts/fuzz configuration $(OTHER_RUNS)
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked
