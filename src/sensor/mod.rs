@@ -8,6 +8,7 @@
 mod config;
 mod config_error;
 pub mod hwmon;
+pub mod i2c;
 pub mod ina219;
 pub mod ina2xx;
 mod known;

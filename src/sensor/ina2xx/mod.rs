@@ -1,5 +1,10 @@
 //! INA226, INA228 and INA3221.
 
+mod identify;
+
+pub(super) use identify::expect;
+pub use identify::{ADDRESSES, Chip, Found, identify, scan_bus};
+
 use super::{ConfigError, OpenError, SensorConfig, Source};
 
 pub(super) fn check(_config: &SensorConfig) -> Result<(), ConfigError> {
