@@ -211,6 +211,7 @@ fn rail_facts(observed: &Observed, rail: &Recorded) -> Rail {
         mode: spec.mode.clone(),
         range_mv: spec.range_mv,
         shunt_ohm: spec.shunt.map(|shunt| shunt.0),
+        calibration_date: spec.calibration_date.clone(),
         duty: spec.duty,
         coverage: noted.value("coverage", coverage.ok_or(Reason::NoData)),
         windows: whole.windows,

@@ -33,6 +33,7 @@ pub fn rail(name: &str) -> RailSpec {
         mode: None,
         range_mv: None,
         shunt: None,
+        calibration_date: None,
         duty: None,
         nominal_rate_hz: 1000.0,
         limits: ErrorLimits::default(),

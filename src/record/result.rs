@@ -90,6 +90,9 @@ pub struct Rail {
     pub mode: Option<String>,
     pub range_mv: Option<u32>,
     pub shunt_ohm: Option<f64>,
+    /// The day of the unit's calibration; `null` where the data sheet's limits hold.
+    #[serde(default)]
+    pub calibration_date: Option<String>,
     /// Share of a cycle in which current is converted.
     pub duty: Option<f64>,
     /// Share of the attempt inside delivered windows.

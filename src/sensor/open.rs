@@ -51,6 +51,7 @@ pub(super) fn rail(
         mode: None,
         range_mv: None,
         shunt: None,
+        calibration_date: config.calibration.as_ref().map(|unit| unit.date.clone()),
         duty: None,
         nominal_rate_hz: 0.0,
         limits: ErrorLimits::default(),

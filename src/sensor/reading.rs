@@ -133,6 +133,8 @@ pub struct RailSpec {
     pub mode: Option<String>,
     pub range_mv: Option<u32>,
     pub shunt: Option<Ohms>,
+    /// The day of the unit's calibration; `None` where the data sheet's limits hold.
+    pub calibration_date: Option<String>,
     /// Share of a cycle in which current is converted.
     pub duty: Option<f64>,
     pub nominal_rate_hz: f64,
@@ -175,6 +177,10 @@ pub trait Source: Send {
     }
     /// Fixed for the life of the source, but for mode, duty and rate, which follow the pace.
     fn rails(&self) -> &[RailSpec];
+    /// What the user should know about how the source can be read here, in sentences.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Switches the rate. The cycle under way is lost: a gap, not an error.
     fn set_pace(&mut self, pace: Pace) -> Result<(), PollError>;
     /// Reads what is ready and says when to come again.

@@ -2,7 +2,8 @@
 //! electrical characteristics of the A grade at 25 °C).
 
 use crate::sensor::ErrorLimits;
-use crate::units::{Amps, Ohms, Span};
+use crate::sensor::ina2xx::{Correction, CycleMode, Transfers};
+use crate::units::{Ohms, Span, Volts};
 use ina219::configuration::{BusVoltageRange, Configuration, Resolution, ShuntVoltageRange};
 
 /// Resolution or averaging of one of the two conversions.
@@ -145,15 +146,6 @@ impl Mode {
         Some(Mode { shunt, bus, range })
     }
 
-    /// The slow mode between attempts: under 15 cycles a second, and the same range.
-    pub fn idle(self) -> Mode {
-        Mode {
-            shunt: AdcMode::Avg128,
-            bus: AdcMode::Bits12,
-            ..self
-        }
-    }
-
     pub(super) fn configuration(self) -> Configuration {
         Configuration {
             bus_voltage_range: BusVoltageRange::Fsr32v,
@@ -162,20 +154,6 @@ impl Mode {
             shunt_resolution: self.shunt.resolution(),
             ..Configuration::default()
         }
-    }
-
-    /// Typical length of one shunt and bus conversion.
-    pub fn cycle(self) -> Span {
-        self.shunt.time() + self.bus.time()
-    }
-
-    /// Share of a cycle in which current is converted.
-    pub fn duty(self) -> f64 {
-        self.shunt.time().as_secs_f64() / self.cycle().as_secs_f64()
-    }
-
-    pub fn rate_hz(self) -> f64 {
-        1.0 / self.cycle().as_secs_f64()
     }
 
     pub fn range_mv(self) -> u32 {
@@ -194,27 +172,66 @@ impl Mode {
         (self.range_mv() * 100) as u16
     }
 
-    /// Whether a mean can hide clipped parts.
-    pub(super) fn averages(self) -> bool {
-        self.shunt.averages()
-    }
-
     /// One ADC step at the shunt, in volts: 10 µV at 12 bit in the smallest range.
     fn shunt_step_v(self) -> f64 {
         10e-6 * f64::from(self.range_mv()) / 40.0 * self.shunt.coarseness()
     }
+}
 
-    pub(super) fn limits(self, shunt: Ohms, shunt_tolerance: f64) -> ErrorLimits {
+impl CycleMode for Mode {
+    /// One shunt and one bus conversion.
+    fn cycle(self) -> Span {
+        self.shunt.time() + self.bus.time()
+    }
+
+    fn duty(self) -> f64 {
+        self.shunt.time().as_secs_f64() / self.cycle().as_secs_f64()
+    }
+
+    fn range(self) -> Volts {
+        Volts(f64::from(self.range_mv()) * 1e-3)
+    }
+
+    fn averages(self) -> bool {
+        self.shunt.averages()
+    }
+
+    /// The shunt is converted first.
+    fn results_stand(self) -> Span {
+        self.shunt.time()
+    }
+
+    /// Bus, shunt, and power to clear the flag.
+    fn transfers(self) -> Transfers {
+        Transfers {
+            until_read: 2,
+            in_all: 3,
+        }
+    }
+
+    /// Under 15 cycles a second.
+    fn idle(self) -> Mode {
+        Mode {
+            shunt: AdcMode::Avg128,
+            bus: AdcMode::Bits12,
+            ..self
+        }
+    }
+
+    fn slower(self) -> Option<Mode> {
+        let shunt = AdcMode::ALL.into_iter().find(|mode| *mode > self.shunt)?;
+        Some(Mode { shunt, ..self })
+    }
+
+    fn limits(self, shunt: Ohms, shunt_tolerance: f64, correction: &Correction) -> ErrorLimits {
+        let mut scale = correction.scale_limits(shunt_tolerance, 0.005);
+        scale.push(("bus-gain", 0.005));
+        // The host's clock, which times the cycles: a crystal's order of magnitude.
+        scale.push(("time-base", 100e-6));
         ErrorLimits {
-            scale: vec![
-                ("shunt", shunt_tolerance),
-                ("gain", 0.005),
-                ("bus-gain", 0.005),
-                // The host's clock, which times the cycles: a crystal's order of magnitude.
-                ("time-base", 100e-6),
-            ],
-            current_offset: Amps(self.row().2 * 1e-6 / shunt.0),
-            current_step: Amps(self.shunt_step_v() / shunt.0),
+            scale,
+            current_offset: correction.offset_limit(Volts(self.row().2 * 1e-6)) / shunt,
+            current_step: Volts(self.shunt_step_v()) / shunt,
             ..ErrorLimits::default()
         }
     }
@@ -248,7 +265,7 @@ mod tests {
         assert_eq!(mode.to_string(), "avg8/12bit");
         assert!((mode.rate_hz() - 208.7).abs() < 0.1, "{}", mode.rate_hz());
         assert!((mode.duty() - 0.889).abs() < 0.001, "{}", mode.duty());
-        let limits = mode.limits(Ohms(0.01), 0.01);
+        let limits = mode.limits(Ohms(0.01), 0.01, &Correction::default());
         assert!((limits.current_offset.0 - 0.0125).abs() < 1e-12);
         assert!((limits.current_step.0 - 0.002).abs() < 1e-12);
         assert!(mode.idle().rate_hz() < 15.0);

@@ -3,12 +3,16 @@
 
 use super::*;
 use crate::clock::Clock;
-use crate::sensor::simulated::{Chip, NoAcknowledge, Waveform, Wiring};
+use crate::sensor::i2c::{BusError, FaultKind};
+use crate::sensor::ina2xx::CycleMode;
+use crate::sensor::simulated::{Chip, Unit, Waveform, Wiring};
 use crate::sensor::virtual_time::VirtualClock;
-use crate::sensor::{Pace, PollError, Quality, Sink, Window};
+use crate::sensor::{Calibration, Pace, PollError, Quality, Sink, Window};
 use crate::units::{MonoNs, Ohms, Span, Volts};
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use std::sync::{Arc, Mutex};
+
+const EREMOTEIO: i32 = 121;
 
 /// The chip on a wire: each transaction takes `wire` before the register is reached.
 #[derive(Clone)]
@@ -18,17 +22,17 @@ struct Wire {
     wire: Span,
     /// Delays that come before one transaction each, by its number.
     stall: Arc<Mutex<Option<(u8, Span)>>>,
-    broken: Arc<Mutex<bool>>,
+    broken: Arc<Mutex<Option<BusError>>>,
 }
 
 impl ErrorType for Wire {
-    type Error = NoAcknowledge;
+    type Error = BusError;
 }
 
 impl I2c for Wire {
-    fn transaction(&mut self, address: u8, ops: &mut [Operation<'_>]) -> Result<(), NoAcknowledge> {
-        if *self.broken.lock().unwrap() {
-            return Err(NoAcknowledge);
+    fn transaction(&mut self, address: u8, ops: &mut [Operation<'_>]) -> Result<(), BusError> {
+        if let Some(error) = *self.broken.lock().unwrap() {
+            return Err(error);
         }
         if let Some(Operation::Write([register, ..])) = ops.first() {
             let mut stall = self.stall.lock().unwrap();
@@ -40,7 +44,9 @@ impl I2c for Wire {
             }
         }
         self.clock.advance(self.wire);
-        self.chip.lock().unwrap().transaction(address, ops)
+        let mut chip = self.chip.lock().unwrap();
+        let answer = chip.transaction(address, ops);
+        answer.map_err(|_| BusError::Errno(EREMOTEIO))
     }
 }
 
@@ -70,6 +76,8 @@ struct Rig {
     max_current_a: f64,
     voltage_at: Option<VoltageAt>,
     wire: Span,
+    unit: Unit,
+    calibration: Option<Calibration>,
 }
 
 impl Default for Rig {
@@ -82,6 +90,8 @@ impl Default for Rig {
             max_current_a: 4.0,
             voltage_at: None,
             wire: Span::from_micros(20),
+            unit: Unit::default(),
+            calibration: None,
         }
     }
 }
@@ -99,7 +109,10 @@ impl Rig {
                 shunt: SHUNT,
                 bus: Volts(5.0),
                 current: self.waveform.parse().unwrap(),
-                clock_ratio: self.clock_ratio,
+                unit: Unit {
+                    clock_ratio: self.clock_ratio,
+                    ..self.unit
+                },
             },
             clock.clone(),
         );
@@ -116,10 +129,12 @@ impl Rig {
         config.adc_bus = Some(self.bus.name().into());
         config.max_current_a = Some(self.max_current_a);
         config.voltage_at = self.voltage_at;
+        config.calibration = self.calibration;
         let setup = setup(&config, "/dev/i2c-7".into(), 0x44, "ina219", false).unwrap();
         let again = wire.clone();
-        let driver =
-            Ina219::open(setup, clock.clone(), Box::new(move || Ok(again.clone()))).unwrap();
+        let address = Address::from_byte(0x44).unwrap();
+        let connect = Box::new(move || Ok(Registers::new(again.clone(), address)));
+        let driver = Ina219::open(setup, clock.clone(), connect).unwrap();
         Bench {
             deadline: clock.now(),
             clock,
@@ -396,7 +411,7 @@ fn the_idle_pace_is_slow_and_the_full_pace_comes_back() {
 fn a_dead_bus_is_retried_then_fatal_and_comes_back() {
     let mut bench = Rig::default().bench();
     bench.run(Span::from_millis(100));
-    *bench.wire.broken.lock().unwrap() = true;
+    *bench.wire.broken.lock().unwrap() = Some(BusError::Errno(EREMOTEIO));
     let mut outcomes = Vec::new();
     for _ in 0..5 {
         bench.clock.advance(Span::from_millis(10));
@@ -405,7 +420,7 @@ fn a_dead_bus_is_retried_then_fatal_and_comes_back() {
     assert!(matches!(outcomes[0], PollError::Retry(_)));
     assert!(matches!(outcomes[4], PollError::Fatal(_)));
     assert!(bench.driver.reset().is_err());
-    *bench.wire.broken.lock().unwrap() = false;
+    *bench.wire.broken.lock().unwrap() = None;
     bench.driver.reset().unwrap();
     bench.deadline = bench.clock.now();
     let before = bench.windows.0.len();

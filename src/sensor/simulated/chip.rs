@@ -19,8 +19,28 @@ pub struct Wiring {
     pub shunt: Ohms,
     pub bus: Volts,
     pub current: Waveform,
-    /// Length of the chip's conversions over the typical one: 0.9 to 1.1.
+    pub unit: Unit,
+}
+
+/// How this unit differs from the perfect one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Unit {
+    /// Length of its conversions over the typical one: 0.9 to 1.1.
     pub clock_ratio: f64,
+    /// Shunt voltage that it indicates without any current.
+    pub offset: Volts,
+    /// Indicated over true shunt voltage: the shunt's tolerance and the chip's gain together.
+    pub gain: f64,
+}
+
+impl Default for Unit {
+    fn default() -> Self {
+        Unit {
+            clock_ratio: 1.0,
+            offset: Volts(0.0),
+            gain: 1.0,
+        }
+    }
 }
 
 /// The chip and its converter.
@@ -125,12 +145,12 @@ impl<C: Clock> Chip<C> {
 
     fn shunt_adc(&self) -> Option<Adc> {
         (self.configuration & 0b001 != 0)
-            .then(|| Adc::from_code(self.configuration >> 3 & 0xf, self.wiring.clock_ratio))
+            .then(|| Adc::from_code(self.configuration >> 3 & 0xf, self.wiring.unit.clock_ratio))
     }
 
     fn bus_adc(&self) -> Option<Adc> {
         (self.configuration & 0b010 != 0)
-            .then(|| Adc::from_code(self.configuration >> 7 & 0xf, self.wiring.clock_ratio))
+            .then(|| Adc::from_code(self.configuration >> 7 & 0xf, self.wiring.unit.clock_ratio))
     }
 
     fn continuous(&self) -> bool {
@@ -181,7 +201,8 @@ impl<C: Clock> Chip<C> {
             let begin = offset_ns + adc.each * f64::from(index);
             let t0 = self.started + Span(begin.round() as u64);
             let t1 = self.started + Span((begin + adc.each).round() as u64);
-            let drop_v = self.wiring.current.mean(t0, t1).0 * self.wiring.shunt.0;
+            let Unit { offset, gain, .. } = self.wiring.unit;
+            let drop_v = self.wiring.current.mean(t0, t1).0 * self.wiring.shunt.0 * gain + offset.0;
             let steps = (drop_v / (10e-6 * f64::from(step))).round() as i32;
             sum += (steps * step).clamp(-full_scale, full_scale);
         }
@@ -290,7 +311,7 @@ mod tests {
                 shunt: Ohms(0.1),
                 bus: Volts(5.0),
                 current: waveform.parse().unwrap(),
-                clock_ratio: 1.0,
+                unit: Unit::default(),
             },
             clock.clone(),
         )

@@ -5,38 +5,42 @@ mod chip;
 mod cpu_load;
 mod waveform;
 
-pub use chip::{Chip, NoAcknowledge, Wiring};
+pub use chip::{Chip, NoAcknowledge, Unit, Wiring};
 pub use waveform::{Waveform, WaveformError};
 
 use super::config::SensorConfig;
-use super::ina219::{Fault, Ina219, setup};
+use super::i2c::{FaultKind, TransferError};
+use super::ina219::{Ina219, Registers, setup};
 use super::{OpenError, Source};
 use crate::clock::Monotonic;
 use crate::units::Volts;
+use ina219::address::Address;
 
-impl Fault for NoAcknowledge {
-    fn errno(&self) -> Option<i32> {
-        None
+impl TransferError for NoAcknowledge {
+    fn fault(&self) -> FaultKind {
+        FaultKind::Vanished
     }
 }
 
-const ADDRESS: u8 = 0x40;
-
 /// Opens a simulated chip on CLOCK_MONOTONIC. `config` has passed its check.
 pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
+    let address = Address::default();
     let config = config.clone();
     // A bus of its own, so that each simulated sensor has its own thread.
     let bus = format!("simulated:{}", config.name);
-    let setup = setup(&config, bus, ADDRESS, "simulated", true)?;
-    let reopen = Box::new(move || {
+    let setup = setup(&config, bus, address.as_byte(), "simulated", true)?;
+    config.parsed_waveform()?;
+    let connect = Box::new(move || {
         let wiring = Wiring {
-            address: ADDRESS,
+            address: address.as_byte(),
             shunt: config.shunt(),
             bus: Volts(config.bus_v.unwrap_or(5.0)),
-            current: config.parsed_waveform()?,
-            clock_ratio: 1.0,
+            current: config
+                .parsed_waveform()
+                .expect("it was parsed before the chip was made"),
+            unit: Unit::default(),
         };
-        Ok(Chip::new(wiring, Monotonic))
+        Ok(Registers::new(Chip::new(wiring, Monotonic), address))
     });
-    Ok(Box::new(Ina219::open(setup, Monotonic, reopen)?))
+    Ok(Box::new(Ina219::open(setup, Monotonic, connect)?))
 }
