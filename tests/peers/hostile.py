@@ -126,7 +126,8 @@ class Meter:
                 writer.write(bytes(range(7, 251, 3)))
             case "flood":
                 writer.write(frame(data(good)))
-                writer.write(frame(data(poison)) * 200)
+                # More than any buffer swallows with the good one.
+                writer.write(frame(data(poison)) * 1000)
             case "silent":
                 pass
             case _:

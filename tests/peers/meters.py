@@ -74,7 +74,7 @@ def device(meter):
 async def serve():
     context = device(sys.argv[1])
     if sys.argv[2] == "tcp":
-        server = ModbusTcpServer(context, address=("127.0.0.1", 0), ignore_missing_devices=True)
+        server = ModbusTcpServer(context, address=("127.0.0.1", 0))
     else:
         server = ModbusSerialServer(
             context, framer=FramerType.RTU, port=sys.argv[3], baudrate=9600

@@ -29,7 +29,7 @@ macro_rules! meters {
         const MAPS: &[(&str, &str)] = &[$(($name, shipped!($file))),+];
 
         /// What an unknown name's error lists.
-        pub(super) const KNOWN: &str = concat!("sunspec", $(", ", $name),+);
+        pub(super) const KNOWN: &str = concat!("the known meters are sunspec", $(", ", $name),+);
     };
 }
 
