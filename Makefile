@@ -5,7 +5,7 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
-SOURCES := $(shell find src boards .cargo Cargo.toml Cargo.lock -type f)
+SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench bench-llama footprint fuzz build install
