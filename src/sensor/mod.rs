@@ -24,6 +24,7 @@ mod sysfs;
 pub mod tegrastats;
 #[cfg(test)]
 pub(crate) mod testing;
+mod track;
 #[cfg(test)]
 pub(crate) mod virtual_time;
 
