@@ -99,7 +99,7 @@ impl Power {
         let milliwatts = number.parse().ok().filter(|_| is_integer(number))?;
         (-MOST_MILLIWATTS..=MOST_MILLIWATTS)
             .contains(&milliwatts)
-            .then(|| Power {
+            .then_some(Power {
                 milliwatts,
                 has_unit: number.len() < current.len(),
             })
