@@ -6,7 +6,9 @@ mod support;
 mod tree;
 
 use jouled::board::{BoardIdentity, Profiles};
-use jouled::sensor::{self, Boundary, RailSpec, SensorConfig, SensorKind, Sink, Window};
+use jouled::sensor::{
+    self, Boundary, BoundaryBasis, RailSpec, SensorConfig, SensorKind, Sink, Window,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 use support::rig::{Rig, topic};
@@ -274,6 +276,62 @@ fn the_module_of_thor_is_the_sum_of_three_and_its_input_another_chip() {
     assert_eq!(read["soc.total"].milliwatts, -392 + 5434 + 5000);
     let input = &rails(&tree, module, "ina238")["soc"];
     assert_eq!((input.boundary, input.milliwatts), (BoardInput, 16_802));
+}
+
+/// Boards as the collected lines of tegrastats name them.
+const MODULES: [(&str, &str); 9] = [
+    ("Jetson Nano", "jetson-nano"),
+    ("Jetson TX2", "jetson-tx2"),
+    ("Jetson Xavier NX", "jetson-xavier-nx"),
+    ("Jetson AGX Xavier", "jetson-agx-xavier"),
+    ("Jetson Orin Nano", "jetson-orin-nano"),
+    ("Jetson Orin NX", "jetson-orin-nx"),
+    ("Jetson AGX Orin", "jetson-agx-orin"),
+    ("Jetson AGX Thor", "jetson-agx-thor"),
+    // Without a profile.
+    ("Jetson TX1", ""),
+];
+
+#[test]
+fn every_rail_of_a_collected_line_is_known_and_all_but_one_are_inside_another() {
+    let profiles = Profiles::shipped();
+    let tree = Tree::new();
+    for line in include_str!("data/tegrastats-lines.txt").lines() {
+        let module = line.split('\t').next().expect("the module");
+        let power = line.rsplit('\t').next().expect("the line itself");
+        let name = MODULES.iter().find(|(start, _)| module.starts_with(start));
+        let (_, name) = name.expect("a module of the list");
+        let Some(profile) = profiles.by_name(name) else {
+            continue;
+        };
+        tree.write("line", format!("{power}\n").as_bytes());
+        let script = format!("cat {:?}; exec sleep 600", tree.path("line"));
+        let mut config = SensorConfig::new("soc", SensorKind::Tegrastats);
+        let command = ["sh", "-c", &script, "tegrastats", "--interval", "100"];
+        config.command = Some(command.map(str::to_owned).into());
+        let source = sensor::open(&config, &profile.known_rails()).expect("it starts");
+        let rails = source.rails().iter();
+        // Not connected.
+        let rails = rails.filter(|rail| !rail.name.starts_with("soc.nc"));
+        let mut outermost = Vec::new();
+        for rail in rails {
+            assert_eq!(
+                rail.boundary_basis,
+                BoundaryBasis::Profile,
+                "{module}: {rail:?}"
+            );
+            if rail.contained_in.is_none() {
+                outermost.push((rail.name.as_str(), rail.boundary));
+            }
+        }
+        let expected = match *name {
+            "jetson-nano" => ("soc.pom_5v_in", Module),
+            "jetson-agx-thor" if power.contains(" VIN ") => ("soc.vin", BoardInput),
+            "jetson-agx-xavier" | "jetson-agx-orin" | "jetson-agx-thor" => ("soc.total", Module),
+            _ => ("soc.vdd_in", Module),
+        };
+        assert_eq!(outermost, [expected], "{module}");
+    }
 }
 
 #[test]
