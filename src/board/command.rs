@@ -24,30 +24,32 @@ pub fn output(command: &[String], within: Duration) -> Result<String, String> {
         .process_group(0)
         .spawn()
         .map_err(|error| format!("{program}: {error}"))?;
-    let stdout = child.stdout.take().expect("it is piped");
-    let (send, printed) = mpsc::channel();
-    // Not a scope: a descendant that keeps the pipe open must not keep us.
+    let group = Pid::from_child(&child);
+    let mut stdout = child.stdout.take().expect("it is piped").take(LARGEST);
+    let (send, answered) = mpsc::channel();
+    // Left behind when the time is over: a descendant may keep the pipe open, and a process
+    // that hangs in a driver can't even be killed.
     std::thread::spawn(move || {
         let mut text = Vec::new();
-        let read = stdout.take(LARGEST).read_to_end(&mut text);
-        // Nobody waits any more once the time is over.
-        let _ = send.send(read.map(|_| text));
+        let read = stdout.read_to_end(&mut text);
+        let ended = read.and_then(|_| child.wait());
+        // Nobody may wait for it any more.
+        let _ = send.send(ended.map(|status| (text, status)));
     });
-    let printed = printed.recv_timeout(within);
-    if printed.is_err()
-        && let Some(group) = Pid::from_raw(child.id() as i32)
-    {
-        // It may have ended by itself just now.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-    let status = child.wait();
-    let text = printed
-        .map_err(|_| format!("{program}: no answer within {} ms", within.as_millis()))?
-        .map_err(|error| format!("{program}: {error}"))?;
-    match status {
-        Ok(status) if status.success() => Ok(String::from_utf8_lossy(&text).into_owned()),
-        Ok(status) => Err(format!("{program}: {status}")),
-        Err(error) => Err(format!("{program}: {error}")),
+    match answered.recv_timeout(within) {
+        Ok(Ok((text, status))) if status.success() => {
+            Ok(String::from_utf8_lossy(&text).into_owned())
+        }
+        Ok(Ok((_, status))) => Err(format!("{program}: {status}")),
+        Ok(Err(error)) => Err(format!("{program}: {error}")),
+        Err(_) => {
+            // It may have ended by itself just now.
+            let _ = kill_process_group(group, Signal::KILL);
+            Err(format!(
+                "{program}: no answer within {} ms",
+                within.as_millis()
+            ))
+        }
     }
 }
 

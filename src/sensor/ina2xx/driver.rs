@@ -267,7 +267,10 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
         } else {
             self.tally.cycles += 1;
             for rail in 0..self.samples.len() {
-                sink.push(rail, self.window(cycle.start, cycle.end, self.samples[rail]));
+                sink.push(
+                    rail,
+                    self.window(cycle.start, cycle.end, self.samples[rail]),
+                );
             }
             self.lost = 0;
         }

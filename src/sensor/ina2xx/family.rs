@@ -187,7 +187,11 @@ impl CycleMode for Mode {
 
     fn idle(self) -> Mode {
         let idle = Mode::at_rate(self.family, self.channels, IDLE_HZ);
-        if idle.cycle() > self.cycle() { idle } else { self }
+        if idle.cycle() > self.cycle() {
+            idle
+        } else {
+            self
+        }
     }
 
     fn slower(self) -> Option<Mode> {

@@ -41,7 +41,12 @@ where
     const POLL_CLEARS: bool = true;
 
     fn configure(&mut self, mode: Mode) -> Result<(), I2C::Error> {
-        write(&mut self.i2c, self.address, CONFIGURATION, configuration(mode))
+        write(
+            &mut self.i2c,
+            self.address,
+            CONFIGURATION,
+            configuration(mode),
+        )
     }
 
     fn keeps(&mut self, mode: Mode) -> Result<bool, I2C::Error> {

@@ -159,8 +159,7 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
             Box::new(Driver::open(setup, Monotonic, connect)?)
         }
         SensorKind::Ina3221 => {
-            let connect =
-                Box::new(move || Ok(Ina3221::new(connect()?, address, channels.clone())));
+            let connect = Box::new(move || Ok(Ina3221::new(connect()?, address, channels.clone())));
             Box::new(Driver::open(setup, Monotonic, connect)?)
         }
         _ => {
