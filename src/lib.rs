@@ -16,6 +16,7 @@
 extern crate self as jouled;
 
 pub mod board;
+pub mod calibrate;
 pub mod clock;
 pub mod config;
 pub mod daemon;

@@ -2,7 +2,9 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use jouled::calibrate::{Gain, Target};
 use jouled::config;
+use jouled::units::Span;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +33,38 @@ enum Command {
     Run(ConfigFile),
     /// Check a configuration without running anything.
     Check(ConfigFile),
+    /// Find out what one sensor is off by, and store it in conf.d beside the configuration.
+    Calibrate(Calibrate),
+}
+
+#[derive(clap::Args)]
+struct Calibrate {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// The sensor's name in the configuration.
+    #[arg(long, value_name = "NAME")]
+    sensor: String,
+    /// How long each reading lasts, in seconds.
+    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    #[command(subcommand)]
+    what: Quantity,
+}
+
+#[derive(Subcommand)]
+enum Quantity {
+    /// The offset: disconnect the load first.
+    Offset,
+    /// Shunt and gain together, against a reference meter: one current with the offset
+    /// calibrated before, or two currents that are set one after the other.
+    Gain {
+        /// The true current in amperes; given twice, the load is asked for in between.
+        #[arg(long, value_name = "A", required = true, allow_negative_numbers = true)]
+        current: Vec<f64>,
+        /// What the meter may be off by, relative: 0.01 is 1 %.
+        #[arg(long, value_name = "REL", default_value_t = 0.01)]
+        current_limit: f64,
+    },
 }
 
 #[derive(clap::Args)]
@@ -45,6 +79,7 @@ fn main() -> ExitCode {
     let outcome = logging(&cli.log).and_then(|()| match &cli.command {
         Command::Run(file) => run(&file.config),
         Command::Check(file) => check(&file.config),
+        Command::Calibrate(arguments) => calibrate(arguments),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -72,6 +107,57 @@ fn check(path: &Path) -> anyhow::Result<()> {
             .map(|sensor| sensor.name.as_str())
             .collect::<Vec<_>>()
             .join(", ")
+    );
+    Ok(())
+}
+
+fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
+    let config = load(&arguments.file.config)?;
+    let names = || {
+        let names: Vec<&str> = config.sensor.iter().map(|s| s.name.as_str()).collect();
+        names.join(", ")
+    };
+    let sensor = config
+        .sensor
+        .iter()
+        .find(|sensor| sensor.name == arguments.sensor)
+        .with_context(|| {
+            format!(
+                "{}: no sensor \"{}\"; there are: {}",
+                arguments.file.config.display(),
+                arguments.sensor,
+                names()
+            )
+        })?;
+    let target = Target {
+        main: &arguments.file.config,
+        sensor,
+        span: Span::from_millis(1000 * arguments.seconds),
+    };
+    match &arguments.what {
+        Quantity::Offset => jouled::calibrate::offset(target)?,
+        Quantity::Gain {
+            current,
+            current_limit,
+        } => {
+            anyhow::ensure!(
+                (0.0..=0.1).contains(current_limit),
+                "--current-limit {current_limit}: state 0 to 0.1, where 0.01 is 1 %"
+            );
+            let gain = Gain {
+                currents_a: current.clone(),
+                limit: *current_limit,
+            };
+            jouled::calibrate::gain(target, &gain)?;
+        }
+    }
+    let again = load(&arguments.file.config)?;
+    let taken_up = again.sensor.iter().any(|sensor| {
+        sensor.name == arguments.sensor && sensor.calibration != target.sensor.calibration
+    });
+    anyhow::ensure!(
+        taken_up,
+        "a later file of conf.d overrides it: remove the calibration from that one"
     );
     Ok(())
 }

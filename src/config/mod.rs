@@ -249,6 +249,22 @@ impl Config {
                 ));
             }
         }
+        let mut chips = std::collections::BTreeMap::new();
+        for sensor in &self.sensor {
+            let (Some(bus), Some(address)) = (&sensor.bus, sensor.address) else {
+                continue;
+            };
+            if let Some(other) = chips.insert((bus, address), &sensor.name) {
+                return Err(value(
+                    "sensor",
+                    format!(
+                        "\"{other}\" and \"{}\" are the same chip: both are at address \
+                         {address:#04x} of {bus}",
+                        sensor.name
+                    ),
+                ));
+            }
+        }
         if let Some(primary) = &self.energy.primary {
             let has = |sensor: &SensorConfig| {
                 let label = primary.strip_prefix(sensor.name.as_str());

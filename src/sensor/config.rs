@@ -448,6 +448,33 @@ impl SensorConfig {
             "0.001 to 1000 amperes",
         )?;
         in_range("bus_v", self.bus_v, 0.0, 26.0, "0 to 26 volts")?;
+        if let Some(unit) = &self.calibration {
+            if unit.date.parse::<jiff::civil::Date>().is_err() {
+                return Err(ConfigError::Range {
+                    sensor: self.name.clone(),
+                    key: "calibration.date",
+                    value: format!("\"{}\"", unit.date),
+                    allowed: "a day such as \"2026-11-21\"",
+                });
+            }
+            let (offset, gain) = ("-5000 to 5000 uV", "0.5 to 2");
+            in_range("calibration.offset_uv", unit.offset_uv, -5e3, 5e3, offset)?;
+            in_range(
+                "calibration.offset_limit_uv",
+                unit.offset_limit_uv,
+                0.0,
+                5e3,
+                offset,
+            )?;
+            in_range("calibration.gain", unit.gain, 0.5, 2.0, gain)?;
+            in_range(
+                "calibration.gain_limit",
+                unit.gain_limit,
+                0.0,
+                0.5,
+                "0 to 0.5",
+            )?;
+        }
         in_range("feeds", self.feeds.map(f64::from), 1.0, 16.0, "1 to 16")
     }
 

@@ -4,7 +4,6 @@
 use super::*;
 use crate::clock::Clock;
 use crate::sensor::i2c::{BusError, FaultKind};
-use crate::sensor::ina2xx::CycleMode;
 use crate::sensor::simulated::{Chip, Unit, Waveform, Wiring};
 use crate::sensor::virtual_time::VirtualClock;
 use crate::sensor::{Calibration, Pace, PollError, Quality, Sink, Window};
@@ -19,10 +18,11 @@ const EREMOTEIO: i32 = 121;
 struct Wire {
     chip: Arc<Mutex<Chip<VirtualClock>>>,
     clock: VirtualClock,
-    wire: Span,
+    wire: Arc<Mutex<Span>>,
     /// Delays that come before one transaction each, by its number.
     stall: Arc<Mutex<Option<(u8, Span)>>>,
     broken: Arc<Mutex<Option<BusError>>>,
+    troubles: Arc<Mutex<Vec<Trouble>>>,
 }
 
 impl ErrorType for Wire {
@@ -34,6 +34,7 @@ impl I2c for Wire {
         if let Some(error) = *self.broken.lock().unwrap() {
             return Err(error);
         }
+        self.suffer()?;
         if let Some(Operation::Write([register, ..])) = ops.first() {
             let mut stall = self.stall.lock().unwrap();
             if let Some((at, span)) = *stall
@@ -43,7 +44,7 @@ impl I2c for Wire {
                 *stall = None;
             }
         }
-        self.clock.advance(self.wire);
+        self.clock.advance(*self.wire.lock().unwrap());
         let mut chip = self.chip.lock().unwrap();
         let answer = chip.transaction(address, ops);
         answer.map_err(|_| BusError::Errno(EREMOTEIO))
@@ -119,9 +120,10 @@ impl Rig {
         let wire = Wire {
             chip: Arc::new(Mutex::new(chip)),
             clock: clock.clone(),
-            wire: self.wire,
+            wire: Arc::new(Mutex::new(self.wire)),
             stall: Arc::default(),
             broken: Arc::default(),
+            troubles: Arc::default(),
         };
         let mut config = SensorConfig::new("input", crate::sensor::SensorKind::Simulated);
         config.waveform = Some(self.waveform.into());
@@ -429,23 +431,77 @@ fn a_dead_bus_is_retried_then_fatal_and_comes_back() {
 }
 
 #[test]
-fn a_bus_too_slow_for_the_mode_is_told() {
-    // 12 bit needs the shunt within 0.53 ms; two reads at 100 kHz take 0.96 ms.
+fn the_bus_sets_the_pace_and_says_so() {
+    // 100 kHz: two reads take 0.96 ms, and a shunt of 12 bit stands for 0.53 ms.
+    for clock_ratio in [0.9, 1.0, 1.1] {
+        let mut bench = Rig {
+            shunt: AdcMode::Bits12,
+            wire: Span::from_micros(480),
+            clock_ratio,
+            ..Rig::default()
+        }
+        .bench();
+        let warnings = bench.driver.warnings();
+        assert!(warnings[0].contains("the bus is the limit"), "{warnings:?}");
+        assert!(warnings[0].contains("12bit/12bit"), "{warnings:?}");
+        bench.run(Span::from_millis(3000));
+        let mode = bench.driver.rails()[0].mode.clone();
+        assert_eq!(mode.as_deref(), Some("avg4/12bit"));
+        assert_eq!(bench.driver.tally().lost, 0, "clock {clock_ratio}");
+        bench.assert_contiguous();
+    }
+    assert!(Rig::default().bench().driver.warnings().is_empty());
+}
+
+#[test]
+fn a_bus_that_became_too_slow_is_told() {
     let mut bench = Rig {
         shunt: AdcMode::Bits12,
-        wire: Span::from_micros(480),
         ..Rig::default()
     }
     .bench();
-    let error = loop {
-        bench.clock.set(bench.deadline);
-        match bench.driver.poll(&mut bench.windows) {
-            Ok(deadline) => bench.deadline = deadline,
-            Err(error) => break error,
-        }
-    };
+    *bench.wire.wire.lock().unwrap() = Span::from_micros(480);
+    let error = (0..1000)
+        .find_map(|_| {
+            bench.clock.set(bench.deadline);
+            match bench.driver.poll(&mut bench.windows) {
+                Ok(deadline) => {
+                    bench.deadline = deadline;
+                    None
+                }
+                Err(error) => Some(error),
+            }
+        })
+        .unwrap();
     assert!(error.to_string().contains("400 kHz"), "{error}");
-    assert!(bench.windows.0.is_empty());
+    assert_eq!(bench.driver.fault().unwrap().kind, FaultKind::TooSlow);
+}
+
+#[test]
+fn a_units_calibration_corrects_current_and_limits() {
+    let calibration = Calibration {
+        date: "2026-11-21".into(),
+        offset_uv: Some(80.0),
+        offset_limit_uv: Some(4.0),
+        gain: Some(1.0 / 1.03),
+        gain_limit: Some(0.002),
+    };
+    let mut bench = Rig {
+        unit: Unit {
+            offset: Volts(80e-6),
+            gain: 1.03,
+            ..Unit::default()
+        },
+        calibration: Some(calibration),
+        ..Rig::default()
+    }
+    .bench();
+    bench.run(Span::from_millis(200));
+    let current = bench.windows.0[5].current.unwrap().0;
+    assert!((current - 1.5).abs() < 0.0011, "{current}");
+    let rail = &bench.driver.rails()[0];
+    assert!((rail.limits.current_offset.0 - 4e-4).abs() < 1e-12);
+    assert_eq!(rail.calibration_date.as_deref(), Some("2026-11-21"));
 }
 
 /// Lateness as seen on machines with all cores busy: mostly short, at times a time slice of
@@ -496,6 +552,183 @@ fn a_loaded_machine_wakes_late_and_nothing_is_torn() {
             let tally = bench.driver.tally();
             let lost = tally.lost as f64 / (tally.lost + tally.cycles) as f64;
             assert!(lost < may_lose, "{what}: {tally:?}");
+        }
+    }
+}
+
+/// Something that goes wrong at a moment of the clock, which may be in the middle of a poll.
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    /// Transfers fail for a while.
+    Bus {
+        from: MonoNs,
+        until: MonoNs,
+        error: BusError,
+    },
+    /// The supply dips: the chip is as after power-on.
+    Dip { at: MonoNs },
+    /// The chip is unplugged, and plugged in again later.
+    Unplugged { from: MonoNs, until: MonoNs },
+}
+
+impl Wire {
+    /// What the troubles do to a transaction now. Those that happen once are taken out.
+    fn suffer(&self) -> Result<(), BusError> {
+        let now = self.clock.now();
+        let mut outcome = Ok(());
+        self.troubles
+            .lock()
+            .unwrap()
+            .retain(|trouble| match *trouble {
+                Trouble::Bus { from, until, error } => {
+                    if (from..until).contains(&now) {
+                        outcome = Err(error);
+                    }
+                    true
+                }
+                Trouble::Dip { at } if now >= at => {
+                    self.chip.lock().unwrap().power_on_reset();
+                    false
+                }
+                Trouble::Unplugged { from, until } if now >= from => {
+                    if now < until {
+                        outcome = Err(BusError::Errno(EREMOTEIO));
+                        return true;
+                    }
+                    self.chip.lock().unwrap().power_on_reset();
+                    false
+                }
+                _ => true,
+            });
+        outcome
+    }
+}
+
+impl Bench {
+    /// As the sampler does: short pauses after what passes, a reset after what lasts.
+    fn endure(&mut self, end: MonoNs) {
+        let mut is_fatal = false;
+        while self.clock.now() < end {
+            self.clock.set(self.deadline + Span::from_micros(30));
+            let outcome = if is_fatal {
+                self.driver.reset()
+            } else {
+                Ok(())
+            };
+            let outcome = outcome.and_then(|()| self.driver.poll(&mut self.windows));
+            is_fatal = matches!(outcome, Err(PollError::Fatal(_)));
+            self.deadline = match outcome {
+                Ok(deadline) => deadline,
+                Err(PollError::Retry(_)) => self.clock.now() + Span::from_millis(5),
+                Err(PollError::Fatal(_)) => self.clock.now() + Span::from_millis(100),
+            };
+        }
+    }
+}
+
+mod faults {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn error() -> impl Strategy<Value = BusError> {
+        prop_oneof![
+            // EREMOTEIO, ENXIO, ETIMEDOUT, EIO, EBUSY, EAGAIN.
+            prop::sample::select(vec![121, 6, 110, 5, 16, 11]).prop_map(BusError::Errno),
+            Just(BusError::Short { done: 1, of: 2 }),
+        ]
+    }
+
+    /// Up to 1.5 s after the start, to the nanosecond.
+    fn trouble(start: MonoNs) -> impl Strategy<Value = Trouble> {
+        let moment = (0..1_500_000_000_u64).prop_map(move |ns| start + Span(ns));
+        let length = 1_000..400_000_000_u64;
+        prop_oneof![
+            (moment.clone(), length.clone(), error()).prop_map(|(from, ns, error)| Trouble::Bus {
+                from,
+                until: from + Span(ns),
+                error
+            }),
+            moment.clone().prop_map(|at| Trouble::Dip { at }),
+            (moment, length).prop_map(|(from, ns)| Trouble::Unplugged {
+                from,
+                until: from + Span(ns)
+            }),
+        ]
+    }
+
+    fn start() -> MonoNs {
+        Rig::default().bench().clock.now() + Span::from_millis(200)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever goes wrong and when: what is delivered is right, what is not is a gap,
+        /// and windows resume.
+        #[test]
+        fn any_fault_leaves_gaps_alone(
+            troubles in prop::collection::vec(trouble(start()), 1..5),
+            shunt in prop::sample::select(vec![AdcMode::Avg8, AdcMode::Bits12, AdcMode::Avg64]),
+        ) {
+            let mut bench = Rig { shunt, ..Rig::default() }.bench();
+            let cycle = 1.0 / bench.driver.rails()[0].nominal_rate_hz;
+            *bench.wire.troubles.lock().unwrap() = troubles.clone();
+            let end = start() + Span::from_millis(2_500);
+            bench.endure(end);
+            prop_assert!(bench.driver.fault().is_none(), "{:?}", bench.driver.fault());
+
+            for pair in bench.windows.0.windows(2) {
+                prop_assert!(pair[0].t1 <= pair[1].t0, "{pair:?}");
+            }
+            for window in &bench.windows.0 {
+                // Within the step of the range after a reset, 80 uV on 10 mOhm.
+                prop_assert!((window.power.0 - 7.5).abs() < 0.041, "{window:?}");
+                prop_assert!(window.t1.since(window.t0).as_secs_f64() < 1.15 * cycle);
+                for trouble in &troubles {
+                    if let Trouble::Dip { at } = trouble {
+                        let inside = window.t0 + Span::from_micros(200) < *at
+                            && *at + Span::from_micros(200) < window.t1;
+                        prop_assert!(!inside || shunt == AdcMode::Bits12, "{window:?} {at:?}");
+                    }
+                }
+            }
+            // 400 ms after the last trouble at the latest: five cycles' patience, a reset's
+            // pause and the way back.
+            let resumed = end - Span::from_millis(300);
+            let late: f64 = bench.windows.0.iter()
+                .filter(|window| window.t0 >= resumed)
+                .map(|window| window.t1.since(window.t0).as_secs_f64())
+                .sum();
+            prop_assert!(late > 0.3 - 2.5 * cycle, "{late} s of 0.3 s");
+        }
+    }
+
+    #[test]
+    fn each_fault_is_a_state_with_its_kind_and_ends() {
+        for (error, kind) in [
+            (BusError::Errno(121), FaultKind::Vanished),
+            (BusError::Errno(6), FaultKind::Vanished),
+            (BusError::Errno(110), FaultKind::StuckBus),
+            (BusError::Errno(5), FaultKind::BusError),
+            (BusError::Errno(16), FaultKind::Held),
+            (BusError::Short { done: 1, of: 2 }, FaultKind::ShortTransfer),
+        ] {
+            let mut bench = Rig::default().bench();
+            bench.run(Span::from_millis(100));
+            assert!(bench.driver.fault().is_none());
+            *bench.wire.broken.lock().unwrap() = Some(error);
+            bench.clock.set(bench.deadline);
+            let outcome = bench.driver.poll(&mut bench.windows);
+            assert_eq!(bench.driver.fault().unwrap().kind, kind);
+            assert_eq!(
+                matches!(outcome, Err(PollError::Fatal(_))),
+                kind == FaultKind::Held
+            );
+            *bench.wire.broken.lock().unwrap() = None;
+            bench.driver.reset().unwrap();
+            bench.deadline = bench.clock.now();
+            bench.run(Span::from_millis(100));
+            assert!(bench.driver.fault().is_none());
         }
     }
 }

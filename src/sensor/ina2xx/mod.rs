@@ -17,6 +17,9 @@ mod ina228;
 mod ina3221;
 mod tracker;
 
+#[cfg(test)]
+mod tests;
+
 pub use correction::Correction;
 pub use cycles::{CycleChip, CycleMode, Sample, Transfers};
 pub use driver::{Connect, Driver, Setup, Tally};

@@ -10,7 +10,7 @@ pub use waveform::{Waveform, WaveformError};
 
 use super::config::SensorConfig;
 use super::i2c::{FaultKind, TransferError};
-use super::ina219::{Ina219, Registers, setup};
+use super::ina219::{Ina219, Registers, simulated_setup};
 use super::{OpenError, Source};
 use crate::clock::Monotonic;
 use crate::units::Volts;
@@ -26,9 +26,7 @@ impl TransferError for NoAcknowledge {
 pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     let address = Address::default();
     let config = config.clone();
-    // A bus of its own, so that each simulated sensor has its own thread.
-    let bus = format!("simulated:{}", config.name);
-    let setup = setup(&config, bus, address.as_byte(), "simulated", true)?;
+    let setup = simulated_setup(&config, address.as_byte())?;
     config.parsed_waveform()?;
     let connect = Box::new(move || {
         let wiring = Wiring {
