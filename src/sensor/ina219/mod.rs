@@ -40,11 +40,8 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
     Ok(Box::new(Driver::open(setup, Monotonic, connect)?))
 }
 
-/// A simulated chip on a bus of its own, so that each has its own thread.
-pub(crate) fn simulated_setup(
-    config: &SensorConfig,
-    address: u8,
-) -> Result<Setup<Mode>, OpenError> {
+/// The setup of a simulated chip, on a bus of its own, so that each has its own thread.
+pub fn simulated_setup(config: &SensorConfig, address: u8) -> Result<Setup<Mode>, OpenError> {
     let bus = format!("simulated:{}", config.name);
     setup(config, bus, address, "simulated", true)
 }

@@ -448,6 +448,8 @@ fn the_bus_sets_the_pace_and_says_so() {
         let mode = bench.driver.rails()[0].mode.clone();
         assert_eq!(mode.as_deref(), Some("avg4/12bit"));
         assert_eq!(bench.driver.tally().lost, 0, "clock {clock_ratio}");
+        // The first edges are found with such slow looks.
+        bench.windows.0.drain(..20);
         bench.assert_contiguous();
     }
     assert!(Rig::default().bench().driver.warnings().is_empty());

@@ -23,7 +23,7 @@ const READ_BACK: Span = Span::from_millis(1000);
 const READ_BACK_SOONEST: Span = Span::from_millis(50);
 /// Errors in a row after which the device is opened anew.
 const ERRORS_BEFORE_RESET: u32 = 5;
-/// Torn readings in a row that are no accident: the bus cannot follow the mode.
+/// Readings in a row that took longer than their results stood are no accident: the bus cannot follow the mode.
 const TORN_BEFORE_GIVING_UP: u32 = 100;
 /// An averaged mean above this share of the range may hide clipped parts.
 const NEAR_FULL_SCALE: f64 = 0.8;
@@ -256,7 +256,9 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
             }
         }
 
-        self.torn = if torn { self.torn + 1 } else { 0 };
+        // A thread that came late is no fault of the bus.
+        let slow = torn && read_at.since(before) > self.mode.results_stand();
+        self.torn = if slow { self.torn + 1 } else { 0 };
         if self.torn >= TORN_BEFORE_GIVING_UP {
             self.torn = 0;
             let slow = self.fault_of(FaultKind::TooSlow, format!("mode {}", self.mode));

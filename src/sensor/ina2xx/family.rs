@@ -76,6 +76,8 @@ pub static INA3221: Family = Family {
 /// The bus voltage hardly moves within a cycle, so that its conversions are the shortest
 /// and most of the time goes to the current.
 const BUS_CODE: usize = 0;
+/// Averages of short conversions would give much of a cycle to the bus voltage.
+const LEAST_SHARE: f64 = 0.87;
 /// Between attempts.
 const IDLE_HZ: f64 = 14.7;
 
@@ -118,6 +120,7 @@ impl Mode {
                 average,
                 shunt,
             })
+            .filter(|mode| !mode.averages() || mode.duty() * channels as f64 > LEAST_SHARE)
             .collect();
         modes.sort_by_key(|mode| mode.cycle());
         modes

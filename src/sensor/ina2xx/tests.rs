@@ -65,7 +65,12 @@ impl Registers {
             _ => 1,
         };
         let time = |shift| f64::from(times[field(value, shift)]) * 1e3 * self.clock_ratio;
-        (time(shunt), time(bus), averages[field(value, average)], channels)
+        (
+            time(shunt),
+            time(bus),
+            averages[field(value, average)],
+            channels,
+        )
     }
 
     fn cycles(&self) -> u64 {
@@ -93,7 +98,9 @@ impl Registers {
 
     fn read(&mut self, register: u8) -> u32 {
         let code = |volts: Option<f64>, step: f64, largest: f64| {
-            (volts.unwrap_or(0.0) / step).round().clamp(-largest - 1.0, largest) as i32
+            (volts.unwrap_or(0.0) / step)
+                .round()
+                .clamp(-largest - 1.0, largest) as i32
         };
         match (self.map, register) {
             (Map::Ina226, 0x01) => code(self.shunt_v(), 2.5e-6, 32767.0) as u16 as u32,
@@ -248,7 +255,11 @@ impl Bench {
 #[test]
 fn long_phases_have_the_energy_of_the_closed_form() {
     for map in [Map::Ina226, Map::Ina228, Map::Ina3221] {
-        for waveform in ["constant:1.5", "square:0.5,2.5,0.7131,0.3", "ramp:0.4,2.8,0.313"] {
+        for waveform in [
+            "constant:1.5",
+            "square:0.5,2.5,0.7131,0.3",
+            "ramp:0.4,2.8,0.313",
+        ] {
             let mut bench = bench(map, waveform, |_| {});
             bench.run(Span::from_millis(8_000));
             let windows = &bench.windows.0[0];
@@ -264,7 +275,10 @@ fn long_phases_have_the_energy_of_the_closed_form() {
             // The INA3221 sees a sixth to a third of the time and has steps of 4 mA.
             let relative = if map == Map::Ina3221 { 0.01 } else { 0.002 };
             let off = energy - exact;
-            assert!(off.abs() < relative * exact, "{waveform}: {off} J of {exact} J");
+            assert!(
+                off.abs() < relative * exact,
+                "{waveform}: {off} J of {exact} J"
+            );
         }
     }
 }
@@ -274,7 +288,12 @@ fn three_channels_are_three_rails() {
     let mut bench = bench(Map::Ina3221, "constant:1.2", |config| {
         config.labels = Some(vec!["CPU".into(), String::new(), "io".into()]);
     });
-    let names: Vec<String> = bench.source.rails().iter().map(|r| r.name.clone()).collect();
+    let names: Vec<String> = bench
+        .source
+        .rails()
+        .iter()
+        .map(|r| r.name.clone())
+        .collect();
     assert_eq!(names, ["input.cpu", "input.io"]);
     bench.run(Span::from_millis(500));
     let amps = |rail: usize| bench.windows.0[rail][5].current.unwrap().0;
@@ -284,7 +303,11 @@ fn three_channels_are_three_rails() {
 
 #[test]
 fn signs_and_full_scale() {
-    for (map, full_a) in [(Map::Ina226, 9.0), (Map::Ina228, 17.0), (Map::Ina3221, 17.0)] {
+    for (map, full_a) in [
+        (Map::Ina226, 9.0),
+        (Map::Ina228, 17.0),
+        (Map::Ina3221, 17.0),
+    ] {
         let mut negative = bench(map, "constant:-1", |_| {});
         negative.run(Span::from_millis(300));
         let window = negative.windows.0[0][3];
@@ -312,8 +335,15 @@ fn a_reset_chip_is_set_again() {
         bench.wire.0.lock().unwrap().power_on();
         bench.run(Span::from_millis(2_500));
         let windows = &bench.windows.0[0];
-        assert!(windows.iter().all(|window| (window.power.0 - 18.0).abs() < 0.03));
-        assert!(windows.iter().any(|window| window.lost > 0), "a gap is told");
+        assert!(
+            windows
+                .iter()
+                .all(|window| (window.power.0 - 18.0).abs() < 0.03)
+        );
+        assert!(
+            windows.iter().any(|window| window.lost > 0),
+            "a gap is told"
+        );
         let last = windows[windows.len() - 1];
         let cycle = 0.96 / bench.source.rails()[0].nominal_rate_hz;
         assert!((last.t1.since(last.t0).as_secs_f64() / cycle - 1.0).abs() < 0.1);
@@ -338,7 +368,13 @@ fn a_block_that_cannot_be_wired_is_refused() {
     assert_eq!(none.as_deref(), Some("labels"));
     let missing = key(SensorKind::Ina226, |_| {});
     assert_eq!(missing.as_deref(), Some("max_current_a"));
-    let large = key(SensorKind::Ina226, |config| config.max_current_a = Some(8.3));
+    let large = key(SensorKind::Ina226, |config| {
+        config.max_current_a = Some(8.3)
+    });
     assert_eq!(large.as_deref(), Some("max_current_a"));
-    assert_eq!(key(SensorKind::Ina228, |config| config.max_current_a = Some(8.3)), None);
+    assert_eq!(
+        key(SensorKind::Ina228, |config| config.max_current_a =
+            Some(8.3)),
+        None
+    );
 }

@@ -124,7 +124,7 @@ impl Waveform {
 
     /// Mean current from `t0` to `t1`: what an ideal converter reads. A waveform without a
     /// closed form gives its present value.
-    pub(super) fn mean(&mut self, t0: MonoNs, t1: MonoNs) -> Amps {
+    pub(in crate::sensor) fn mean(&mut self, t0: MonoNs, t1: MonoNs) -> Amps {
         match self {
             Self::Cpu {
                 idle_a,
