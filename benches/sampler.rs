@@ -11,7 +11,7 @@ mod machine;
 
 use embedded_hal::i2c::{ErrorType, I2c, Operation};
 use ina219::address::Address;
-use jouled::clock::{self, Clock, Monotonic};
+use jouled::clock::{self, Monotonic};
 use jouled::runtime::protocol::{Request, Work};
 use jouled::sampler::Sampler;
 use jouled::sensor::ina219::{Ina219, Registers, simulated_setup};

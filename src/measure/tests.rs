@@ -173,7 +173,7 @@ const CONTRACT: [(&str, &str); 20] = [
     (
         "/rails/0",
         "name boundary boundary_basis contained_in excludes source simulated mode \
-                  range_mv shunt_ohm duty coverage windows rate_hz missed_deadlines",
+                  range_mv shunt_ohm calibration_date duty coverage windows rate_hz missed_deadlines",
     ),
     (
         "/timeline/input/0",
@@ -228,7 +228,7 @@ fn every_field_of_the_contract_is_there() {
 
 /// Facts that may be unknown; the rest of a result are figures.
 const FACTS: [&str; 4] = ["board", "params", "engine", "model"];
-const FACT_FIELDS: [&str; 9] = [
+const FACT_FIELDS: [&str; 10] = [
     "reason",
     "repack_reason",
     "rep",
@@ -236,6 +236,7 @@ const FACT_FIELDS: [&str; 9] = [
     "mode",
     "range_mv",
     "shunt_ohm",
+    "calibration_date",
     "duty",
     "text",
 ];

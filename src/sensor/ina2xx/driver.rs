@@ -23,7 +23,8 @@ const READ_BACK: Span = Span::from_millis(1000);
 const READ_BACK_SOONEST: Span = Span::from_millis(50);
 /// Errors in a row after which the device is opened anew.
 const ERRORS_BEFORE_RESET: u32 = 5;
-/// Readings in a row that took longer than their results stood are no accident: the bus cannot follow the mode.
+/// Readings in a row that took longer than their results stood are no accident: the bus
+/// cannot follow the mode.
 const TORN_BEFORE_GIVING_UP: u32 = 100;
 /// An averaged mean above this share of the range may hide clipped parts.
 const NEAR_FULL_SCALE: f64 = 0.8;
