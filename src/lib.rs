@@ -26,6 +26,7 @@ pub mod lab;
 pub mod measure;
 pub mod models;
 pub mod mqtt;
+pub mod probe;
 pub mod record;
 pub mod runtime;
 pub mod sampler;

@@ -8,6 +8,7 @@ use jouled::record::device::{
     SensorInfo, SensorState, Status,
 };
 use jouled::record::job::State;
+use jouled::record::probe::{ProbeReport, ProbeState, ProbedBoard, ProbedRail, ProbedSensor};
 use jouled::record::result::Board;
 use jouled::record::{Stamp, Stamped, VERSION};
 use jouled::sensor::{Boundary, BoundaryBasis};
@@ -219,4 +220,66 @@ fn states_of_a_life() {
     };
     let states = [queued, decoding, interrupted].map(on_the_wire);
     assert_json_snapshot!(states);
+}
+
+#[test]
+fn probe() {
+    let rail = ProbedRail {
+        name: "input".to_owned(),
+        boundary: Boundary::BoardInput,
+        boundary_basis: BoundaryBasis::Declared,
+        contained_in: None,
+        excludes: Vec::new(),
+        power_w: Some(5.12),
+        voltage_v: Some(5.1),
+        current_a: Some(1.004),
+        quality: Quality::Good,
+        rate_hz: Some(208.7),
+        coverage: Some(1.0),
+        resolution_w: Some(0.0102),
+        resolution_j: None,
+        mode: Some("avg8/12bit".to_owned()),
+        range_mv: Some(80),
+        shunt_ohm: Some(0.01),
+        duty: Some(0.889),
+        warnings: Vec::new(),
+    };
+    let input = ProbedSensor {
+        name: "input".to_owned(),
+        kind: "ina219".to_owned(),
+        device: Some("/dev/i2c-1 0x44".to_owned()),
+        state: ProbeState::Ok,
+        reason: None,
+        note: None,
+        configured: true,
+        simulated: false,
+        missed_deadlines: Some(0),
+        errors: Some(0),
+        warnings: Vec::new(),
+        config: None,
+        rails: vec![rail],
+    };
+    let denied = ProbedSensor {
+        name: "cpu".to_owned(),
+        kind: "rapl".to_owned(),
+        device: None,
+        state: ProbeState::Failed,
+        reason: Some("/sys/class/powercap/intel-rapl:0/energy_uj: permission denied".to_owned()),
+        configured: false,
+        missed_deadlines: None,
+        errors: None,
+        config: Some("[[sensor]]\nname = \"cpu\"\nkind = \"rapl\"\n".to_owned()),
+        rails: Vec::new(),
+        ..input.clone()
+    };
+    let report = ProbeReport {
+        v: VERSION,
+        board: ProbedBoard {
+            profile: "raspberrypi-5".to_owned(),
+            model: Some("Raspberry Pi 5 Model B Rev 1.0".to_owned()),
+            notes: Vec::new(),
+        },
+        sensors: vec![input, denied],
+    };
+    assert_json_snapshot!("probe", report);
 }

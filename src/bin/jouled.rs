@@ -4,8 +4,9 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use jouled::calibrate::{Gain, Target};
 use jouled::config;
+use jouled::probe;
 use jouled::units::Span;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -17,14 +18,9 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// What is logged: error, warn, info, debug, trace, or a filter such as jouled::mqtt=debug.
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILTER",
-        env = "JOULED_LOG",
-        default_value = "info"
-    )]
-    log: String,
+    /// [default: info; error for probe]
+    #[arg(long, global = true, value_name = "FILTER", env = "JOULED_LOG")]
+    log: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -35,6 +31,11 @@ enum Command {
     Check(ConfigFile),
     /// Find out what one sensor is off by, and store it in conf.d beside the configuration.
     Calibrate(Calibrate),
+    /// List every power sensor that is configured or can be found, with what it reads now.
+    ///
+    /// Each is read for a second at its full rate. One that can't be read is listed with what
+    /// to do about it. For what is not configured yet, the block to paste follows.
+    Probe(Probe),
 }
 
 #[derive(clap::Args)]
@@ -68,18 +69,49 @@ enum Quantity {
 }
 
 #[derive(clap::Args)]
+struct Probe {
+    /// List the sensors of this configuration too [default: /etc/jouled/jouled.toml, if there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print one JSON object instead of a table.
+    #[arg(long, conflicts_with = "follow")]
+    json: bool,
+    /// Show the rails until q or Ctrl-C; where the output is no terminal, a line per rail and
+    /// second.
+    #[arg(long)]
+    follow: bool,
+    /// How long to read [default: 1; with --follow, until stopped].
+    #[arg(long, value_name = "S", value_parser = seconds)]
+    seconds: Option<Span>,
+    /// Look into a copy of /sys. I2C buses, which a copy has not, are left out.
+    #[arg(long, value_name = "DIR")]
+    sysfs_root: Option<PathBuf>,
+    /// Look into a copy of /proc/device-tree [default: the one inside --sysfs-root].
+    #[arg(long, value_name = "DIR")]
+    devicetree_root: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
 struct ConfigFile {
     /// The main configuration file; `conf.d/*.toml` beside it is read too.
-    #[arg(long, value_name = "FILE", default_value = "/etc/jouled/jouled.toml")]
+    #[arg(long, value_name = "FILE", default_value = INSTALLED)]
     config: PathBuf,
 }
 
+const INSTALLED: &str = "/etc/jouled/jouled.toml";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let outcome = logging(&cli.log).and_then(|()| match &cli.command {
+    let quiet = matches!(cli.command, Command::Probe(_));
+    let log = cli
+        .log
+        .as_deref()
+        .unwrap_or(if quiet { "error" } else { "info" });
+    let outcome = logging(log).and_then(|()| match &cli.command {
         Command::Run(file) => run(&file.config),
         Command::Check(file) => check(&file.config),
         Command::Calibrate(arguments) => calibrate(arguments),
+        Command::Probe(probe) => list(probe),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -160,6 +192,71 @@ fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
         "a later file of conf.d overrides it: remove the calibration from that one"
     );
     Ok(())
+}
+
+fn list(arguments: &Probe) -> anyhow::Result<()> {
+    let mut config = match &arguments.config {
+        Some(path) => load(path)?,
+        None => installed_config(),
+    };
+    if let Some(root) = &arguments.sysfs_root {
+        config.board.sysfs_root.clone_from(root);
+        // What /proc/device-tree points to.
+        config.board.devicetree_root = root.join("firmware/devicetree/base");
+    }
+    if let Some(root) = &arguments.devicetree_root {
+        config.board.devicetree_root.clone_from(root);
+    }
+    let scope = probe::Scope::of(config);
+    let candidates = probe::find(&scope);
+    if arguments.follow {
+        return probe::follow::run(&scope.board, &candidates, arguments.seconds)
+            .context("the rails can't be shown");
+    }
+    let span = arguments.seconds.unwrap_or(Span::from_millis(1_000));
+    let readings = probe::read(candidates, &scope.board.known, span)
+        .context("the sampler threads do not start")?;
+    let report = probe::report(&scope.board, &readings);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        probe::table(&report, width())
+    };
+    // Colours go to terminals only, and none where NO_COLOR is set.
+    match anstream::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("the standard output can't be written"),
+    }
+}
+
+/// The configuration in its usual place, or none: an unfinished one is no reason not to look
+/// for sensors.
+fn installed_config() -> config::Config {
+    let path = Path::new(INSTALLED);
+    if !path.exists() {
+        return config::Config::default();
+    }
+    load(path).unwrap_or_else(|error| {
+        tracing::error!("{error:#}; its sensors are left out");
+        config::Config::default()
+    })
+}
+
+/// Columns of the terminal; 80 where the output is none.
+fn width() -> usize {
+    let (terminal_size::Width(columns), _) = match std::io::stdout().is_terminal() {
+        true => terminal_size::terminal_size(),
+        false => None,
+    }
+    .unwrap_or((terminal_size::Width(80), terminal_size::Height(24)));
+    usize::from(columns)
+}
+
+fn seconds(text: &str) -> Result<Span, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=86_400.0).contains(&seconds) => Ok(Span::from_secs_f64(seconds)),
+        _ => Err("state 0.1 to 86400 seconds".to_owned()),
+    }
 }
 
 fn load(path: &Path) -> anyhow::Result<config::Config> {

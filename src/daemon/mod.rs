@@ -7,7 +7,7 @@ mod primary;
 mod publishing;
 mod queue;
 mod runner;
-mod signals;
+pub mod signals;
 
 use crate::board::{Board, Host};
 use crate::config::{Config, Identity, IdlePace};

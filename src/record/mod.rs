@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod device;
 pub mod job;
+pub mod probe;
 pub mod result;
 
 pub use crate::energy::Reason;
