@@ -166,7 +166,7 @@ fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
         sensor,
         span: Span::from_millis(1000 * arguments.seconds),
     };
-    match &arguments.what {
+    let written = match &arguments.what {
         Quantity::Offset => jouled::calibrate::offset(target)?,
         Quantity::Gain {
             current,
@@ -180,12 +180,12 @@ fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
                 currents_a: current.clone(),
                 limit: *current_limit,
             };
-            jouled::calibrate::gain(target, &gain)?;
+            jouled::calibrate::gain(target, &gain)?
         }
-    }
+    };
     let again = load(&arguments.file.config)?;
     let taken_up = again.sensor.iter().any(|sensor| {
-        sensor.name == arguments.sensor && sensor.calibration != target.sensor.calibration
+        sensor.name == arguments.sensor && sensor.calibration.as_ref() == Some(&written)
     });
     anyhow::ensure!(
         taken_up,

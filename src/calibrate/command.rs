@@ -24,17 +24,17 @@ pub struct Gain {
     pub limit: f64,
 }
 
-/// Finds and stores the offset.
-pub fn offset(target: Target<'_>) -> Result<(), CalibrateError> {
+/// Finds and stores the offset. Returns what was written.
+pub fn offset(target: Target<'_>) -> Result<Calibration, CalibrateError> {
     let before = target.sensor.calibration.as_ref();
     let mut source = opened(target, None)?;
     let reading = measure(source.as_mut(), target.span)?;
     let found = offset_of(&reading, &source.rails()[0], before, today())?;
-    finish(target, &found)
+    finish(target, found)
 }
 
-/// Finds and stores the gain.
-pub fn gain(target: Target<'_>, gain: &Gain) -> Result<(), CalibrateError> {
+/// Finds and stores the gain. Returns what was written.
+pub fn gain(target: Target<'_>, gain: &Gain) -> Result<Calibration, CalibrateError> {
     let before = target.sensor.calibration.as_ref();
     // The gain of before would enter the new one.
     let offset_alone = before.map(|before| Calibration {
@@ -53,7 +53,7 @@ pub fn gain(target: Target<'_>, gain: &Gain) -> Result<(), CalibrateError> {
     }
     let rail = &source.rails()[0];
     let found = gain_of(&points, gain.limit, rail, before, today())?;
-    finish(target, &found)
+    finish(target, found)
 }
 
 fn opened(
@@ -123,17 +123,17 @@ fn wait_for(true_a: f64) -> Result<(), CalibrateError> {
     }
 }
 
-fn finish(target: Target<'_>, found: &Calibration) -> Result<(), CalibrateError> {
+fn finish(target: Target<'_>, found: Calibration) -> Result<Calibration, CalibrateError> {
     if let Some(before) = &target.sensor.calibration {
         println!("before: {}", described(before));
     }
-    let path = file::store(target.main, &target.sensor.name, found)?;
-    println!("now:    {}", described(found));
+    let path = file::store(target.main, &target.sensor.name, &found)?;
+    println!("now:    {}", described(&found));
     println!(
         "written to {}; a running jouled takes it up when restarted",
         path.display()
     );
-    Ok(())
+    Ok(found)
 }
 
 fn described(calibration: &Calibration) -> String {

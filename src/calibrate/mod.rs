@@ -50,13 +50,12 @@ pub enum CalibrateError {
     #[error("a true current of {0} A: state one that is neither zero nor infinite")]
     Current(f64),
     #[error(
-        "{indicated_a:.4} A indicated for {true_a:.4} A: a ratio of {gain:.3} is no gain error; \
-         check shunt_ohm ({shunt_ohm}), the wiring and the stated current"
+        "{indicated_a:.4} A indicated for {true_a:.4} A is no gain error; check shunt_ohm ({shunt_ohm}), \
+         the wiring and the stated current"
     )]
     Implausible {
         indicated_a: f64,
         true_a: f64,
-        gain: f64,
         shunt_ohm: f64,
     },
     #[error(
@@ -112,6 +111,12 @@ impl Converter {
     }
 }
 
+/// To decimals far below what can be known, so that the file is readable.
+fn rounded(value: f64, step: f64) -> f64 {
+    let steps_per_unit = (1.0 / step).round();
+    (value * steps_per_unit).round() / steps_per_unit
+}
+
 /// The offset, from a `reading` without load and without correction of `rail`. Gains known
 /// `before` stay.
 pub fn offset_of(
@@ -138,8 +143,8 @@ pub fn offset_of(
     }
     Ok(Calibration {
         date,
-        offset_uv: Some(indicated_uv),
-        offset_limit_uv: Some(converter.mean_limit_uv(reading) + DRIFT_UV),
+        offset_uv: Some(rounded(indicated_uv, 1e-2)),
+        offset_limit_uv: Some(rounded(converter.mean_limit_uv(reading) + DRIFT_UV, 1e-2)),
         gain: before.and_then(|before| before.gain),
         gain_limit: before.and_then(|before| before.gain_limit),
     })
@@ -199,7 +204,6 @@ pub fn gain_of(
         return Err(CalibrateError::Implausible {
             indicated_a,
             true_a,
-            gain,
             shunt_ohm: converter.shunt.0,
         });
     }
@@ -211,8 +215,8 @@ pub fn gain_of(
         date,
         offset_uv: before.and_then(|before| before.offset_uv),
         offset_limit_uv: before.and_then(|before| before.offset_limit_uv),
-        gain: Some(gain),
-        gain_limit: Some(reference * stated_a / true_a.abs() + own),
+        gain: Some(rounded(gain, 1e-6)),
+        gain_limit: Some(rounded(reference * stated_a / true_a.abs() + own, 1e-6)),
     })
 }
 
