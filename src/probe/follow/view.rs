@@ -318,9 +318,7 @@ pub(super) mod tests {
     }
 
     fn waves() -> Vec<RailFrame> {
-        let mut square = rail("input", |t| {
-            Some(if t % 20.0 < 10.0 { 3.0 } else { 9.5 })
-        });
+        let mut square = rail("input", |t| Some(if t % 20.0 < 10.0 { 3.0 } else { 9.5 }));
         square.quality = Quality::NearFullScale;
         let mut sine = rail("try", |t| Some(5.0 + (t / 3.0).sin()));
         sine.simulated = true;
