@@ -76,6 +76,7 @@ pub fn load(
             message: with_hint(&error.to_string()),
         })?;
     merged.board.profiles = Profiles::with_own(&beside(main, "boards"))?;
+    merged.share_sysfs_root();
     merged.check()?;
     Ok(merged)
 }
@@ -187,6 +188,25 @@ mod tests {
             "[[sensor]]\nname = \"{name}\"\nkind = \"simulated\"\n\
              waveform = \"constant:1\"\nbus_v = 5.0\nboundary = \"board-input\"\n"
         )
+    }
+
+    #[test]
+    fn a_copied_board_holds_the_sensors_that_state_no_other_root() {
+        let hwmon =
+            |name: &str| format!("[[sensor]]\nname = \"{name}\"\nkind = \"hwmon\"\nchip = \"x\"\n");
+        let config = load_text(&format!(
+            "[board]\nsysfs_root = \"/copy/sys\"\n{}{}sysfs_root = \"/other\"\n{}",
+            hwmon("a"),
+            hwmon("b"),
+            sensor("c")
+        ))
+        .expect("valid");
+        let roots: Vec<Option<&str>> = config
+            .sensor
+            .iter()
+            .map(|s| s.sysfs_root.as_deref())
+            .collect();
+        assert_eq!(roots, [Some("/copy/sys"), Some("/other"), None]);
     }
 
     #[test]

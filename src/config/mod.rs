@@ -11,7 +11,7 @@ pub use load::{ConfigError, load};
 
 use crate::board::{BoardIdentity, Host, Profiles};
 use crate::mqtt::MqttConfig;
-use crate::sensor::SensorConfig;
+use crate::sensor::{SensorConfig, SensorKind};
 use crate::workload::Limits;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -206,6 +206,20 @@ fn scaled(key: &str, text: &str, units: &[(&str, u64)]) -> Result<u64, ConfigErr
 }
 
 impl Config {
+    /// A copied tree of a board holds its sensors too, but those that state a root.
+    fn share_sysfs_root(&mut self) {
+        let root = &self.board.sysfs_root;
+        if *root == BoardConfig::default().sysfs_root {
+            return;
+        }
+        for sensor in &mut self.sensor {
+            if matches!(sensor.kind, SensorKind::Hwmon | SensorKind::Rapl) {
+                let stated = sensor.sysfs_root.take();
+                sensor.sysfs_root = stated.or_else(|| root.to_str().map(str::to_owned));
+            }
+        }
+    }
+
     /// What no single file can tell: names that clash, a primary rail without a sensor.
     pub fn check(&self) -> Result<(), ConfigError> {
         let value = |key: &str, message: String| ConfigError::Value {
