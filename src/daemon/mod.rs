@@ -41,6 +41,8 @@ pub struct Shared {
     /// What was read about it last.
     board: Mutex<Board>,
     pub broken_sensors: Vec<BrokenSensor>,
+    /// What the sensors that work say about how they can be read here.
+    sensor_warnings: Vec<String>,
     pub queue: Queue,
 }
 
@@ -75,6 +77,7 @@ impl Shared {
         let mut warnings: Vec<String> = broken
             .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
             .collect();
+        warnings.extend_from_slice(&self.sensor_warnings);
         if self.primary_rail().is_none() {
             warnings.push(match &self.config.energy.primary {
                 Some(name) => format!(
@@ -106,6 +109,17 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         }
     }
     let (sources, broken_sensors) = open_sensors(&config, &host.profile.known_rails());
+    let sensor_warnings: Vec<String> = sources
+        .iter()
+        .flat_map(|source| {
+            let name = source.name().to_owned();
+            let told = source.warnings().into_iter();
+            told.map(move |warning| format!("{name}: {warning}"))
+        })
+        .collect();
+    for warning in &sensor_warnings {
+        tracing::warn!("sensor {warning}");
+    }
     let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
     let idle_pace = match config.energy.idle_pace {
         IdlePace::Slow => Pace::Idle,
@@ -117,6 +131,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         board: Mutex::new(Board::read(&host)),
         host,
         broken_sensors,
+        sensor_warnings,
         queue: Queue::default(),
         identity,
         store,

@@ -41,6 +41,7 @@ struct Hwmon {
     conversions: Vec<Option<Span>>,
     samples: Vec<Option<Sample>>,
     look_again: MonoNs,
+    warnings: Vec<String>,
     sweep: Sweep,
     schedule: Schedule,
 }
@@ -50,9 +51,10 @@ struct Hwmon {
 pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>, OpenError> {
     let selector = Selector::new(config);
     let inputs = measured(&selector).map_err(OpenError::Device)?;
-    for warning in inputs.iter().flat_map(|input| warnings(input, known)) {
-        tracing::warn!(sensor = config.name, "{warning}");
-    }
+    let mut warnings: Vec<String> = inputs
+        .iter()
+        .flat_map(|input| warnings(input, known))
+        .collect();
     let shunts: Vec<Option<Ohms>> = inputs.iter().map(|input| shunt(input, known)).collect();
     let channels = inputs
         .iter()
@@ -75,7 +77,8 @@ pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>
     let mut rails: Vec<Rail> = inputs.into_iter().map(Rail::new).collect();
     let sweep_s = sweep_time(&mut rails).as_secs_f64() * HEADROOM;
     let least_s = cycle.unwrap_or_default().as_secs_f64().max(sweep_s);
-    let rate_hz = rate(config, is_known, least_s);
+    let (rate_hz, slowed) = rate(config, is_known, least_s);
+    warnings.extend(slowed);
     let dither = (1.0 - sweep_s * rate_hz).clamp(0.0, MOST_DITHER);
     let mut source = Hwmon {
         name: config.name.clone(),
@@ -84,6 +87,7 @@ pub fn open(config: &SensorConfig, known: &KnownRails) -> Result<Box<dyn Source>
         conversions,
         samples: Vec::new(),
         look_again: MonoNs(0),
+        warnings,
         sweep,
         schedule: Schedule::new(rate_hz, IDLE_RATE_HZ).dithered(dither),
     };
@@ -158,22 +162,20 @@ fn sweep_time(rails: &mut [Rail]) -> Span {
     (0..3).map(|_| once(rails)).min().unwrap_or_default()
 }
 
-/// The configured or usual rate, but no more than the chip refreshes and can be read.
-fn rate(config: &SensorConfig, is_known: bool, least_s: f64) -> f64 {
+/// The configured or usual rate, but no more than the chip refreshes and can be read; and a
+/// warning where that is less than what was asked for.
+fn rate(config: &SensorConfig, is_known: bool, least_s: f64) -> (f64, Option<String>) {
     let usual = if is_known {
         KNOWN_RATE_HZ
     } else {
         OTHER_RATE_HZ
     };
     let most = 1.0 / least_s.max(1e-3);
-    let asked = config.rate_hz.unwrap_or(usual);
-    if let Some(asked) = config.rate_hz.filter(|asked| *asked > most) {
-        tracing::warn!(
-            sensor = config.name,
-            "rate_hz = {asked} is more than the chip gives: read at {most:.1} Hz"
-        );
-    }
-    asked.min(most)
+    let too_much = config.rate_hz.filter(|asked| *asked > most);
+    let warning = too_much.map(|asked| {
+        format!("rate_hz = {asked} is more than the chip gives: read at {most:.1} Hz")
+    });
+    (config.rate_hz.unwrap_or(usual).min(most), warning)
 }
 
 impl Rail {
@@ -217,6 +219,10 @@ impl Source for Hwmon {
 
     fn rails(&self) -> &[RailSpec] {
         self.sweep.specs()
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     fn set_pace(&mut self, pace: Pace) -> Result<(), PollError> {

@@ -113,6 +113,7 @@ fn an_ina219_is_found_by_name_and_its_power_read() {
     assert_eq!(window.current, Some(Amps(0.4)));
     let found = discover(tree.root());
     assert!(found[0].warnings[0].contains("R100"), "{found:?}");
+    assert_eq!(source.warnings(), found[0].warnings);
 }
 
 #[test]
@@ -472,6 +473,8 @@ fn nothing_is_read_faster_than_the_chip_refreshes() {
     let rail = &source.rails()[0];
     assert!(rail.nominal_rate_hz <= 2.5, "{}", rail.nominal_rate_hz);
     assert_eq!(rail.limits.refresh.0, 400_000_000);
+    let warnings = source.warnings();
+    assert!(warnings[0].contains("rate_hz = 100"), "{warnings:?}");
     // One of the six conversions of a cycle.
     let share = rail.duty.unwrap() / (rail.nominal_rate_hz * 0.4);
     assert!((share - 1.0 / 6.0).abs() < 1e-3, "{share}");
