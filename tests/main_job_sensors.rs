@@ -94,7 +94,7 @@ fn a_sensor_pulled_in_mid_run_leaves_a_gap_and_no_figure_that_it_cannot_carry() 
         .any(Value::is_null);
     assert!(gap, "the trace says where nothing was delivered");
 
-    // The other sensor has not suffered.
+    // The other sensor goes on.
     let input = &result["rails"][0];
     assert!(input["windows"].as_u64().unwrap() > 0);
 

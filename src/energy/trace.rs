@@ -219,7 +219,9 @@ impl Trace {
         }
         let near = |t: MonoNs| {
             let touched = self.touched(t, t + refresh);
-            &self.slots[touched.start as usize..touched.end as usize]
+            // Where the trace ends at `t`, its last window is what is known of the power there.
+            let start = (touched.start as usize).min(self.slots.len().saturating_sub(1));
+            &self.slots[start..touched.end as usize]
         };
         Joules(range(near(t0).iter().chain(near(t1))) * refresh.as_secs_f64())
     }

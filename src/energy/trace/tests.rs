@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::energy::signal::{Integral, Uniform, ramp, sampled, sine, square, window};
-use crate::units::Volts;
+use crate::units::{Span, Volts};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -86,6 +86,20 @@ fn mean_voltage_is_weighted_by_time_and_unknown_before_it_was_told() {
     assert_eq!(trace.mean_volts(MonoNs(0), MonoNs(10)), None);
     let mean = trace.mean_volts(MonoNs(0), MonoNs(50)).unwrap();
     assert!((mean - 7.0).abs() < 1e-9);
+}
+
+#[test]
+fn the_age_of_readings_counts_up_to_the_end_of_the_trace() {
+    let mut trace = Trace::new(ErrorLimits {
+        refresh: Span::from_millis(300),
+        ..ErrorLimits::default()
+    });
+    assert_eq!(trace.age_limit(MonoNs(0), MonoNs(1)), Joules(0.0));
+    trace.push(&window(0, 1000 * MS, 2.0));
+    trace.push(&window(1000 * MS, 2000 * MS, 5.0));
+    let limit = |t1| trace.age_limit(MonoNs(0), MonoNs(t1)).0;
+    assert!((limit(1900 * MS) - 0.9).abs() < 1e-12);
+    assert!((limit(2000 * MS) - 0.9).abs() < 1e-12);
 }
 
 #[test]
