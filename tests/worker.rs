@@ -63,7 +63,7 @@ fn loaded(model: &Model, params: Params) -> (Worker, Loaded) {
     let mut worker = started();
     load(&mut worker, model, params);
     match next(&mut worker) {
-        Message::Load(loaded) => (worker, loaded),
+        Message::Load(loaded) => (worker, *loaded),
         other => panic!("no load: {other:?}"),
     }
 }
@@ -138,6 +138,7 @@ fn take(message: Message, run: &mut Run) {
             t0_ns,
             t1_ns,
             tokens,
+            ..
         } => run.phases.push((phase, rep, t0_ns, t1_ns, tokens)),
         Message::Tokens {
             rep, first, t_ns, ..

@@ -254,6 +254,8 @@ impl Runner {
                 arch: header.architecture,
                 quant: Some(header.quant),
                 size_bytes: found.size_bytes,
+                step_bytes: None,
+                kv_token_bytes: None,
             },
             path: found.path,
             worker,

@@ -168,7 +168,7 @@ mod tests {
         assert!((sum - decode.value).abs() <= 1e-9 * decode.value);
         // A token's own boundaries weigh more on it than decode's on decode.
         let token = tokens[10].energy_j.unwrap();
-        assert!(token.random / token.value > 10.0 * decode.random / decode.value);
+        assert!(token.u_ran() / token.value > 10.0 * decode.u_ran() / decode.value);
     }
 
     #[test]

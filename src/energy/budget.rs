@@ -6,6 +6,9 @@ use super::measured::Measured;
 use crate::sensor::ErrorLimits;
 use crate::units::{Joules, Volts};
 
+/// A smaller share of an uncertainty is a rounding error of a difference.
+const NEGLIGIBLE: f64 = 1e-6;
+
 /// Standard uncertainties of a rail's power.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Budget<'a> {
@@ -45,7 +48,7 @@ impl<'a> Budget<'a> {
         let seconds = measured.span().as_secs_f64();
         let volts = measured.volts.unwrap_or(Volts(0.0)).0.abs();
         let quantum = self.quantum_w(volts) * seconds;
-        let (level, quantum_random) = if measured.dithered {
+        let (quantisation, noise) = if measured.dithered {
             (0.0, quantum / (measured.touched as f64).sqrt())
         } else {
             (quantum, 0.0)
@@ -59,13 +62,44 @@ impl<'a> Budget<'a> {
             value: energy.0,
             scale: self.scale_rel * energy.0,
             offset: self.offset_w(volts) * seconds,
-            level,
-            random: quantum_random
-                .hypot(split[0])
-                .hypot(split[1])
-                .hypot(rectangular(measured.age.0))
-                .hypot(measured.bridged_u.0),
+            quantisation,
+            noise,
+            boundary: split[0].hypot(split[1]),
+            age: rectangular(measured.age.0),
+            bridged: measured.bridged_u.0,
+            ..Estimate::ZERO
         }
+    }
+
+    /// What an estimate's uncertainty is made of: standard uncertainties in its unit by
+    /// source, all independent, the scale by its own sources. What adds nothing is left out.
+    pub fn contributions(&self, estimate: &Estimate) -> Vec<(&'static str, f64)> {
+        let squares: f64 = self
+            .limits
+            .scale
+            .iter()
+            .map(|(_, limit)| limit * limit)
+            .sum();
+        let scale = self.limits.scale.iter().map(|&(name, limit)| {
+            let share = if squares > 0.0 {
+                limit / squares.sqrt()
+            } else {
+                0.0
+            };
+            (name, estimate.scale.abs() * share)
+        });
+        let others = [
+            ("offset", estimate.offset.abs()),
+            ("quantisation", estimate.quantisation),
+            ("baseline", estimate.baseline),
+            ("drift", estimate.drift),
+            ("noise", estimate.noise),
+            ("boundary", estimate.boundary),
+            ("age", estimate.age),
+            ("bridged", estimate.bridged),
+        ];
+        let least = NEGLIGIBLE * estimate.u();
+        scale.chain(others).filter(|(_, u)| *u > least).collect()
     }
 }
 
@@ -103,8 +137,8 @@ mod tests {
         assert!((e.value - 5.0).abs() < 1e-9);
         assert!((e.scale - 5.0 * 0.00015f64.sqrt() / root3).abs() < 1e-9);
         assert!((e.offset - 0.05 / root3).abs() < 1e-9);
-        assert!((e.level - 0.0025 / root3).abs() < 1e-9);
-        assert_eq!(e.random, 0.0);
+        assert!((e.quantisation - 0.0025 / root3).abs() < 1e-9);
+        assert_eq!(e.u_ran(), 0.0);
         assert_eq!(Budget::new(&ina219()).scale_rel(), e.scale / e.value);
     }
 
@@ -117,7 +151,7 @@ mod tests {
         let e = constant(limits, 5.0)
             .measure(MonoNs(0), MonoNs(1_000_000_000))
             .raw;
-        assert!((e.random - 0.1 / 6f64.sqrt()).abs() < 1e-12);
+        assert!((e.u_ran() - 0.1 / 6f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]
@@ -128,7 +162,7 @@ mod tests {
             let watts = if k < 50 { 2.0 } else { 8.0 };
             trace.push(&window(k * 1_000_000, (k + 1) * 1_000_000, watts));
         }
-        let random = |t0, t1| trace.measure(MonoNs(t0), MonoNs(t1)).raw.random;
+        let random = |t0, t1| trace.measure(MonoNs(t0), MonoNs(t1)).raw.u_ran();
         assert_eq!(random(0, 40_000_000), 0.0);
         // 6 W across a gap of 1 ms.
         let bridged = 6.0e-3 / 3f64.sqrt();

@@ -26,17 +26,41 @@ pub struct Estimate {
     /// Systematic, a constant power: zero offset. Signed, so that it cancels in a difference
     /// of equal lengths.
     pub offset: f64,
-    /// Systematic, different at each power level: quantisation without noise, and the
-    /// baseline once it has been subtracted.
-    pub level: f64,
-    /// Random: quantisation under noise, boundary split, bridged time.
-    pub random: f64,
+    /// Systematic, different at each power level: quantisation without noise.
+    pub quantisation: f64,
+    /// Systematic, of a net energy: quantisation and chance in the idle power.
+    pub baseline: f64,
+    /// Systematic, of a net energy: how far idle power had moved from before to after.
+    pub drift: f64,
+    /// Random: quantisation under noise.
+    pub noise: f64,
+    /// Random: the split of the windows at both ends.
+    pub boundary: f64,
+    /// Random: readings that are older than they seem.
+    pub age: f64,
+    /// Random: time that no window covers.
+    pub bridged: f64,
 }
 
 impl Estimate {
+    /// Nothing, known exactly.
+    pub const ZERO: Self = Self {
+        value: 0.0,
+        scale: 0.0,
+        offset: 0.0,
+        quantisation: 0.0,
+        baseline: 0.0,
+        drift: 0.0,
+        noise: 0.0,
+        boundary: 0.0,
+        age: 0.0,
+        bridged: 0.0,
+    };
+
     /// Standard uncertainty of everything that repeating does not average away.
     pub fn u_sys(&self) -> f64 {
-        self.scale.hypot(self.offset).hypot(self.level)
+        let level = self.quantisation.hypot(self.baseline).hypot(self.drift);
+        self.scale.hypot(self.offset).hypot(level)
     }
 
     /// [`Self::u_sys`] as a share of the value; `None` for a value of 0.
@@ -44,9 +68,15 @@ impl Estimate {
         (self.value != 0.0).then(|| self.u_sys() / self.value.abs())
     }
 
+    /// Standard uncertainty of what repeating averages away.
+    pub fn u_ran(&self) -> f64 {
+        let ends = self.boundary.hypot(self.age);
+        self.noise.hypot(ends).hypot(self.bridged)
+    }
+
     /// Combined standard uncertainty.
     pub fn u(&self) -> f64 {
-        self.u_sys().hypot(self.random)
+        self.u_sys().hypot(self.u_ran())
     }
 
     /// Expanded uncertainty, k = 2.
@@ -56,24 +86,50 @@ impl Estimate {
 
     /// The estimate in another unit or per something counted exactly.
     pub fn scaled(self, factor: f64) -> Self {
+        let size = factor.abs();
         Self {
             value: self.value * factor,
             scale: self.scale * factor,
             offset: self.offset * factor,
-            level: self.level * factor.abs(),
-            random: self.random * factor.abs(),
+            ..self.unsigned(|part| part * size)
         }
     }
 
     /// `self − other` of the same rail and range: scale and offset are the same errors on
-    /// both sides, the level errors of two different powers are independent.
+    /// both sides, all others are independent.
     pub fn minus(self, other: Self) -> Self {
         Self {
             value: self.value - other.value,
             scale: self.scale - other.scale,
             offset: self.offset - other.offset,
-            level: self.level.hypot(other.level),
-            random: self.random.hypot(other.random),
+            quantisation: self.quantisation.hypot(other.quantisation),
+            baseline: self.baseline.hypot(other.baseline),
+            drift: self.drift.hypot(other.drift),
+            ..self.random_with(other)
+        }
+    }
+
+    fn unsigned(self, of: impl Fn(f64) -> f64) -> Self {
+        Self {
+            quantisation: of(self.quantisation),
+            baseline: of(self.baseline),
+            drift: of(self.drift),
+            noise: of(self.noise),
+            boundary: of(self.boundary),
+            age: of(self.age),
+            bridged: of(self.bridged),
+            ..self
+        }
+    }
+
+    /// The random parts of both, independent of one another.
+    fn random_with(self, other: Self) -> Self {
+        Self {
+            noise: self.noise.hypot(other.noise),
+            boundary: self.boundary.hypot(other.boundary),
+            age: self.age.hypot(other.age),
+            bridged: self.bridged.hypot(other.bridged),
+            ..self
         }
     }
 }
@@ -88,8 +144,10 @@ impl Add for Estimate {
             value: self.value + other.value,
             scale: self.scale + other.scale,
             offset: self.offset + other.offset,
-            level: self.level + other.level,
-            random: self.random.hypot(other.random),
+            quantisation: self.quantisation + other.quantisation,
+            baseline: self.baseline + other.baseline,
+            drift: self.drift + other.drift,
+            ..self.random_with(other)
         }
     }
 }
@@ -108,8 +166,9 @@ mod tests {
         value: 10.0,
         scale: 0.1,
         offset: 0.2,
-        level: 0.02,
-        random: 0.3,
+        quantisation: 0.02,
+        boundary: 0.3,
+        ..Estimate::ZERO
     };
 
     #[test]
@@ -117,11 +176,11 @@ mod tests {
         let sum: Estimate = std::iter::repeat_n(E, 100).sum();
         assert!((sum.scale - 10.0).abs() < 1e-9);
         assert!((sum.offset - 20.0).abs() < 1e-9);
-        assert!((sum.level - 2.0).abs() < 1e-9);
-        assert!((sum.random - 3.0).abs() < 1e-9);
+        assert!((sum.quantisation - 2.0).abs() < 1e-9);
+        assert!((sum.u_ran() - 3.0).abs() < 1e-9);
         let mean = sum.scaled(0.01);
         assert!((mean.u_sys() - E.u_sys()).abs() < 1e-9);
-        assert!((mean.random - 0.03).abs() < 1e-9);
+        assert!((mean.u_ran() - 0.03).abs() < 1e-9);
     }
 
     #[test]
@@ -133,7 +192,7 @@ mod tests {
         });
         assert!((net.scale / net.value - 0.01).abs() < 1e-12);
         assert_eq!(net.offset, 0.0);
-        assert!(net.level > E.level);
+        assert!(net.quantisation > E.quantisation);
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl Baseline {
     }
 
     /// Energy of the baseline from `t0` to `t1`. Every interval subtracts the same baseline,
-    /// so what is random in it and its drift are `level` here: they don't average out.
+    /// so what is random in it and its drift don't average out.
     pub fn energy_j(&self, t0: MonoNs, t1: MonoNs) -> Estimate {
         let (from, to) = (self.before.0, self.after.0);
         let middle = 0.5 * (t0.0 as f64 + t1.0 as f64);
@@ -133,9 +133,12 @@ impl Baseline {
         let power = before.scaled(1.0 - share) + after.scaled(share);
         let drift = rectangular(0.5 * (after.value - before.value).abs());
         Estimate {
-            level: power.level.hypot(power.random).hypot(drift),
-            random: 0.0,
-            ..power
+            value: power.value,
+            scale: power.scale,
+            offset: power.offset,
+            baseline: power.quantisation.hypot(power.u_ran()),
+            drift,
+            ..Estimate::ZERO
         }
         .scaled(t1.since(t0).as_secs_f64())
     }
@@ -240,8 +243,8 @@ mod tests {
         let e = baseline.energy_j(MonoNs(50 * S), MonoNs(60 * S));
         assert!((e.value - 32.5).abs() < 1e-9);
         assert!((e.scale - 0.325).abs() < 1e-9);
-        assert!((e.level - 2.5 / 3f64.sqrt()).abs() < 1e-9);
-        assert_eq!(e.random, 0.0);
+        assert!((e.drift - 2.5 / 3f64.sqrt()).abs() < 1e-9);
+        assert_eq!(e.u_ran(), 0.0);
         assert!((baseline.energy_j(MonoNs(0), MonoNs(2 * S)).value - 6.0).abs() < 1e-9);
     }
 
@@ -250,7 +253,7 @@ mod tests {
         let one = Baseline::new(None, Some(&level(90, 100, 3.0))).unwrap();
         let e = one.energy_j(MonoNs(10 * S), MonoNs(20 * S));
         assert!((e.value - 30.0).abs() < 1e-9);
-        assert_eq!(e.level, 0.0);
+        assert_eq!(e.drift, 0.0);
         let coarse = IdleLevel {
             power_w: Err(Reason::TooCoarse),
             ..level(0, 1, 0.0)
@@ -271,7 +274,7 @@ mod tests {
                 value: joules,
                 scale: 0.01 * joules,
                 offset: 0.5,
-                random: 0.1,
+                boundary: 0.1,
                 ..Estimate::default()
             })
         };

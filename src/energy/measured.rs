@@ -1,6 +1,6 @@
 //! What a trace says about one interval, and the rules that withhold it.
 
-use super::{Budget, Estimate, Figure, Reason, Trace};
+use super::{Estimate, Figure, Reason, Trace};
 use crate::units::{Joules, MonoNs, Span, Volts};
 
 /// A token, prefill, decode or load with fewer complete windows is too coarse.
@@ -70,7 +70,7 @@ impl Trace {
             volts: self.mean_volts(t0, t1).map(Volts),
             dithered: self.dithered(&touched),
         };
-        measured.raw = Budget::new(&self.limits).estimate(self.joules(t0, t1), &measured);
+        measured.raw = self.budget().estimate(self.joules(t0, t1), &measured);
         measured
     }
 }

@@ -34,10 +34,14 @@ pub enum Reason {
     NotMeasured,
     /// The engine does not tell.
     NotReported,
+    /// This user may not look: the kernel forbids it.
+    NotPermitted,
     /// This machine can't tell.
     NotSupported,
     /// What was read fits more than one answer.
     Unclear,
+    /// The record would be larger than a record may be.
+    TooLarge,
     /// Fewer values than the statistic needs.
     TooFew,
 }

@@ -14,6 +14,8 @@ pub struct Statistic {
     pub iqr: Option<f64>,
     /// Half-width of the 95 % interval of the mean; `None` for a single value.
     pub u95: Option<f64>,
+    /// The systematic standard uncertainty in it; `None` for figures without one.
+    pub u_sys: Option<f64>,
 }
 
 impl Statistic {
@@ -49,6 +51,7 @@ impl Statistic {
             sd,
             iqr: (values.len() >= 5).then(|| quantile(&sorted, 0.75) - quantile(&sorted, 0.25)),
             u95: sd.map(|sd| (student_t(values.len() - 1) * sd / n.sqrt()).hypot(2.0 * u_sys)),
+            u_sys: (u_sys > 0.0).then_some(u_sys),
         })
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! 56 bytes a window, and 56 more for each gap. The caller bounds the growth.
 
+use super::Budget;
 use super::gap::{Bridged, Gaps};
 use crate::sensor::{ErrorLimits, Quality, Window};
 use crate::units::{Joules, MonoNs, Watts};
@@ -127,6 +128,11 @@ impl Trace {
         let limit = range(self.slots[near..].iter().chain([next]));
         self.gaps.push(last.t1, next.t0, power, limit);
         end + femtojoules(power, last.t1, next.t0)
+    }
+
+    /// The rail's uncertainty budget.
+    pub fn budget(&self) -> Budget<'_> {
+        Budget::new(&self.limits)
     }
 
     /// Delivered windows.

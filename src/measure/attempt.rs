@@ -120,7 +120,8 @@ impl Attempt<'_> {
             other => return Err(unexpected("load", &other)),
         };
         observed.push(Phase::Load, None, t0, loaded.t1_ns);
-        observed.loaded = Some(loaded);
+        observed.count(Phase::Load, None, loaded.counters);
+        observed.loaded = Some(*loaded);
         observed.see_temperature(self.host);
         Ok(worker)
     }
@@ -238,9 +239,11 @@ impl Attempt<'_> {
                     rep,
                     t0_ns,
                     t1_ns,
+                    counters,
                     ..
                 } => {
                     observed.push(phase, rep, t0_ns, t1_ns);
+                    observed.count(phase, rep, counters);
                 }
                 Message::Tokens {
                     rep, t0_ns, t_ns, ..

@@ -3,9 +3,15 @@
 use super::observed::{Observed, TokenTimes};
 use crate::energy::{self, Baseline, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy, Trace};
 use crate::record::Reason;
-use crate::record::result::{Figures, PhaseFigures, Reasons, Rep, Statistic, Summary};
-use crate::runtime::protocol::{RepDone, StopReason};
+use crate::record::result::{
+    Budget, Contributions, Counters, Figures, Hardware, PhaseFigures, Reasons, Rep, Statistic,
+    Summary,
+};
+use crate::runtime::protocol::{
+    HardwareCounters, HardwareCounts, PhaseCounters, RepDone, StopReason,
+};
 use crate::workload::{Kind, Phase};
+use std::collections::BTreeMap;
 
 /// Writes figures into optional fields and notes why one stays empty.
 #[derive(Default)]
@@ -27,6 +33,57 @@ impl Noted {
     }
 }
 
+/// What the uncertainty of a figure is made of; empty where there is none.
+pub fn contributions(trace: Option<&Trace>, figure: Figure) -> Contributions {
+    let parts = trace.zip(figure.ok()).map(|(trace, estimate)| {
+        let named = |(name, u): (&str, f64)| (name.to_owned(), six_digits(u));
+        let parts = trace.budget().contributions(&estimate);
+        parts.into_iter().map(named).collect()
+    });
+    parts.unwrap_or_default()
+}
+
+/// More would say nothing about an uncertainty, and a record has room for 128 KiB.
+fn six_digits(u: f64) -> f64 {
+    format!("{u:.5e}").parse().expect("just printed")
+}
+
+/// What the worker did in a phase.
+pub fn counters(observed: &Observed, phase: Phase, rep: Option<u32>) -> Counters {
+    let mut noted = Noted::default();
+    let counted = observed.counters.get(&(phase, rep));
+    let hardware = counted.and_then(|counted| counted.hardware);
+    let loaded = observed.loaded.as_ref();
+    let no_hardware = match loaded.and_then(|loaded| loaded.hardware_counters) {
+        Some(HardwareCounters::NotPermitted) => Reason::NotPermitted,
+        Some(HardwareCounters::NotSupported) => Reason::NotSupported,
+        Some(HardwareCounters::Counting) | None => Reason::NotReported,
+    };
+    let mut take = |name, of: fn(&PhaseCounters) -> Option<u64>| {
+        noted.value(name, counted.and_then(of).ok_or(Reason::NotReported))
+    };
+    Counters {
+        major_faults: take("major_faults", |counted| counted.major_faults),
+        read_bytes: take("read_bytes", |counted| counted.read_bytes),
+        hardware: noted.value("hardware", hardware.map(hardware_record).ok_or(no_hardware)),
+        reasons: noted.reasons,
+    }
+}
+
+fn hardware_record(counted: HardwareCounts) -> Hardware {
+    let cycles = counted.cycles.filter(|cycles| *cycles > 0);
+    Hardware {
+        instructions: counted.instructions,
+        cycles: counted.cycles,
+        ipc: counted
+            .instructions
+            .zip(cycles)
+            .map(|(n, cycles)| n as f64 / cycles as f64),
+        cache_references: counted.cache_references,
+        cache_misses: counted.cache_misses,
+    }
+}
+
 /// One repetition on the primary rail, and the estimates that the summary is made of.
 pub struct Repetition {
     pub record: Rep,
@@ -37,6 +94,8 @@ struct Estimates {
     complete: bool,
     j_per_prompt_token: Figure,
     j_per_output_token: GrossNet,
+    all_in: Figure,
+    all: Figure,
 }
 
 /// Makes the figures of repetition `done`. `trace` is the primary rail's.
@@ -80,6 +139,8 @@ pub fn repetition(
         complete,
         j_per_prompt_token: figures.j_per_prompt_token.gross,
         j_per_output_token: figures.j_per_output_token,
+        all_in: figures.j_per_output_token_all_in.gross,
+        all: figures.j_per_token_all.gross,
     };
     Repetition {
         record: record(observed, kind, done, &energy, figures, energies),
@@ -142,12 +203,15 @@ fn record(
         Kind::Bench => Reason::NotDefined,
         _ => Reason::NotReached,
     };
-    let mut phase = |name: &str, phase: Option<&PhaseEnergy>| {
-        let figures = phase.ok_or(missing).and_then(phase_figures);
+    let mut phase = |name: &str, phase: Phase, energy: Option<&PhaseEnergy>| {
+        let counters = counters(observed, phase, Some(done.rep));
+        let figures = energy
+            .ok_or(missing)
+            .and_then(|energy| phase_figures(energy, counters));
         noted.value(name, figures)
     };
-    let prefill = phase("prefill", energy.prefill());
-    let decode = phase("decode", energy.decode());
+    let prefill = phase("prefill", Phase::Prefill, energy.prefill());
+    let decode = phase("decode", Phase::Decode, energy.decode());
     let u_sys_rel = energy.decode().ok_or(missing).and_then(|decode| {
         let energy = decode.energy_j.gross?;
         energy.u_sys_rel().ok_or(Reason::BelowNoise)
@@ -170,6 +234,11 @@ fn record(
         prefill,
         decode,
         figures,
+        tpot_distribution_s: noted.value("tpot_distribution_s", Err(Reason::NotMeasured)),
+        budget: budgets(energy, trace),
+        start: noted.value("start", Err(Reason::NotMeasured)),
+        end: noted.value("end", Err(Reason::NotMeasured)),
+        supply_min_v: noted.value("supply_min_v", Err(Reason::NotMeasured)),
         prompt_sha256: noted.value("prompt_sha256", hash(&done.prompt_sha256)),
         output_sha256: noted.value("output_sha256", hash(&done.output_sha256)),
         text: done.text.clone(),
@@ -177,8 +246,31 @@ fn record(
     }
 }
 
+/// What the uncertainties of the repetition's energies are made of.
+fn budgets(energy: &RepEnergy, trace: &Trace) -> BTreeMap<String, Budget> {
+    let both = match energy {
+        RepEnergy::Generate { both, .. } => Some(*both),
+        RepEnergy::Bench { .. } => None,
+    };
+    [
+        ("prefill", energy.prefill().map(|phase| phase.energy_j)),
+        ("decode", energy.decode().map(|phase| phase.energy_j)),
+        ("both", both),
+    ]
+    .into_iter()
+    .filter_map(|(name, energy)| {
+        let energy = energy.filter(|energy| energy.gross.is_ok())?;
+        let budget = Budget {
+            gross: contributions(Some(trace), energy.gross),
+            net: contributions(Some(trace), energy.net),
+        };
+        Some((name.to_owned(), budget))
+    })
+    .collect()
+}
+
 /// A phase without length, such as the decode of a single output token, has no figures.
-fn phase_figures(phase: &PhaseEnergy) -> Result<PhaseFigures, Reason> {
+fn phase_figures(phase: &PhaseEnergy, counters: Counters) -> Result<PhaseFigures, Reason> {
     let tok_s = phase.tok_s().ok_or(Reason::TooFew)?;
     let mut noted = Noted::default();
     let (energy_j, energy_j_u95) = noted.estimate("energy_j", phase.energy_j.gross);
@@ -196,6 +288,8 @@ fn phase_figures(phase: &PhaseEnergy) -> Result<PhaseFigures, Reason> {
         energy_net_j,
         energy_net_j_u95,
         coverage: noted.value("coverage", coverage),
+        windows: phase.measured.windows,
+        counters,
         reasons: noted.reasons,
     })
 }
@@ -235,6 +329,7 @@ fn all_figures(noted: &mut Noted, figures: energy::Figures) -> Figures {
         mwh_per_token: noted.value("mwh_per_token", figures.mwh_per_token),
         edp: noted.value("edp", figures.edp),
         s_t: noted.value("s_t", figures.s_t),
+        mbu: noted.value("mbu", Err(Reason::NotMeasured)),
     }
 }
 
@@ -249,6 +344,7 @@ pub fn summary(reps: &[Repetition]) -> Option<Summary> {
     let prefill = speeds(|rep| rep.prefill.as_ref().map(|phase| phase.tok_s));
     let decode = speeds(|rep| rep.decode.as_ref().map(|phase| phase.tok_s));
     let ttft = speeds(|rep| rep.ttft_s);
+    let tpot = speeds(|rep| rep.figures.tpot_s);
     let mut speed = |name, values: &[f64]| {
         let statistic = energy::Statistic::of(values).ok_or(Reason::NotDefined);
         noted.value(name, statistic).map(on_the_wire)
@@ -256,6 +352,7 @@ pub fn summary(reps: &[Repetition]) -> Option<Summary> {
     let prefill_tok_s = speed("prefill_tok_s", &prefill);
     let decode_tok_s = speed("decode_tok_s", &decode);
     let ttft_s = speed("ttft_s", &ttft);
+    let tpot_s = speed("tpot_s", &tpot);
     let mut energies = |name, of: fn(&Estimates) -> Figure| {
         let figures: Vec<Figure> = complete.iter().map(|rep| of(&rep.estimates)).collect();
         let statistic = statistic_of_all(&figures);
@@ -266,9 +363,12 @@ pub fn summary(reps: &[Repetition]) -> Option<Summary> {
         prefill_tok_s,
         decode_tok_s,
         ttft_s,
+        tpot_s,
         j_per_prompt_token: energies("j_per_prompt_token", |e| e.j_per_prompt_token),
         j_per_output_token: energies("j_per_output_token", |e| e.j_per_output_token.gross),
         j_per_output_token_net: energies("j_per_output_token_net", |e| e.j_per_output_token.net),
+        j_per_output_token_all_in: energies("j_per_output_token_all_in", |e| e.all_in),
+        j_per_token_all: energies("j_per_token_all", |e| e.all),
         reasons: noted.reasons,
     })
 }
@@ -287,5 +387,6 @@ fn on_the_wire(statistic: energy::Statistic) -> Statistic {
         sd: statistic.sd,
         iqr: statistic.iqr,
         u95: statistic.u95,
+        u_sys: statistic.u_sys,
     }
 }

@@ -5,7 +5,7 @@ use crate::board::{Contention, Host, Throttling};
 use crate::clock;
 use crate::energy::PhaseSpan;
 use crate::runtime::process::ProcessMemory;
-use crate::runtime::protocol::{Loaded, RepDone, WorkerMemory};
+use crate::runtime::protocol::{Loaded, PhaseCounters, RepDone, WorkerMemory};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Kind, Phase};
 use rustix::time::{ClockId, clock_gettime};
@@ -30,6 +30,8 @@ pub struct Observed {
     pub phases: Vec<PhaseSpan>,
     /// Whether each idle phase settled.
     pub settled: BTreeMap<Phase, bool>,
+    /// What the worker did in each phase of each repetition; equal ones are added up.
+    pub counters: BTreeMap<(Phase, Option<u32>), PhaseCounters>,
     pub tokens: BTreeMap<u32, TokenTimes>,
     pub reps: Vec<RepDone>,
     pub worker_memory: WorkerMemory,
@@ -69,6 +71,7 @@ impl Observed {
             loaded: None,
             phases: Vec::new(),
             settled: BTreeMap::new(),
+            counters: BTreeMap::new(),
             tokens: BTreeMap::new(),
             reps: Vec::new(),
             worker_memory: WorkerMemory::default(),
@@ -82,6 +85,13 @@ impl Observed {
 
     pub fn push(&mut self, phase: Phase, rep: Option<u32>, t0: MonoNs, t1: MonoNs) {
         self.phases.push(PhaseSpan { phase, rep, t0, t1 });
+    }
+
+    pub fn count(&mut self, phase: Phase, rep: Option<u32>, counters: PhaseCounters) {
+        // A bench fills its depth twice in a repetition.
+        let before = self.counters.get(&(phase, rep));
+        let sum = before.map_or(counters, |before| before.plus(counters));
+        self.counters.insert((phase, rep), sum);
     }
 
     pub fn push_tokens(&mut self, rep: u32, t0: MonoNs, known: Vec<MonoNs>) {

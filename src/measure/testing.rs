@@ -6,7 +6,9 @@ use crate::energy::Trace;
 use crate::record::result::{Board, Engine, Model};
 use crate::record::{Stamp, Stamped, VERSION};
 use crate::runtime::process::ProcessMemory;
-use crate::runtime::protocol::{Loaded, LoadedModel, RepDone, StopReason, WorkerMemory};
+use crate::runtime::protocol::{
+    Loaded, LoadedModel, PhaseCounters, RepDone, StopReason, WorkerMemory,
+};
 use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, Quality, RailSpec, ReadingKind, Window};
 use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
 use crate::workload::{Job, Limits, Phase};
@@ -92,6 +94,8 @@ pub fn context(job: Job) -> Context {
             quant: Some("Q4_1".to_owned()),
             params: 134_515_008,
             size_bytes: 98_362_432,
+            step_bytes: None,
+            kv_token_bytes: None,
         }),
         primary: Some(0),
         warnings: Vec::new(),
@@ -186,6 +190,8 @@ impl Play {
             kv_bytes: Some(47_185_920),
             compute_bytes: Some(101_711_872),
             repack_bytes: None,
+            model_bytes: None,
+            device_bytes: None,
         };
         observed.process_memory = Some(ProcessMemory {
             rss_peak_bytes: Some(280_000_000),
@@ -287,6 +293,8 @@ fn loaded(t1_ns: MonoNs) -> Loaded {
         },
         resident_before: Some(0.99),
         memory: WorkerMemory::default(),
+        counters: PhaseCounters::default(),
+        hardware_counters: None,
     }
 }
 

@@ -149,7 +149,12 @@ fn as_many_repetitions_as_are_allowed_fit_into_a_record() {
         play.recorded(real_rail("module")),
     ];
     let made = made(&context(job(|_| ())), &play, &rails);
-    assert!(made.result.to_json().len() < 128 * 1024);
+    let bytes = made.result.to_json().len();
+    assert!(bytes < 128 * 1024, "{bytes}");
+    let result = made.result.body;
+    assert!(result.reps.iter().all(|rep| rep.budget.is_empty()));
+    assert_eq!(result.reasons.get("budget"), Some(&Reason::TooLarge));
+    assert!(result.timeline.contains_key("input") && result.total.len() == 2);
 }
 
 /// The fields that the contract names, by block.

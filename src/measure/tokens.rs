@@ -114,7 +114,7 @@ fn record(
                     t_s: token.t.since(times.t0).as_secs_f64(),
                     energy_j: energy.map(|e| e.value),
                     energy_j_u95: energy.map(|e| e.u95()),
-                    u_ran_j: energy.map(|e| e.random),
+                    u_ran_j: energy.map(|e| e.u_ran()),
                     power_w: token.power_w,
                     step_n: (token.step_n > 1).then_some(token.step_n),
                     reason: token.energy_j.err().map(|reason| match (reason, trace) {

@@ -172,6 +172,7 @@ mod tests {
             t0_ns: MonoNs(t0),
             t1_ns: MonoNs(t1),
             tokens: 0,
+            counters: Default::default(),
         }
     }
 

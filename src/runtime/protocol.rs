@@ -79,7 +79,7 @@ pub enum Message {
         revision: String,
     },
     /// The context is ready.
-    Load(Loaded),
+    Load(Box<Loaded>),
     /// A phase that has ended.
     Phase {
         phase: Phase,
@@ -90,6 +90,8 @@ pub enum Message {
         /// Prompt tokens of `prefill`, filled tokens of `depth`, decode tokens of `decode`
         /// (`generate`: one less than the output tokens), else 0.
         tokens: u32,
+        #[serde(default)]
+        counters: PhaseCounters,
     },
     /// Output tokens in order, sent in batches by a second thread. `t_ns[k]` is the moment
     /// at which token `first + k` was known. Tokens of one step have equal times. In `bench`
@@ -123,6 +125,65 @@ pub struct Loaded {
     /// Share of the file's pages that were in memory before loading; `null` if it can't be told.
     pub resident_before: Option<f64>,
     pub memory: WorkerMemory,
+    /// Of loading.
+    #[serde(default)]
+    pub counters: PhaseCounters,
+    /// Whether the hardware's counters can be read; `null`: the runtime doesn't try.
+    #[serde(default)]
+    pub hardware_counters: Option<HardwareCounters>,
+}
+
+/// What the worker's threads did in a phase, all together; `null` where it is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct PhaseCounters {
+    /// Page faults that needed the disk.
+    pub major_faults: Option<u64>,
+    /// Read from the disk.
+    pub read_bytes: Option<u64>,
+    pub hardware: Option<HardwareCounts>,
+}
+
+/// The CPU's own counters, in user space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct HardwareCounts {
+    pub instructions: Option<u64>,
+    pub cycles: Option<u64>,
+    pub cache_references: Option<u64>,
+    pub cache_misses: Option<u64>,
+}
+
+impl PhaseCounters {
+    /// Both phases together; what one of them doesn't know is not known.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            major_faults: sum(self.major_faults, other.major_faults),
+            read_bytes: sum(self.read_bytes, other.read_bytes),
+            hardware: self
+                .hardware
+                .zip(other.hardware)
+                .map(|(a, b)| HardwareCounts {
+                    instructions: sum(a.instructions, b.instructions),
+                    cycles: sum(a.cycles, b.cycles),
+                    cache_references: sum(a.cache_references, b.cache_references),
+                    cache_misses: sum(a.cache_misses, b.cache_misses),
+                }),
+        }
+    }
+}
+
+fn sum(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    Some(a?.saturating_add(b?))
+}
+
+/// Access to the hardware's performance counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HardwareCounters {
+    Counting,
+    /// `kernel.perf_event_paranoid` or a filter forbids it.
+    NotPermitted,
+    /// The CPU, or the virtual machine, has none.
+    NotSupported,
 }
 
 /// What ran the model, as the worker reported it.
@@ -159,6 +220,12 @@ pub struct WorkerMemory {
     pub kv_bytes: Option<u64>,
     pub compute_bytes: Option<u64>,
     pub repack_bytes: Option<u64>,
+    /// Weights, wherever they are.
+    #[serde(default)]
+    pub model_bytes: Option<u64>,
+    /// Buffers of every kind on accelerators.
+    #[serde(default)]
+    pub device_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

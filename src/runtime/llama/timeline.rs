@@ -2,7 +2,7 @@
 //! has ended: nothing is written while something is measured.
 
 use crate::clock;
-use crate::runtime::protocol::Message;
+use crate::runtime::protocol::{Message, PhaseCounters};
 use crate::units::MonoNs;
 use crate::workload::Phase;
 
@@ -47,6 +47,7 @@ impl Timeline {
             t0_ns: self.cursor,
             t1_ns: at,
             tokens,
+            counters: PhaseCounters::default(),
         });
         self.cursor = at;
     }

@@ -10,7 +10,7 @@ use super::stop::StopFlag;
 use super::timeline::Timeline;
 use crate::clock;
 use crate::runtime::protocol::{
-    self, Loaded, LoadedModel, Message, Request, StopReason, Work, WorkerMemory,
+    self, Loaded, LoadedModel, Message, PhaseCounters, Request, StopReason, Work, WorkerMemory,
 };
 use crate::runtime::spawn::PARENT_PID;
 use crate::units::MonoNs;
@@ -190,13 +190,15 @@ fn load(
         kv_bytes: log.kv_bytes(),
         compute_bytes: log.compute_bytes(),
         repack_bytes: log.repack_bytes(),
+        model_bytes: None,
+        device_bytes: None,
     };
     let (stamps, sender) = output
         .start_tokens(engine.n_ctx() as usize)
         .map_err(|error| {
             Failure::new("load-failed", format!("no thread can be started: {error}"))
         })?;
-    output.send(&Message::Load(Loaded {
+    output.send(&Message::Load(Box::new(Loaded {
         t1_ns,
         engine: describe_engine(&engine, &params, threads, &log),
         model: LoadedModel {
@@ -209,7 +211,9 @@ fn load(
         },
         resident_before,
         memory,
-    }));
+        counters: PhaseCounters::default(),
+        hardware_counters: None,
+    })));
     Ok(Some(Session {
         engine,
         params,

@@ -1,0 +1,37 @@
+//! A record holds at most 128 KiB. A result with many repetitions or rails gives up detail
+//! that raw data can bring back, in a fixed order, and says so.
+
+use crate::record::result::JobResult;
+use crate::record::{Reason, Stamped};
+
+/// Without the few bytes by which a stamp may differ.
+const MOST_BYTES: usize = 128 * 1024 - 256;
+
+/// Empties a field.
+type LeaveOut = fn(&mut JobResult);
+
+/// Leaves out what has to be left out, so that the record can leave the board.
+pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
+    let steps: [(&str, LeaveOut); 2] = [
+        ("budget", |result| {
+            result.reps.iter_mut().for_each(|rep| rep.budget.clear());
+        }),
+        ("timeline", |result| {
+            let primary = result.primary_rail.clone();
+            let timeline = &mut result.timeline;
+            timeline.retain(|rail, _| Some(rail) == primary.as_ref());
+        }),
+    ];
+    for (field, leave_out) in steps {
+        if result.to_json().len() <= MOST_BYTES {
+            break;
+        }
+        leave_out(&mut result.body);
+        let reasons = &mut result.body.reasons;
+        reasons.insert(field.to_owned(), Reason::TooLarge);
+        result.body.warnings.push(format!(
+            "{field}: left out, since the record would be larger than 128 KiB"
+        ));
+    }
+    result
+}

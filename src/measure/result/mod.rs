@@ -1,0 +1,171 @@
+//! The records of an attempt, made when everything has ended.
+
+mod fit;
+mod idle;
+mod rails;
+mod surroundings;
+mod warnings;
+
+use super::context::Context;
+use super::figures::{self, Noted, Repetition};
+use super::meter::Recorded;
+use super::observed::{Ending, Observed};
+use super::tokens::TokenBatches;
+use super::trace;
+use crate::energy::{self, Baseline, IdleLevel};
+use crate::record::job::{Tokens, Trace as TraceRecord};
+use crate::record::result::{Build, IdlePair, JobResult, Records};
+use crate::record::{Reason, Stamped};
+use crate::units::Span;
+use crate::workload::{JobState, Phase, TokensWhen};
+use fit::fitted;
+use idle::{idle_phase, idle_reasons, load};
+use rails::{interval, rail_facts, timeline, total};
+use std::collections::BTreeMap;
+use surroundings::{contention, memory, own, thermal};
+use warnings::warnings;
+
+/// Everything that an attempt leaves behind.
+pub struct AttemptRecords {
+    pub tokens: Vec<Stamped<Tokens>>,
+    pub traces: Vec<Stamped<TraceRecord>>,
+    pub result: Stamped<JobResult>,
+}
+
+/// Makes the records of an attempt from what was observed and recorded. `batches` are the
+/// token records that have left already.
+pub fn records(
+    context: &Context,
+    observed: &Observed,
+    rails: &[Recorded],
+    batches: TokenBatches,
+) -> AttemptRecords {
+    let primary = context.primary.and_then(|primary| rails.get(primary));
+    let tokens = match context.job.publish.tokens {
+        TokensWhen::None => Vec::new(),
+        _ => batches.finish(context, observed, primary.map(|rail| &rail.trace)),
+    };
+    let traces = match context.job.publish.trace {
+        true => trace::chunks(context, observed, rails),
+        false => Vec::new(),
+    };
+    let counts = Records {
+        tokens: tokens.len() as u64,
+        trace: traces.len() as u64,
+    };
+    AttemptRecords {
+        result: fitted(context.stamped(result(context, observed, rails, primary, counts))),
+        tokens,
+        traces,
+    }
+}
+
+fn result(
+    context: &Context,
+    observed: &Observed,
+    rails: &[Recorded],
+    primary: Option<&Recorded>,
+    counts: Records,
+) -> JobResult {
+    let job = &context.job;
+    let trace = primary.map(|rail| &rail.trace);
+    let level = |phase, minimum_s| {
+        let span = observed.phase(phase, None)?;
+        let minimum = Span::from_secs_f64(minimum_s);
+        Some(IdleLevel::measure(trace?, span.t0, span.t1, minimum))
+    };
+    let before = level(Phase::IdleBefore, job.idle.before_s);
+    let after = level(Phase::IdleAfter, job.idle.after_s);
+    let baseline = Baseline::new(before.as_ref(), after.as_ref());
+    let reps: Vec<Repetition> = observed
+        .reps
+        .iter()
+        .map(|done| figures::repetition(observed, job.kind, done, trace, baseline.as_ref()))
+        .collect();
+    let loaded = observed.loaded.as_ref();
+    let (state, reason) = ending(&observed.ending);
+    let primary_rail = match (primary, context.primary) {
+        (Some(rail), _) => Ok(rail.spec.name.clone()),
+        (None, Some(_)) => Err(Reason::NotReached),
+        (None, None) => Err(Reason::NoPrimaryRail),
+    };
+    let engine = loaded.map(|loaded| loaded.engine.clone());
+    let mut noted = Noted::default();
+    let load = load(observed, trace).ok_or(Reason::NotReached);
+    let summary = figures::summary(&reps).ok_or(Reason::TooFew);
+    noted.reasons.insert("raw".to_owned(), Reason::NotAsked);
+    let timelines: BTreeMap<String, Vec<energy::Part>> = rails
+        .iter()
+        .map(|rail| (rail.spec.name.clone(), timeline(observed, rail)))
+        .collect();
+    JobResult {
+        id: job.id.to_string(),
+        attempt: context.attempt,
+        kind: job.kind,
+        state,
+        reason,
+        tags: job.tags.clone(),
+        records: counts,
+        t0_mono_ns: observed.t0.0,
+        jouled: Build {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: if cfg!(debug_assertions) {
+                "debug"
+            } else {
+                "release"
+            }
+            .to_owned(),
+        },
+        model: noted.value("model", context.model.clone().ok_or(Reason::NotReached)),
+        engine: noted.value("engine", engine.ok_or(Reason::NotReached)),
+        params: job.params.clone(),
+        tokens_published: job.publish.tokens,
+        board: context.board.clone(),
+        rig: context.rig.clone(),
+        primary_rail: noted.value("primary_rail", primary_rail),
+        rails: rails
+            .iter()
+            .map(|rail| rail_facts(observed, rail))
+            .collect(),
+        timeline: timelines
+            .iter()
+            .map(|(rail, parts)| {
+                let parts = parts.iter().map(|part| interval(observed, part)).collect();
+                (rail.clone(), parts)
+            })
+            .collect(),
+        total: rails
+            .iter()
+            .map(|rail| (rail.spec.name.clone(), total(observed, rail)))
+            .collect(),
+        comparisons: Vec::new(),
+        idle: IdlePair {
+            before: idle_phase(observed, Phase::IdleBefore, before, trace),
+            after: idle_phase(observed, Phase::IdleAfter, after, trace),
+            reasons: idle_reasons(observed, job),
+        },
+        load: noted.value("load", load),
+        summary: noted.value("summary", summary),
+        memory: memory(observed),
+        thermal: thermal(observed),
+        contention: contention(observed),
+        own: own(observed),
+        warnings: warnings(context, observed, rails),
+        left_out: Vec::new(),
+        raw: None,
+        reps: reps.into_iter().map(|rep| rep.record).collect(),
+        reasons: noted.reasons,
+    }
+}
+
+/// The final state of the job and the reason of its failure.
+pub fn ending(ending: &Ending) -> (JobState, Option<String>) {
+    use super::control::Stop;
+    match ending {
+        Ending::Succeeded => (JobState::Succeeded, None),
+        Ending::Failed(reason) => (JobState::Failed, Some(reason.clone())),
+        Ending::Stopped(Stop::Timeout) => (JobState::Failed, Some("timeout".to_owned())),
+        Ending::Stopped(Stop::Cancelled) => (JobState::Cancelled, Some("cancelled".to_owned())),
+        Ending::Stopped(Stop::Interrupted) => (JobState::Queued, Some("interrupted".to_owned())),
+    }
+}

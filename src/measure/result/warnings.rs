@@ -1,0 +1,50 @@
+//! What a reader of the result must know, in sentences.
+
+use super::rails::whole;
+use crate::board::Throttling;
+use crate::measure::context::Context;
+use crate::measure::meter::Recorded;
+use crate::measure::observed::Observed;
+
+pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec<String> {
+    let mut warnings = context.warnings.clone();
+    for rail in rails {
+        let name = &rail.spec.name;
+        let whole = whole(observed, rail);
+        if rail.spec.simulated {
+            warnings.push(format!("{name}: SIMULATED sensor; its joules are not real"));
+        }
+        if rail.trace.windows() == 0 {
+            warnings.push(format!("{name}: delivered nothing"));
+        } else if whole.coverage < 1.0 {
+            let covered = whole.coverage * 100.0;
+            warnings.push(format!(
+                "{name}: {covered:.3} % of the attempt was measured"
+            ));
+        }
+        if whole.saturated > 0 {
+            let n = whole.saturated;
+            warnings.push(format!(
+                "{name}: {n} windows at full scale; raise max_current_a"
+            ));
+        }
+        if whole.near_full_scale > 0 {
+            let n = whole.near_full_scale;
+            warnings.push(format!(
+                "{name}: {n} averaged windows near full scale may hide clipping"
+            ));
+        }
+    }
+    for (phase, settled) in &observed.settled {
+        if !settled {
+            warnings.push(format!("{}: power did not settle", phase.as_str()));
+        }
+    }
+    if let Some(Throttling::Seen(evidence)) = &observed.throttling {
+        warnings.extend(evidence.iter().map(|what| format!("throttled: {what}")));
+    }
+    if observed.contention.is_some_and(|seen| seen.contended) {
+        warnings.push("contended: other processes used the CPU during the run".to_owned());
+    }
+    warnings
+}

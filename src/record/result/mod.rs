@@ -1,0 +1,125 @@
+//! `jobs/<id>/result`: one record with everything about an attempt.
+//!
+//! Every block with figures that may be missing has `reasons`, from field name to reason.
+
+mod budget;
+mod counters;
+mod idle;
+mod rail;
+mod rep;
+mod summary;
+mod surroundings;
+
+use super::Reason;
+pub use crate::board::Board;
+pub use crate::runtime::protocol::{Engine, StopReason};
+use crate::workload::{JobState, Kind, Params};
+pub use budget::{Budget, Contributions};
+pub use counters::{Counters, Hardware};
+pub use idle::{IdlePair, IdlePhase, Load};
+pub use rail::{Interval, Lag, Limits, Rail, RailComparison, Total};
+pub use rep::{Distribution, Figures, Moment, PhaseFigures, Rep};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+pub use summary::{Statistic, Summary};
+pub use surroundings::{Contention, Memory, Own, Thermal};
+
+/// Field name → why it is `null`.
+pub type Reasons = BTreeMap<String, Reason>;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobResult {
+    pub id: String,
+    pub attempt: u32,
+    pub kind: Kind,
+    pub state: JobState,
+    /// Why the attempt failed or was cancelled.
+    pub reason: Option<String>,
+    pub tags: BTreeMap<String, String>,
+    /// How many records of each kind belong to the attempt.
+    pub records: Records,
+    /// CLOCK_MONOTONIC at the attempt's start: the zero of every `t0_ns` and `t1_ns`.
+    pub t0_mono_ns: u64,
+    pub jouled: Build,
+    pub model: Option<Model>,
+    pub engine: Option<Engine>,
+    pub params: Params,
+    pub tokens_published: crate::workload::TokensWhen,
+    pub board: Board,
+    /// Supply, peripherals, ambient: as the administrator states them.
+    #[serde(default)]
+    pub rig: BTreeMap<String, String>,
+    pub primary_rail: Option<String>,
+    pub rails: Vec<Rail>,
+    /// Rail → contiguous intervals whose parts add up to `total`.
+    pub timeline: BTreeMap<String, Vec<Interval>>,
+    pub total: BTreeMap<String, Total>,
+    /// Rails that contain one another, compared over the run.
+    #[serde(default)]
+    pub comparisons: Vec<RailComparison>,
+    pub idle: IdlePair,
+    pub load: Option<Load>,
+    pub reps: Vec<Rep>,
+    pub summary: Option<Summary>,
+    pub memory: Memory,
+    pub thermal: Thermal,
+    pub contention: Contention,
+    #[serde(rename = "self")]
+    pub own: Own,
+    pub warnings: Vec<String>,
+    /// Why summaries over several runs leave this one out; empty: they count it.
+    #[serde(default)]
+    pub left_out: Vec<LeftOut>,
+    /// The raw data that the figures were made of, kept on the board.
+    #[serde(default)]
+    pub raw: Option<Raw>,
+    /// Of the blocks above that are `null`.
+    #[serde(default)]
+    pub reasons: Reasons,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Records {
+    pub tokens: u64,
+    pub trace: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    pub version: String,
+    pub profile: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    pub name: String,
+    pub sha256: String,
+    pub arch: String,
+    pub quant: Option<String>,
+    pub params: u64,
+    pub size_bytes: u64,
+    /// Tensor bytes that one decode step reads: without unread embeddings and inactive
+    /// experts.
+    #[serde(default)]
+    pub step_bytes: Option<u64>,
+    /// KV bytes that one token of context adds, with the job's `kv_type`.
+    #[serde(default)]
+    pub kv_token_bytes: Option<u64>,
+}
+
+/// Why a run is left out of summaries over several runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeftOut {
+    NotSucceeded,
+    Contended,
+    Throttled,
+}
+
+/// Raw data of an attempt in the storage directory's `raw`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Raw {
+    pub file: String,
+    pub size_bytes: u64,
+    pub sha256: String,
+}
