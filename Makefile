@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-llama bench-sampler footprint fuzz build install
+.PHONY: help setup demo test lint bench bench-llama bench-sampler bench-observer footprint fuzz build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ bench-sampler: setup ## whether the sampler keeps up with 940 cycles/s, idle and
 bench-llama: setup ## speed beside llama-bench, in interleaved pairs (up to an hour)
 	scripts/reference-llama-bench
 	$(CARGO) bench --locked --bench llama_bench
+
+bench-observer: setup ## what measuring costs the measured, in interleaved rounds (up to an hour)
+	$(CARGO) bench --locked --bench observer
 
 footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
 	scripts/footprint $(RELEASE)/jouled

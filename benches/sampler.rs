@@ -6,18 +6,14 @@
 //! (`JOULED_WORKER`, or the one built beside this benchmark; the models of the cache);
 //! otherwise a thread per core that computes nothing.
 
-#[path = "llama_bench/machine.rs"]
+#[path = "support/machine.rs"]
 mod machine;
 
-use embedded_hal::i2c::{ErrorType, I2c, Operation};
-use ina219::address::Address;
-use jouled::clock::{self, Monotonic};
+use jouled::clock;
 use jouled::runtime::protocol::{Request, Work};
 use jouled::sampler::Sampler;
-use jouled::sensor::ina219::{Ina219, Registers, simulated_setup};
-use jouled::sensor::simulated::{Chip, NoAcknowledge, Unit, Wiring};
-use jouled::sensor::{Pace, SensorConfig, SensorKind, Window};
-use jouled::units::{Ohms, Span, Volts};
+use jouled::sensor::{Pace, SensorConfig, SensorKind, Window, simulated};
+use jouled::units::Span;
 use jouled::workload::BenchSizes;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -25,55 +21,23 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-const BUS_HZ: u64 = 400_000;
+const BUS_HZ: u32 = 400_000;
 const SETTLE: Span = Span::from_millis(2_000);
 const MEASURED: Span = Span::from_millis(20_000);
 /// One shunt and one bus conversion of 12 bit.
 const CYCLE_S: f64 = 1.064e-3;
 const TARGET: f64 = 0.99;
 
-/// The chip behind a controller that blocks for as long as its bits take.
-struct Wire(Chip<Monotonic>);
-
-impl ErrorType for Wire {
-    type Error = NoAcknowledge;
-}
-
-impl I2c for Wire {
-    fn transaction(&mut self, address: u8, ops: &mut [Operation<'_>]) -> Result<(), NoAcknowledge> {
-        // A start and nine bits for the address each, nine for each byte, and a stop.
-        let bits = ops.iter().fold(1, |bits, operation| {
-            let bytes = match operation {
-                Operation::Write(bytes) => bytes.len(),
-                Operation::Read(bytes) => bytes.len(),
-            };
-            bits + 10 + 9 * bytes as u64
-        });
-        clock::sleep(Span(bits * 1_000_000_000 / BUS_HZ));
-        self.0.transaction(address, ops)
-    }
-}
-
 fn sampler() -> Sampler {
-    let address = Address::default();
     let mut config = SensorConfig::new("input", SensorKind::Simulated);
     config.waveform = Some("constant:1.5".into());
+    config.shunt_ohm = Some(0.010);
     config.max_current_a = Some(4.0);
     config.adc_shunt = Some("12bit".into());
     config.adc_bus = Some("12bit".into());
-    let setup = simulated_setup(&config, address.as_byte()).expect("a complete block");
-    let connect = Box::new(move || {
-        let wiring = Wiring {
-            address: address.as_byte(),
-            shunt: Ohms(0.010),
-            bus: Volts(5.0),
-            current: "constant:1.5".parse().expect("a waveform"),
-            unit: Unit::default(),
-        };
-        Ok(Registers::new(Wire(Chip::new(wiring, Monotonic)), address))
-    });
-    let source = Ina219::open(setup, Monotonic, connect).expect("the chip is simulated");
-    Sampler::start(vec![Box::new(source)]).expect("a thread")
+    config.bus_hz = Some(BUS_HZ);
+    let source = simulated::open(&config).expect("the chip is simulated");
+    Sampler::start(vec![source]).expect("a thread")
 }
 
 /// The sampler's thread in /proc/self/task, once it has its name.

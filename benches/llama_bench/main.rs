@@ -8,13 +8,17 @@
 //! the mean log-ratio of prefill and of decode is known to 1 % (95 %), at most 100 of them.
 //! Between its jobs the daemon is idle: llama-bench runs without the sampler's cost.
 
+#[path = "../support/machine.rs"]
 mod machine;
+#[path = "../support/ratio.rs"]
 mod ratio;
 mod reference;
+#[path = "../support/rig.rs"]
 mod rig;
 
 use anyhow::{Result, ensure};
 use ratio::Ratio;
+use rig::{Bench, Rig, Sampling, Speed};
 use std::process::ExitCode;
 
 const MODELS: [&str; 2] = [
@@ -29,13 +33,6 @@ const PAIRS_MAX: usize = 100;
 const HALF_WIDTH: f64 = 0.01;
 /// What jouled promises.
 const TARGET: f64 = 0.97;
-
-/// Tokens per second of one run.
-#[derive(Debug, Clone, Copy)]
-struct Speed {
-    prefill: f64,
-    decode: f64,
-}
 
 /// A model whose name has one of the arguments in it; without any, each.
 fn wanted(model: &str) -> bool {
@@ -59,7 +56,11 @@ fn main() -> Result<ExitCode> {
     let llama_bench = reference::LlamaBench::find()?;
     let threads = std::thread::available_parallelism()?.get();
     let adc = std::env::args().find_map(|arg| Some(arg.strip_prefix("adc=")?.to_owned()));
-    let mut rig = rig::Rig::start(&models, adc.as_deref().unwrap_or("avg8/12bit"))?;
+    let sampling = Sampling {
+        adc: adc.as_deref().unwrap_or("avg8/12bit"),
+        rate_hz: None,
+    };
+    let mut rig = Rig::start(&models, Some(sampling))?;
 
     let mut rows = Vec::new();
     for model in MODELS.into_iter().filter(|model| wanted(model)) {
@@ -91,20 +92,28 @@ fn main() -> Result<ExitCode> {
 }
 
 fn measure(
-    rig: &mut rig::Rig,
+    rig: &mut Rig,
     llama_bench: &reference::LlamaBench,
     model: &str,
     threads: usize,
 ) -> Result<Vec<(Speed, Speed)>> {
+    let bench = Bench {
+        model,
+        n_prompt: N_PROMPT,
+        n_gen: N_GEN,
+        repetitions: 1,
+        tokens: "after",
+        threads,
+    };
     let mut pairs = Vec::new();
     while pairs.len() < PAIRS_MAX {
         let pair = pairs.len();
         pairs.push(if pair % 2 == 0 {
-            let ours = rig.run(model, threads)?;
+            let ours = rig.run(bench)?[0];
             (ours, llama_bench.run(model, threads, pair)?)
         } else {
             let theirs = llama_bench.run(model, threads, pair)?;
-            (rig.run(model, threads)?, theirs)
+            (rig.run(bench)?[0], theirs)
         });
         if pairs.len() < PAIRS_MIN {
             continue;

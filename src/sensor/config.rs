@@ -47,6 +47,9 @@ pub struct SensorConfig {
     pub max_current_a: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bus_v: Option<f64>,
+    /// Clock of a simulated chip's bus; without it transfers take no time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bus_hz: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waveform: Option<String>,
     /// The hwmon chip's name, the content of its `name` file.
@@ -219,6 +222,7 @@ impl SensorKind {
                 "shunt_tolerance",
                 "max_current_a",
                 "bus_v",
+                "bus_hz",
                 "waveform",
                 "calibration",
             ],
@@ -262,6 +266,7 @@ impl SensorConfig {
             shunt_tolerance: None,
             max_current_a: None,
             bus_v: None,
+            bus_hz: None,
             waveform: None,
             chip: None,
             labels: None,
@@ -448,6 +453,13 @@ impl SensorConfig {
             "0.001 to 1000 amperes",
         )?;
         in_range("bus_v", self.bus_v, 0.0, 26.0, "0 to 26 volts")?;
+        in_range(
+            "bus_hz",
+            self.bus_hz.map(f64::from),
+            1e4,
+            3.4e6,
+            "10000 to 3400000",
+        )?;
         if let Some(unit) = &self.calibration {
             if unit.date.parse::<jiff::civil::Date>().is_err() {
                 return Err(ConfigError::Range {

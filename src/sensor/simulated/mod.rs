@@ -4,9 +4,11 @@
 mod chip;
 mod cpu_load;
 mod waveform;
+mod wire;
 
 pub use chip::{Chip, NoAcknowledge, Unit, Wiring};
 pub use waveform::{Waveform, WaveformError};
+use wire::Wire;
 
 use super::config::SensorConfig;
 use super::i2c::{FaultKind, TransferError};
@@ -38,7 +40,8 @@ pub fn open(config: &SensorConfig) -> Result<Box<dyn Source>, OpenError> {
                 .expect("it was parsed before the chip was made"),
             unit: Unit::default(),
         };
-        Ok(Registers::new(Chip::new(wiring, Monotonic), address))
+        let wire = Wire::new(Chip::new(wiring, Monotonic), config.bus_hz.unwrap_or(0));
+        Ok(Registers::new(wire, address))
     });
     Ok(Box::new(Ina219::open(setup, Monotonic, connect)?))
 }

@@ -1,6 +1,6 @@
 //! The ratio of two speeds from interleaved pairs: the mean of log-ratios with Student's t.
 
-use super::Speed;
+use super::rig::Speed;
 use jouled::energy::Statistic;
 use std::fmt;
 

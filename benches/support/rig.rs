@@ -1,11 +1,10 @@
-//! A broker, a daemon with a simulated INA219 at full rate, and a client, all of this run.
+//! A broker, a daemon with at most one simulated INA219, and a client, all of this run.
 
-use super::{N_GEN, N_PROMPT, Speed};
 use anyhow::{Context, Result, bail, ensure};
 use jouled::record::Stamped;
 use jouled::record::answer::Event;
 use jouled::record::device::{Presence, Status};
-use jouled::record::result::JobResult;
+use jouled::record::result::{JobResult, PhaseFigures};
 use jouled::workload::JobState;
 use serde_json::json;
 use std::fs::File;
@@ -18,6 +17,34 @@ use std::time::Duration;
 
 const ONLINE_WITHIN: Duration = Duration::from_secs(30);
 const RESULT_WITHIN: Duration = Duration::from_secs(600);
+
+/// Tokens per second of one repetition.
+#[derive(Debug, Clone, Copy)]
+pub struct Speed {
+    pub prefill: f64,
+    pub decode: f64,
+}
+
+/// One `bench` job.
+#[derive(Debug, Clone, Copy)]
+pub struct Bench<'a> {
+    pub model: &'a str,
+    pub n_prompt: u32,
+    pub n_gen: u32,
+    pub repetitions: u32,
+    /// `after`, `none` or `live`.
+    pub tokens: &'a str,
+    pub threads: usize,
+}
+
+/// How the simulated sensor is read. Its bus takes the time that a real one does.
+#[derive(Debug, Clone, Copy)]
+pub struct Sampling<'a> {
+    /// Shunt and bus: `avg8/12bit`.
+    pub adc: &'a str,
+    /// The mode's own rate where `None`.
+    pub rate_hz: Option<f64>,
+}
 
 /// A child that does not outlive the benchmark.
 struct Owned(Child);
@@ -50,8 +77,8 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Returns once the daemon is online.
-    pub fn start(models: &Path, adc: &str) -> Result<Self> {
+    /// Returns once the daemon is online. Without `sampling` it has no sensor at all.
+    pub fn start(models: &Path, sampling: Option<Sampling<'_>>) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
         let broker = Owned(
@@ -66,7 +93,7 @@ impl Rig {
         let (subscriber, published) = subscribe(port)?;
 
         let config = dir.path().join("jouled.toml");
-        std::fs::write(&config, configuration(port, dir.path(), models, adc))?;
+        std::fs::write(&config, configuration(port, dir.path(), models, sampling))?;
         let log = dir.path().join("jouled.log");
         let daemon = Owned(
             Command::new(env!("CARGO_BIN_EXE_jouled"))
@@ -99,15 +126,17 @@ impl Rig {
         Ok(rig)
     }
 
-    /// One `bench` job of one repetition.
-    pub fn run(&mut self, model: &str, threads: usize) -> Result<Speed> {
+    /// The speed of each repetition.
+    pub fn run(&mut self, bench: Bench<'_>) -> Result<Vec<Speed>> {
         self.jobs += 1;
-        let id = format!("pair-{}", self.jobs);
+        let id = format!("run-{}", self.jobs);
+        let n_ctx = bench.n_prompt.max(bench.n_gen);
         let job = json!({
-            "v": 1, "id": id, "kind": "bench", "model": model,
-            "n_prompt": N_PROMPT, "n_gen": N_GEN, "repetitions": 1, "warmup": 1,
-            "params": { "threads": threads, "n_ctx": N_PROMPT.max(N_GEN), "n_batch": N_PROMPT },
-            "idle": { "before_s": 0, "after_s": 0 },
+            "v": 1, "id": id, "kind": "bench", "model": bench.model,
+            "n_prompt": bench.n_prompt, "n_gen": bench.n_gen,
+            "repetitions": bench.repetitions, "warmup": 1,
+            "params": { "threads": bench.threads, "n_ctx": n_ctx, "n_batch": bench.n_prompt },
+            "idle": { "before_s": 0, "after_s": 0 }, "publish": { "tokens": bench.tokens },
         });
         let status = Command::new("mosquitto_pub")
             .args(["-V", "5", "-p", &self.port.to_string(), "-q", "1"])
@@ -138,25 +167,17 @@ impl Rig {
             result.state,
             result.reason.as_deref().unwrap_or("without a reason")
         );
-        let rep = result
-            .reps
-            .first()
-            .context("the result has no repetition")?;
-        let speed = Speed {
-            prefill: rep
-                .prefill
-                .as_ref()
-                .context("the result has no prefill")?
-                .tok_s,
-            decode: rep
-                .decode
-                .as_ref()
-                .context("the result has no decode")?
-                .tok_s,
-        };
+        let speeds = result.reps.iter().map(|rep| {
+            let phase = |phase: &Option<PhaseFigures>| phase.as_ref().map(|phase| phase.tok_s);
+            Ok(Speed {
+                prefill: phase(&rep.prefill).context("a repetition has no prefill")?,
+                decode: phase(&rep.decode).context("a repetition has no decode")?,
+            })
+        });
+        let speeds = speeds.collect::<Result<Vec<Speed>>>()?;
         self.contended += u32::from(result.contention.contended == Some(true));
         self.last = Some(result);
-        Ok(speed)
+        Ok(speeds)
     }
 
     /// Versions, and what the sampler did in the last job.
@@ -229,10 +250,8 @@ impl Rig {
     }
 }
 
-/// `adc` is the sensor's mode: `avg8/12bit` for shunt and bus.
-fn configuration(port: u16, dir: &Path, models: &Path, adc: &str) -> String {
-    let (shunt, bus) = adc.split_once('/').unwrap_or((adc, adc));
-    format!(
+fn configuration(port: u16, dir: &Path, models: &Path, sampling: Option<Sampling<'_>>) -> String {
+    let daemon = format!(
         r#"
 [device]
 name = "bench"
@@ -242,19 +261,32 @@ url = "mqtt://127.0.0.1:{port}"
 dir = "{state}"
 [models]
 dir = "{models}"
+"#,
+        state = dir.join("state").display(),
+        models = models.display(),
+    );
+    daemon + &sampling.map(sensor).unwrap_or_default()
+}
+
+fn sensor(sampling: Sampling<'_>) -> String {
+    let adc = sampling.adc;
+    let (shunt, bus) = adc.split_once('/').unwrap_or((adc, adc));
+    let rate = sampling.rate_hz.map(|hz| format!("rate_hz = {hz:?}\n"));
+    format!(
+        r#"
 [[sensor]]
 name = "input"
 kind = "simulated"
 waveform = "constant:1.0"
 bus_v = 5.1
+bus_hz = 400000
 shunt_ohm = 0.01
 max_current_a = 4.0
 adc_shunt = "{shunt}"
 adc_bus = "{bus}"
 boundary = "board-input"
-"#,
-        state = dir.join("state").display(),
-        models = models.display(),
+{}"#,
+        rate.unwrap_or_default(),
     )
 }
 
