@@ -56,10 +56,7 @@ fn main() -> Result<ExitCode> {
     let llama_bench = reference::LlamaBench::find()?;
     let threads = std::thread::available_parallelism()?.get();
     let adc = std::env::args().find_map(|arg| Some(arg.strip_prefix("adc=")?.to_owned()));
-    let sampling = Sampling {
-        adc: adc.as_deref().unwrap_or("avg8/12bit"),
-        rate_hz: None,
-    };
+    let sampling = Sampling::Adc(adc.as_deref().unwrap_or("avg8/12bit"));
     let mut rig = Rig::start(&models, Some(sampling))?;
 
     let mut rows = Vec::new();

@@ -42,14 +42,16 @@ struct Mode {
     judged: bool,
 }
 
-const fn mode(name: &'static str, adc: &'static str, tokens: &'static str) -> Mode {
+const fn mode(name: &'static str, sampling: Sampling<'static>, tokens: &'static str) -> Mode {
     Mode {
         name,
-        sampling: Some(Sampling { adc, rate_hz: None }),
+        sampling: Some(sampling),
         tokens,
         judged: false,
     }
 }
+
+const DEFAULT: Sampling<'static> = Sampling::Adc("avg8/12bit");
 
 /// The first one is the reference.
 const MODES: [Mode; 5] = [
@@ -59,19 +61,13 @@ const MODES: [Mode; 5] = [
         tokens: "none",
         judged: false,
     },
-    Mode {
-        sampling: Some(Sampling {
-            adc: "avg8/12bit",
-            rate_hz: Some(100.0),
-        }),
-        ..mode("100 Hz", "", "none")
-    },
-    mode("default, 209/s", "avg8/12bit", "none"),
+    mode("100 Hz", Sampling::RateHz(100.0), "none"),
+    mode("default, 209/s", DEFAULT, "none"),
     Mode {
         judged: true,
-        ..mode("default, tokens after", "avg8/12bit", "after")
+        ..mode("default, tokens after", DEFAULT, "after")
     },
-    mode("940/s, tokens after", "12bit/12bit", "after"),
+    mode("940/s, tokens after", Sampling::Adc("12bit/12bit"), "after"),
 ];
 
 fn main() -> Result<()> {

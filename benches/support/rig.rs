@@ -39,11 +39,11 @@ pub struct Bench<'a> {
 
 /// How the simulated sensor is read. Its bus takes the time that a real one does.
 #[derive(Debug, Clone, Copy)]
-pub struct Sampling<'a> {
-    /// Shunt and bus: `avg8/12bit`.
-    pub adc: &'a str,
-    /// The mode's own rate where `None`.
-    pub rate_hz: Option<f64>,
+pub enum Sampling<'a> {
+    /// Resolution of shunt and bus, such as `avg8/12bit`, at the mode's own rate.
+    Adc(&'a str),
+    /// The finest mode that delivers so many windows a second.
+    RateHz(f64),
 }
 
 /// A child that does not outlive the benchmark.
@@ -269,9 +269,13 @@ dir = "{models}"
 }
 
 fn sensor(sampling: Sampling<'_>) -> String {
-    let adc = sampling.adc;
-    let (shunt, bus) = adc.split_once('/').unwrap_or((adc, adc));
-    let rate = sampling.rate_hz.map(|hz| format!("rate_hz = {hz:?}\n"));
+    let mode = match sampling {
+        Sampling::RateHz(hz) => format!("rate_hz = {hz:?}"),
+        Sampling::Adc(adc) => {
+            let (shunt, bus) = adc.split_once('/').unwrap_or((adc, adc));
+            format!("adc_shunt = \"{shunt}\"\nadc_bus = \"{bus}\"")
+        }
+    };
     format!(
         r#"
 [[sensor]]
@@ -282,11 +286,9 @@ bus_v = 5.1
 bus_hz = 400000
 shunt_ohm = 0.01
 max_current_a = 4.0
-adc_shunt = "{shunt}"
-adc_bus = "{bus}"
 boundary = "board-input"
-{}"#,
-        rate.unwrap_or_default(),
+{mode}
+"#
     )
 }
 
