@@ -12,10 +12,12 @@
 
 mod attribute;
 mod budget;
+mod distribution;
 mod estimate;
 mod figures;
 mod gap;
 mod idle;
+mod mbu;
 mod measured;
 mod reason;
 mod summary;
@@ -27,9 +29,11 @@ mod signal;
 
 pub use attribute::{TokenEnergies, TokenEnergy, attribute};
 pub use budget::Budget;
+pub use distribution::{Distribution, token_times_s};
 pub use estimate::{Estimate, Figure};
 pub use figures::{Figures, GrossNet, PhaseEnergy, RepEnergy};
 pub use idle::{Baseline, GIVE_UP, IdleLevel, Settling, settling};
+pub use mbu::DecodeReads;
 pub use measured::{MIN_COVERAGE, MIN_WINDOWS, Measured, RESOLVED_WINDOWS};
 pub use reason::Reason;
 pub use summary::Statistic;

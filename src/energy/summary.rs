@@ -1,6 +1,6 @@
 //! Statistics over repetitions.
 
-use super::Estimate;
+use super::{Distribution, Estimate};
 
 /// A figure over n repetitions.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,35 +33,19 @@ impl Statistic {
     }
 
     fn with_systematic(values: &[f64], u_sys: f64) -> Option<Self> {
-        if values.is_empty() {
-            return None;
-        }
-        let mut sorted = values.to_vec();
-        sorted.sort_by(f64::total_cmp);
+        let spread = Distribution::of(values)?;
         let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let sd = (values.len() > 1).then(|| {
-            let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-            (squares / (n - 1.0)).sqrt()
-        });
+        let random = |sd: f64| student_t(values.len() - 1) * sd / n.sqrt();
         Some(Self {
-            n: values.len() as u32,
-            median: quantile(&sorted, 0.5),
-            mean,
-            sd,
-            iqr: (values.len() >= 5).then(|| quantile(&sorted, 0.75) - quantile(&sorted, 0.25)),
-            u95: sd.map(|sd| (student_t(values.len() - 1) * sd / n.sqrt()).hypot(2.0 * u_sys)),
+            n: spread.n,
+            median: spread.median,
+            mean: spread.mean,
+            sd: spread.sd,
+            iqr: spread.iqr,
+            u95: spread.sd.map(|sd| random(sd).hypot(2.0 * u_sys)),
             u_sys: (u_sys > 0.0).then_some(u_sys),
         })
     }
-}
-
-/// Type 7 of Hyndman and Fan (1996): linear between order statistics, at (n − 1)·p.
-fn quantile(sorted: &[f64], p: f64) -> f64 {
-    let at = (sorted.len() - 1) as f64 * p;
-    let low = at.floor() as usize;
-    let high = (low + 1).min(sorted.len() - 1);
-    sorted[low] + (at - low as f64) * (sorted[high] - sorted[low])
 }
 
 /// The 97.5 % quantile of Student's t. Up to 10 degrees of freedom the usual table, beyond

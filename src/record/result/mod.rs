@@ -12,13 +12,14 @@ mod surroundings;
 
 use super::Reason;
 pub use crate::board::Board;
+pub use crate::energy::Distribution;
 pub use crate::runtime::protocol::{Engine, StopReason};
 use crate::workload::{JobState, Kind, Params};
 pub use budget::{Budget, Contributions};
 pub use counters::{Counters, Hardware};
 pub use idle::{IdlePair, IdlePhase, Load};
 pub use rail::{Interval, Lag, Limits, Rail, RailComparison, Total};
-pub use rep::{Distribution, Figures, Moment, PhaseFigures, Rep};
+pub use rep::{Figures, Moment, PhaseFigures, Rep};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use summary::{Statistic, Summary};

@@ -1,6 +1,6 @@
 //! One repetition and its figures.
 
-use super::{Budget, Counters, Reasons, StopReason};
+use super::{Budget, Counters, Distribution, Reasons, StopReason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub struct Rep {
     pub decode: Option<PhaseFigures>,
     #[serde(flatten)]
     pub figures: Figures,
-    /// Times between output tokens of decode.
+    /// Time of each decode token; those of one step each have an equal part of it.
     #[serde(default)]
     pub tpot_distribution_s: Option<Distribution>,
     /// What the uncertainties are made of: `prefill`, `decode`, and `both` as one interval,
@@ -87,23 +87,6 @@ pub struct Figures {
     /// Model bandwidth utilisation: bytes that decode reads a second, of the memory's peak.
     #[serde(default)]
     pub mbu: Option<f64>,
-}
-
-/// How a quantity is spread.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Distribution {
-    pub n: u32,
-    pub min: f64,
-    pub median: f64,
-    pub mean: f64,
-    /// Type 7 quantiles.
-    pub p90: f64,
-    pub p99: f64,
-    pub max: f64,
-    /// `null` for a single value.
-    pub sd: Option<f64>,
-    /// `null` below five values.
-    pub iqr: Option<f64>,
 }
 
 /// The board at one moment.

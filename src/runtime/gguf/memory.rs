@@ -56,7 +56,7 @@ impl MemoryEstimate {
 }
 
 /// Bytes of 32 elements.
-fn kv_bytes_per_32(kv_type: KvType) -> u64 {
+pub(super) fn kv_bytes_per_32(kv_type: KvType) -> u64 {
     match kv_type {
         KvType::F32 => 128,
         KvType::F16 | KvType::Bf16 => 64,

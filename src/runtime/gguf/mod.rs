@@ -12,6 +12,7 @@
 mod cursor;
 mod memory;
 mod read;
+mod step;
 mod types;
 
 pub use memory::MemoryEstimate;

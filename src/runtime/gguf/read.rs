@@ -27,6 +27,11 @@ pub struct Header {
     /// Elements of one head's key and value.
     pub key_length: u64,
     pub value_length: u64,
+    /// Experts of a block, and how many of them each token uses; `None` without experts.
+    pub expert_count: Option<u64>,
+    pub expert_used_count: Option<u64>,
+    /// Blocks at the end that only draft further tokens.
+    pub draft_blocks: u64,
     pub has_chat_template: bool,
     pub tensors: Vec<Tensor>,
 }
@@ -122,7 +127,7 @@ fn wanted(key: &str) -> bool {
         "split.count",
         "tokenizer.chat_template",
     ];
-    const OF_ARCHITECTURE: [&str; 8] = [
+    const OF_ARCHITECTURE: [&str; 11] = [
         ".block_count",
         ".context_length",
         ".embedding_length",
@@ -131,6 +136,9 @@ fn wanted(key: &str) -> bool {
         ".attention.head_count_kv",
         ".attention.key_length",
         ".attention.value_length",
+        ".expert_count",
+        ".expert_used_count",
+        ".nextn_predict_layers",
     ];
     WHOLE.contains(&key) || OF_ARCHITECTURE.iter().any(|end| key.ends_with(end))
 }
@@ -235,6 +243,9 @@ fn build(
         value_length: metadata
             .length(&key("attention.value_length"))?
             .unwrap_or(head_length),
+        expert_count: metadata.length(&key("expert_count"))?,
+        expert_used_count: metadata.length(&key("expert_used_count"))?,
+        draft_blocks: metadata.number(&key("nextn_predict_layers")).unwrap_or(0),
         has_chat_template: metadata.0.contains_key("tokenizer.chat_template"),
         architecture,
         tensors,
@@ -302,7 +313,7 @@ fn check_blocks(tensors: &[Tensor], declared: u64) -> Result<(), Fault> {
 }
 
 /// The `N` of `blk.N.`; encoders and decoders of one file count alike.
-fn block(tensor: &str) -> Option<u64> {
+pub(super) fn block(tensor: &str) -> Option<u64> {
     let name = tensor
         .strip_prefix("enc.")
         .or_else(|| tensor.strip_prefix("dec."))
