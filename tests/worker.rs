@@ -6,7 +6,9 @@
 mod tiny_gguf;
 
 use jouled::runtime::gguf::preflight;
-use jouled::runtime::protocol::{Loaded, Message, RepDone, Request, StopReason, Work};
+use jouled::runtime::protocol::{
+    HardwareCounters, Loaded, Message, PhaseCounters, RepDone, Request, StopReason, Work,
+};
 use jouled::runtime::supervisor::{Exit, Worker, WorkerError, WorkerLimits};
 use jouled::units::MonoNs;
 use jouled::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
@@ -97,6 +99,8 @@ fn run_request(work: Work, warmup: u32, repetitions: u32) -> Request {
 #[derive(Debug, Default)]
 struct Run {
     phases: Vec<(Phase, Option<u32>, MonoNs, MonoNs, u32)>,
+    /// Of the phases, in the same order.
+    counters: Vec<PhaseCounters>,
     tokens: Vec<(u32, u32, MonoNs)>,
     reps: Vec<RepDone>,
     end: Option<StopReason>,
@@ -138,8 +142,11 @@ fn take(message: Message, run: &mut Run) {
             t0_ns,
             t1_ns,
             tokens,
-            ..
-        } => run.phases.push((phase, rep, t0_ns, t1_ns, tokens)),
+            counters,
+        } => {
+            run.phases.push((phase, rep, t0_ns, t1_ns, tokens));
+            run.counters.push(counters);
+        }
         Message::Tokens {
             rep, first, t_ns, ..
         } => {
@@ -205,6 +212,80 @@ fn generate_tells_the_time_of_every_token() {
     assert_eq!(run.reps[0].output_tokens, 20);
     assert_eq!(run.reps[0].output_sha256, run.reps[1].output_sha256);
     assert!(run.reps[0].text.is_some());
+}
+
+/// What a kernel keeps account of, a worker reports for each phase.
+#[test]
+fn each_phase_has_its_counters() {
+    let model = model(Damage::None);
+    let (mut worker, loaded) = loaded(&model, params());
+    let accounted = std::fs::exists("/proc/self/io").unwrap();
+    let whole = |counters: &PhaseCounters, what: &str| {
+        assert!(counters.major_faults.is_some(), "{what}");
+        assert_eq!(counters.read_bytes.is_some(), accounted, "{what}");
+        let counting = loaded.hardware_counters == Some(HardwareCounters::Counting);
+        assert_eq!(counters.hardware.is_some(), counting, "{what}");
+    };
+    assert!(loaded.hardware_counters.is_some());
+    whole(&loaded.counters, "load");
+
+    let run = run(&mut worker, &run_request(generate(20), 1, 1));
+    assert_eq!(run.phases.len(), 4);
+    for (phase, counters) in run.phases.iter().zip(&run.counters) {
+        whole(counters, &format!("{phase:?}"));
+    }
+    let all = run
+        .counters
+        .into_iter()
+        .reduce(PhaseCounters::plus)
+        .unwrap();
+    let used = worker.usage().unwrap();
+    let since_start = loaded.counters.plus(all);
+    // The kernel's own account of the process, read later: nothing is counted twice.
+    assert!(since_start.major_faults.unwrap() <= used.major_faults);
+    assert!(since_start.read_bytes <= used.read_bytes);
+    if let Some(hardware) = all.hardware {
+        assert!(hardware.instructions.is_none_or(|count| count > 0));
+    }
+}
+
+#[test]
+fn a_cold_load_reads_the_file_from_the_disk() {
+    let model = model(Damage::None);
+    let file = std::fs::File::open(&model.path).unwrap();
+    file.sync_all().unwrap();
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+    let (_, loaded) = loaded(&model, params());
+    // A file system in memory keeps its pages, and some say nothing about them.
+    let cold = loaded.resident_before.is_some_and(|share| share == 0.0);
+    if let Some(bytes) = loaded.counters.read_bytes.filter(|_| cold) {
+        let length = file.metadata().unwrap().len();
+        assert!(bytes >= length, "{bytes} of {length}");
+    }
+}
+
+#[test]
+fn buffers_are_told_apart_by_what_they_hold() {
+    let model = model(Damage::None);
+    let weights: u64 = preflight(&model.path, &Params::default(), None)
+        .unwrap()
+        .header
+        .tensors
+        .iter()
+        .map(|tensor| tensor.bytes)
+        .sum();
+    for mmap in [true, false] {
+        let params = Params { mmap, ..params() };
+        let (_, loaded) = loaded(&model, params);
+        let memory = loaded.memory;
+        // As printed, to 0.01 MiB; a mapping has the alignment between the tensors too.
+        let told = memory.model_bytes.unwrap();
+        assert!(told.abs_diff(weights) < 32 << 10, "{told} of {weights}");
+        // 32-bit floats are in the order in which they are computed.
+        assert_eq!(memory.repack_bytes, Some(0));
+        assert_eq!(memory.device_bytes, Some(0));
+        assert_eq!(loaded.engine.layers_offloaded, 0);
+    }
 }
 
 #[test]

@@ -1,7 +1,11 @@
 //! From the energy core's estimates to the blocks of the result record.
 
+use super::context::Context;
 use super::observed::{Observed, TokenTimes};
-use crate::energy::{self, Baseline, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy, Trace};
+use crate::energy::{
+    self, Baseline, DecodeReads, Distribution, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy,
+    Trace,
+};
 use crate::record::Reason;
 use crate::record::result::{
     Budget, Contributions, Counters, Figures, Hardware, PhaseFigures, Reasons, Rep, Statistic,
@@ -43,7 +47,8 @@ pub fn contributions(trace: Option<&Trace>, figure: Figure) -> Contributions {
     parts.unwrap_or_default()
 }
 
-/// More would say nothing about an uncertainty, and a record has room for 128 KiB.
+/// More would say nothing about an uncertainty or a ratio of counts, and a record has room
+/// for 128 KiB.
 fn six_digits(u: f64) -> f64 {
     format!("{u:.5e}").parse().expect("just printed")
 }
@@ -71,16 +76,27 @@ pub fn counters(observed: &Observed, phase: Phase, rep: Option<u32>) -> Counters
 }
 
 fn hardware_record(counted: HardwareCounts) -> Hardware {
-    let cycles = counted.cycles.filter(|cycles| *cycles > 0);
+    let mut noted = Noted::default();
+    // The events that this CPU lacks, where others are counted.
+    let mut event = |name, count: Option<u64>| noted.value(name, count.ok_or(Reason::NotSupported));
+    let instructions = event("instructions", counted.instructions);
+    let cycles = event("cycles", counted.cycles);
+    let cache_references = event("cache_references", counted.cache_references);
+    let cache_misses = event("cache_misses", counted.cache_misses);
+    let share = |part: Option<u64>, whole: Option<u64>| {
+        let (part, whole) = part.zip(whole).filter(|(_, whole)| *whole > 0)?;
+        Some(six_digits(part as f64 / whole as f64))
+    };
+    let ipc = share(instructions, cycles).ok_or(Reason::NotSupported);
+    let counted_share = share(counted.running_ns, counted.enabled_ns);
     Hardware {
-        instructions: counted.instructions,
-        cycles: counted.cycles,
-        ipc: counted
-            .instructions
-            .zip(cycles)
-            .map(|(n, cycles)| n as f64 / cycles as f64),
-        cache_references: counted.cache_references,
-        cache_misses: counted.cache_misses,
+        instructions,
+        cycles,
+        ipc: noted.value("ipc", ipc),
+        cache_references,
+        cache_misses,
+        counted_share: noted.value("counted_share", counted_share.ok_or(Reason::NotReported)),
+        reasons: noted.reasons,
     }
 }
 
@@ -100,12 +116,13 @@ struct Estimates {
 
 /// Makes the figures of repetition `done`. `trace` is the primary rail's.
 pub fn repetition(
+    context: &Context,
     observed: &Observed,
-    kind: Kind,
     done: &RepDone,
     trace: Option<&Trace>,
     baseline: Option<&Baseline>,
 ) -> Repetition {
+    let kind = context.job.kind;
     let empty = Trace::new(Default::default());
     let energies = trace.unwrap_or(&empty);
     let decoded = observed
@@ -143,7 +160,7 @@ pub fn repetition(
         all: figures.j_per_token_all.gross,
     };
     Repetition {
-        record: record(observed, kind, done, &energy, figures, energies),
+        record: record(context, observed, done, &energy, figures, energies),
         estimates,
     }
 }
@@ -174,13 +191,14 @@ fn withhold(energy: &mut RepEnergy) {
 }
 
 fn record(
+    context: &Context,
     observed: &Observed,
-    kind: Kind,
     done: &RepDone,
     energy: &RepEnergy,
     figures: energy::Figures,
     trace: &Trace,
 ) -> Rep {
+    let kind = context.job.kind;
     let mut noted = Noted::default();
     let none = TokenTimes::default();
     let times = observed.tokens.get(&done.rep).unwrap_or(&none);
@@ -203,6 +221,10 @@ fn record(
         Kind::Bench => Reason::NotDefined,
         _ => Reason::NotReached,
     };
+    let missing_tokens = match energy.decode() {
+        None => missing,
+        Some(_) => Reason::TooFew,
+    };
     let mut phase = |name: &str, phase: Phase, energy: Option<&PhaseEnergy>| {
         let counters = counters(observed, phase, Some(done.rep));
         let figures = energy
@@ -216,7 +238,8 @@ fn record(
         let energy = decode.energy_j.gross?;
         energy.u_sys_rel().ok_or(Reason::BelowNoise)
     });
-    let figures = all_figures(&mut noted, figures);
+    let mbu = mbu(context, done, energy.decode());
+    let figures = all_figures(&mut noted, figures, mbu);
     if kind == Kind::Generate {
         let reasons = noted.reasons.values_mut();
         for reason in reasons.filter(|reason| **reason == Reason::NotDefined) {
@@ -234,7 +257,10 @@ fn record(
         prefill,
         decode,
         figures,
-        tpot_distribution_s: noted.value("tpot_distribution_s", Err(Reason::NotMeasured)),
+        tpot_distribution_s: noted.value(
+            "tpot_distribution_s",
+            Distribution::of(&energy::token_times_s(&times.known)).ok_or(missing_tokens),
+        ),
         budget: budgets(energy, trace),
         start: noted.value("start", Err(Reason::NotMeasured)),
         end: noted.value("end", Err(Reason::NotMeasured)),
@@ -244,6 +270,25 @@ fn record(
         text: done.text.clone(),
         reasons: noted.reasons,
     }
+}
+
+/// How much of the memory's bandwidth decode needed.
+fn mbu(context: &Context, done: &RepDone, decode: Option<&PhaseEnergy>) -> Result<f64, Reason> {
+    let decode = decode.ok_or(Reason::NotDefined)?;
+    let speed = decode.tok_s().filter(|speed| *speed > 0.0);
+    let model = context.model.as_ref().ok_or(Reason::NotReported)?;
+    let reads = DecodeReads {
+        step_bytes: model.step_bytes.ok_or(Reason::NotReported)?,
+        kv_token_bytes: model.kv_token_bytes.ok_or(Reason::NotReported)?,
+        before: match context.job.kind {
+            Kind::Bench => context.job.bench_sizes().n_depth,
+            _ => done.prompt_tokens,
+        },
+        steps: decode.tokens,
+    };
+    let peak = context.board.memory_bandwidth_gb_s;
+    let peak = peak.ok_or(Reason::NotSupported)? * 1e9;
+    Ok(reads.mbu(speed.ok_or(Reason::TooFew)?, peak))
 }
 
 /// What the uncertainties of the repetition's energies are made of.
@@ -294,7 +339,7 @@ fn phase_figures(phase: &PhaseEnergy, counters: Counters) -> Result<PhaseFigures
     })
 }
 
-fn all_figures(noted: &mut Noted, figures: energy::Figures) -> Figures {
+fn all_figures(noted: &mut Noted, figures: energy::Figures, mbu: Result<f64, Reason>) -> Figures {
     let mut pair = |name: &str, figure: GrossNet| {
         let gross = noted.estimate(name, figure.gross);
         let net = noted.estimate(&format!("{name}_net"), figure.net);
@@ -329,7 +374,7 @@ fn all_figures(noted: &mut Noted, figures: energy::Figures) -> Figures {
         mwh_per_token: noted.value("mwh_per_token", figures.mwh_per_token),
         edp: noted.value("edp", figures.edp),
         s_t: noted.value("s_t", figures.s_t),
-        mbu: noted.value("mbu", Err(Reason::NotMeasured)),
+        mbu: noted.value("mbu", mbu),
     }
 }
 

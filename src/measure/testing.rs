@@ -7,7 +7,8 @@ use crate::record::result::{Board, Engine, Model};
 use crate::record::{Stamp, Stamped, VERSION};
 use crate::runtime::process::ProcessMemory;
 use crate::runtime::protocol::{
-    Loaded, LoadedModel, PhaseCounters, RepDone, StopReason, WorkerMemory,
+    HardwareCounters, HardwareCounts, Loaded, LoadedModel, PhaseCounters, RepDone, StopReason,
+    WorkerMemory,
 };
 use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, Quality, RailSpec, ReadingKind, Window};
 use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
@@ -94,8 +95,8 @@ pub fn context(job: Job) -> Context {
             quant: Some("Q4_1".to_owned()),
             params: 134_515_008,
             size_bytes: 98_362_432,
-            step_bytes: None,
-            kv_token_bytes: None,
+            step_bytes: Some(96_567_040),
+            kv_token_bytes: Some(23_040),
         }),
         primary: Some(0),
         warnings: Vec::new(),
@@ -118,7 +119,9 @@ impl Play {
             power: Vec::new(),
         };
         play.phase(Phase::Load, None, Span::from_millis(400), 5.0);
-        play.observed.loaded = Some(loaded(play.now));
+        let loaded = loaded(play.now);
+        play.observed.count(Phase::Load, None, loaded.counters);
+        play.observed.loaded = Some(loaded);
         play.phase(Phase::IdleBefore, None, Span::from_millis(10_000), 3.0);
         play.observed.settled.insert(Phase::IdleBefore, true);
         play.phase(Phase::Warmup, None, Span::from_millis(1_000), 8.0);
@@ -145,7 +148,10 @@ impl Play {
                 decode,
                 8.0 + 0.01 * f64::from(rep),
             );
+            let counted = counted(u64::from(output - 1));
+            self.observed.count(Phase::Decode, Some(rep), counted);
         }
+        self.observed.count(Phase::Prefill, Some(rep), counted(14));
         self.done(rep, 14, output, stop_reason);
     }
 
@@ -267,6 +273,22 @@ pub fn window(t0: MonoNs, t1: MonoNs, joules: f64) -> Window {
     }
 }
 
+/// What evaluating some tokens costs on a CPU that does not count its cache's references.
+fn counted(tokens: u64) -> PhaseCounters {
+    PhaseCounters {
+        major_faults: Some(0),
+        read_bytes: Some(0),
+        hardware: Some(HardwareCounts {
+            instructions: Some(400_000_000 * tokens),
+            cycles: Some(250_000_000 * tokens),
+            cache_references: None,
+            cache_misses: Some(1_500_000 * tokens),
+            enabled_ns: Some(300_000_000 * tokens),
+            running_ns: Some(240_000_000 * tokens),
+        }),
+    }
+}
+
 fn loaded(t1_ns: MonoNs) -> Loaded {
     Loaded {
         t1_ns,
@@ -293,8 +315,12 @@ fn loaded(t1_ns: MonoNs) -> Loaded {
         },
         resident_before: Some(0.99),
         memory: WorkerMemory::default(),
-        counters: PhaseCounters::default(),
-        hardware_counters: None,
+        counters: PhaseCounters {
+            major_faults: Some(12),
+            read_bytes: Some(1_048_576),
+            hardware: counted(2).hardware,
+        },
+        hardware_counters: Some(HardwareCounters::Counting),
     }
 }
 

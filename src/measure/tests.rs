@@ -7,7 +7,7 @@ use crate::board::Throttling;
 use crate::energy::Trace;
 use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
-use crate::runtime::protocol::StopReason;
+use crate::runtime::protocol::{HardwareCounters, StopReason};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Limits, Phase};
 use insta::assert_json_snapshot;
@@ -472,4 +472,106 @@ fn the_parts_of_the_timeline_add_up() {
         .sum();
     let decode = decode.expect("it was measured");
     assert!((sum / decode - 1.0).abs() < 1e-9, "{sum} {decode}");
+}
+
+fn decode_of(result: &JobResult) -> &crate::record::result::PhaseFigures {
+    result.reps[0].decode.as_ref().expect("it was reached")
+}
+
+#[test]
+fn what_the_worker_counted_reaches_its_phase_and_what_it_could_not_says_why() {
+    let result = result_of(generated());
+    let load = result.load.as_ref().expect("it was loaded");
+    assert_eq!(load.counters.read_bytes, Some(1_048_576));
+    let counters = &decode_of(&result).counters;
+    assert_eq!(
+        (counters.major_faults, counters.read_bytes),
+        (Some(0), Some(0))
+    );
+    let hardware = counters.hardware.as_ref().expect("it was counted");
+    assert_eq!(hardware.ipc, Some(1.6));
+    assert_eq!(hardware.counted_share, Some(0.8));
+    assert_eq!(hardware.reasons["cache_references"], Reason::NotSupported);
+
+    for (access, reason) in [
+        (Some(HardwareCounters::NotPermitted), Reason::NotPermitted),
+        (Some(HardwareCounters::NotSupported), Reason::NotSupported),
+        (None, Reason::NotReported),
+    ] {
+        let (mut play, job) = generated();
+        play.observed.counters.clear();
+        if let Some(loaded) = &mut play.observed.loaded {
+            loaded.hardware_counters = access;
+        }
+        let result = result_of((play, job));
+        let counters = &decode_of(&result).counters;
+        assert_eq!(counters.hardware, None);
+        assert_eq!(counters.reasons["hardware"], reason);
+        assert_eq!(counters.reasons["major_faults"], Reason::NotReported);
+    }
+}
+
+#[test]
+fn decode_is_held_against_the_memorys_bandwidth() {
+    let (play, job) = generated();
+    let mbu = |change: fn(&mut Context)| {
+        let mut context = context(job.clone());
+        change(&mut context);
+        let rep = made(&context, &play, &[]).result.body.reps.remove(0);
+        rep.figures.mbu.ok_or(rep.reasons.get("mbu").copied())
+    };
+    // Three tokens of 60 ms after a prompt of 14: 16 tokens of context on average.
+    let expected = (96_567_040.0 + 16.0 * 23_040.0) / 0.060 / 17.1e9;
+    let found = mbu(|_| ()).expect("all is known");
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+    let missing = |reason| Err(Some(reason));
+    assert_eq!(
+        mbu(|context| context.board.memory_bandwidth_gb_s = None),
+        missing(Reason::NotSupported)
+    );
+    assert_eq!(
+        mbu(|context| context.model = None),
+        missing(Reason::NotReported)
+    );
+    let no_step = mbu(|context| {
+        if let Some(model) = &mut context.model {
+            model.step_bytes = None;
+        }
+    });
+    assert_eq!(no_step, missing(Reason::NotReported));
+
+    let deep = |n_depth: u32| {
+        let (play, _) = benched(0, 3);
+        let job = self::job(|job| {
+            *job = json!({"id": "bench-1", "kind": "bench", "model": "m.gguf", "repetitions": 1,
+                "n_prompt": 0, "n_gen": 3, "n_depth": n_depth});
+        });
+        let rep = made(&context(job), &play, &[]).result.body.reps.remove(0);
+        rep.figures.mbu.expect("all is known")
+    };
+    let grown = (deep(1_000) - deep(0)) * 0.060 * 17.1e9;
+    assert!((grown / 23_040_000.0 - 1.0).abs() < 1e-6, "{grown}");
+}
+
+#[test]
+fn the_times_of_tokens_are_spread_around_the_time_per_token() {
+    let (mut play, job) = generated();
+    let known = &mut play.observed.tokens.get_mut(&1).expect("tokens").known;
+    // The second became known with the third: one step of 120 ms.
+    known[1] = known[2];
+    let result = result_of((play, job));
+    let rep = &result.reps[0];
+    let spread = rep.tpot_distribution_s.expect("three tokens");
+    assert_eq!(spread.n, 3);
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    assert!(
+        near(spread.max, 0.060) && near(spread.min, 0.060),
+        "{spread:?}"
+    );
+    assert!(near(spread.mean, rep.figures.tpot_s.expect("decoded")));
+    let bench = result_of(benched(16, 0));
+    assert_eq!(
+        reason(&bench.reps[0], "tpot_distribution_s"),
+        Some(Reason::NotDefined)
+    );
 }

@@ -2,7 +2,7 @@
 //! before it. A worker may be anything that an administrator has configured, so a time
 //! that can't be is an error of the attempt, never a figure.
 
-use super::protocol::{Message, VERSION};
+use super::protocol::{Message, PhaseCounters, VERSION};
 use crate::units::MonoNs;
 use crate::workload::Phase;
 
@@ -44,13 +44,24 @@ impl Conduct {
         }
         match message {
             Message::Hello { protocol, .. } => self.hello(*protocol),
-            Message::Load(loaded) => self.moment(loaded.t1_ns, now),
+            Message::Load(loaded) => {
+                let share = loaded.resident_before;
+                if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
+                    return Err("reported a share of resident pages that is none".to_owned());
+                }
+                counters(&loaded.counters)?;
+                self.moment(loaded.t1_ns, now)
+            }
             Message::Phase {
                 phase,
                 t0_ns,
                 t1_ns,
+                counters: counted,
                 ..
-            } => self.phase(*phase, *t0_ns, *t1_ns, now),
+            } => {
+                counters(counted)?;
+                self.phase(*phase, *t0_ns, *t1_ns, now)
+            }
             Message::Tokens {
                 rep,
                 t0_ns,
@@ -141,8 +152,21 @@ impl Conduct {
     }
 }
 
+fn counters(counted: &PhaseCounters) -> Result<(), String> {
+    let times = counted
+        .hardware
+        .and_then(|hardware| hardware.running_ns.zip(hardware.enabled_ns));
+    match times {
+        Some((running, enabled)) if running > enabled => {
+            Err("counted for longer than it was to count".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::HardwareCounts;
     use super::*;
     use proptest::prelude::*;
 
@@ -230,6 +254,24 @@ mod tests {
                 .check(&tokens(1, 0, &[1]), NOW)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn counters_have_no_more_time_than_there_is() {
+        let counted = |running_ns| {
+            let mut message = phase(Phase::Prefill, 150, 200);
+            if let Message::Phase { counters, .. } = &mut message {
+                counters.hardware = Some(HardwareCounts {
+                    enabled_ns: Some(50),
+                    running_ns,
+                    ..HardwareCounts::default()
+                });
+            }
+            greeted().check(&message, NOW)
+        };
+        assert_eq!(counted(Some(50)), Ok(()));
+        assert_eq!(counted(None), Ok(()));
+        assert!(counted(Some(51)).is_err());
     }
 
     proptest! {

@@ -61,7 +61,8 @@ fn kib_field(text: &str, name: &str) -> Option<u64> {
     number_after(text, name).and_then(|kib| kib.checked_mul(1024))
 }
 
-fn number_after(text: &str, name: &str) -> Option<u64> {
+/// The number behind `name` at the beginning of a line.
+pub(super) fn number_after(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }

@@ -150,6 +150,12 @@ pub struct HardwareCounts {
     pub cycles: Option<u64>,
     pub cache_references: Option<u64>,
     pub cache_misses: Option<u64>,
+    /// How long the events were to be counted, all of them and all threads together, and how
+    /// long they had a counter. If that is less, the counts are scaled to the whole time.
+    #[serde(default)]
+    pub enabled_ns: Option<u64>,
+    #[serde(default)]
+    pub running_ns: Option<u64>,
 }
 
 impl PhaseCounters {
@@ -166,6 +172,8 @@ impl PhaseCounters {
                     cycles: sum(a.cycles, b.cycles),
                     cache_references: sum(a.cache_references, b.cache_references),
                     cache_misses: sum(a.cache_misses, b.cache_misses),
+                    enabled_ns: sum(a.enabled_ns, b.enabled_ns),
+                    running_ns: sum(a.running_ns, b.running_ns),
                 }),
         }
     }

@@ -12,7 +12,7 @@ type LeaveOut = fn(&mut JobResult);
 
 /// Leaves out what has to be left out, so that the record can leave the board.
 pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
-    let steps: [(&str, LeaveOut); 2] = [
+    let steps: [(&str, LeaveOut); 4] = [
         ("budget", |result| {
             result.reps.iter_mut().for_each(|rep| rep.budget.clear());
         }),
@@ -20,6 +20,26 @@ pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
             let primary = result.primary_rail.clone();
             let timeline = &mut result.timeline;
             timeline.retain(|rail, _| Some(rail) == primary.as_ref());
+        }),
+        ("tpot_distribution_s", |result| {
+            for rep in &mut result.reps {
+                if rep.tpot_distribution_s.take().is_some() {
+                    let field = "tpot_distribution_s".to_owned();
+                    rep.reasons.insert(field, Reason::TooLarge);
+                }
+            }
+        }),
+        ("hardware", |result| {
+            let phases = result.reps.iter_mut().flat_map(|rep| {
+                let phases = [&mut rep.prefill, &mut rep.decode];
+                phases.into_iter().flatten()
+            });
+            for counters in phases.map(|phase| &mut phase.counters) {
+                if counters.hardware.take().is_some() {
+                    let field = "hardware".to_owned();
+                    counters.reasons.insert(field, Reason::TooLarge);
+                }
+            }
         }),
     ];
     for (field, leave_out) in steps {

@@ -80,7 +80,7 @@ fn result(
     let reps: Vec<Repetition> = observed
         .reps
         .iter()
-        .map(|done| figures::repetition(observed, job.kind, done, trace, baseline.as_ref()))
+        .map(|done| figures::repetition(context, observed, done, trace, baseline.as_ref()))
         .collect();
     let loaded = observed.loaded.as_ref();
     let (state, reason) = ending(&observed.ending);

@@ -16,7 +16,7 @@ pub struct Counters {
 }
 
 /// The CPU's own counters, in user space. What a CPU doesn't count is `null`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hardware {
     pub instructions: Option<u64>,
     pub cycles: Option<u64>,
@@ -24,4 +24,9 @@ pub struct Hardware {
     pub ipc: Option<f64>,
     pub cache_references: Option<u64>,
     pub cache_misses: Option<u64>,
+    /// Share of the time in which an event was counted, the mean over the events. Below 1
+    /// they took turns, and the counts are scaled to the whole time.
+    pub counted_share: Option<f64>,
+    #[serde(default)]
+    pub reasons: Reasons,
 }

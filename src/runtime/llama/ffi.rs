@@ -447,6 +447,17 @@ impl Drop for Sampler {
     }
 }
 
+/// Page faults of this process that needed the disk: all threads, also those that have ended.
+pub fn major_faults() -> u64 {
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
+    // SAFETY: the kernel fills a structure of which zeros are a valid value.
+    let usage = unsafe {
+        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    usage.ru_majflt.unsigned_abs()
+}
+
 /// Share of a file's pages that are in memory. `None` where the kernel does not tell: it
 /// calls every page resident to those who could not write the file (mincore(2)).
 pub fn resident_share(path: &Path) -> Option<f64> {

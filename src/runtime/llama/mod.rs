@@ -4,6 +4,7 @@
 mod argmax;
 mod bench;
 mod chat;
+mod counters;
 pub mod ffi;
 mod generate;
 mod log;

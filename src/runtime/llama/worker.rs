@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::bench::Bench;
+use super::counters::{Meter, Snapshot};
 use super::ffi::{self, DecodeError, Engine};
 use super::generate::Generate;
 use super::log::LoadLog;
@@ -10,7 +11,7 @@ use super::stop::StopFlag;
 use super::timeline::Timeline;
 use crate::clock;
 use crate::runtime::protocol::{
-    self, Loaded, LoadedModel, Message, PhaseCounters, Request, StopReason, Work, WorkerMemory,
+    self, Loaded, LoadedModel, Message, Request, StopReason, Work, WorkerMemory,
 };
 use crate::runtime::spawn::PARENT_PID;
 use crate::units::MonoNs;
@@ -40,6 +41,7 @@ struct Session {
 /// Runs until the end of stdin.
 pub fn run() -> io::Result<()> {
     die_with_parent()?;
+    let mut meter = Meter::open();
     let output = Output::new(private_stdout()?);
     let stop = Arc::new(StopFlag::default());
     let backend = ffi::init(&stop).map_err(io::Error::other)?;
@@ -50,7 +52,7 @@ pub fn run() -> io::Result<()> {
         revision: revision(),
     });
     let orders = read_requests(&output, &stop)?;
-    serve(&output, &stop, &orders);
+    serve(&output, &stop, &orders, &mut meter);
     drop(backend);
     Ok(())
 }
@@ -115,13 +117,13 @@ fn take(line: &str, output: &Output, stop: &StopFlag, queue: &Queue<Order>) {
     }
 }
 
-fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>) {
+fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>, meter: &mut Meter) {
     let mut session = None;
     let mut free_since = MonoNs::default();
     for (request, received) in orders {
         let result = match request {
             Request::Load { path, params } if session.is_none() => {
-                load(output, stop, Path::new(&path), params).map(|loaded| session = loaded)
+                load(output, stop, Path::new(&path), params, meter).map(|loaded| session = loaded)
             }
             Request::Load { .. } => Err(Failure::new("protocol", "a model is loaded already")),
             Request::Run {
@@ -133,7 +135,7 @@ fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>) {
                 None => Err(Failure::new("protocol", "no model is loaded")),
                 Some(session) => {
                     // Sent ahead, it waits without being prepared.
-                    let mut timeline = Timeline::new(received.max(free_since));
+                    let mut timeline = Timeline::new(received.max(free_since), meter);
                     let counts = Counts {
                         warmup,
                         repetitions,
@@ -167,11 +169,14 @@ fn load(
     stop: &Arc<StopFlag>,
     path: &Path,
     params: Params,
+    meter: &mut Meter,
 ) -> Result<Option<Session>, Failure> {
     let threads = params.threads.unwrap_or_else(available_threads);
     let resident_before = ffi::resident_share(path);
     let (engine, log) = Engine::load(path, &params, threads, stop);
     let t1_ns = clock::now();
+    // Since the process began, which is when loading did.
+    let counters = meter.read().since(&Snapshot::default());
     let engine = match engine {
         Ok(engine) => engine,
         Err(DecodeError::Stopped) => {
@@ -186,13 +191,7 @@ fn load(
             return Err(Failure { message, ..failure });
         }
     };
-    let memory = WorkerMemory {
-        kv_bytes: log.kv_bytes(),
-        compute_bytes: log.compute_bytes(),
-        repack_bytes: log.repack_bytes(),
-        model_bytes: None,
-        device_bytes: None,
-    };
+    let memory = log.memory();
     let (stamps, sender) = output
         .start_tokens(engine.n_ctx() as usize)
         .map_err(|error| {
@@ -211,8 +210,8 @@ fn load(
         },
         resident_before,
         memory,
-        counters: PhaseCounters::default(),
-        hardware_counters: None,
+        counters,
+        hardware_counters: Some(meter.hardware()),
     })));
     Ok(Some(Session {
         engine,
@@ -339,10 +338,9 @@ fn run_generate(
         ..
     } = session;
     for _ in 0..counts.warmup {
-        // A whole repetition, whose phases nobody asks for.
-        let mut unseen = Timeline::new(clock::now());
-        generate.repetition(engine, params, stop, &mut unseen, |_, _| {})?;
-        timeline.end_now(Phase::Warmup, 0);
+        timeline.end_as_one(Phase::Warmup, |timeline| {
+            generate.repetition(engine, params, stop, timeline, |_, _| {})
+        })?;
         if let Some(reason) = stop.requested() {
             report(output, timeline);
             return Ok(reason);
