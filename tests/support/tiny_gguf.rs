@@ -38,19 +38,48 @@ pub fn write(path: &Path, damage: Damage) -> io::Result<()> {
 
 /// The model as bytes, the same ones each time.
 pub fn bytes(damage: Damage) -> Vec<u8> {
+    file(damage, Kind::F32)
+}
+
+/// A sound model whose matrices are Q4_0, which llama.cpp rearranges for some CPUs.
+pub fn quantised_bytes() -> Vec<u8> {
+    file(Damage::None, Kind::Q4_0)
+}
+
+/// How the elements of the matrices are stored. Vectors are 32-bit floats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    F32,
+    Q4_0,
+}
+
+fn file(damage: Damage, matrices: Kind) -> Vec<u8> {
     let vocabulary = vocabulary();
-    let tensors = tensors(vocabulary.len() as u64);
-    let mut file = header(&vocabulary, &tensors, damage);
+    let tensors = tensors(vocabulary.len() as u64, matrices);
+    let mut file = header(&vocabulary, &tensors, damage, matrices);
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     let mut random = SplitMix(0x6a6f_756c_6564);
     for tensor in &tensors {
-        for _ in 0..tensor.elements() {
-            let weight = match damage {
-                Damage::NanWeights => f32::NAN,
-                _ if tensor.is_norm() => 1.0,
-                _ => random.symmetric() * 0.2,
-            };
-            file.extend(weight.to_le_bytes());
+        match tensor.kind {
+            Kind::F32 => {
+                for _ in 0..tensor.elements() {
+                    let weight = match damage {
+                        Damage::NanWeights => f32::NAN,
+                        _ if tensor.is_vector() => 1.0,
+                        _ => random.symmetric() * 0.2,
+                    };
+                    file.extend(weight.to_le_bytes());
+                }
+            }
+            Kind::Q4_0 => {
+                for _ in 0..tensor.elements() / Q4_0_BLOCK {
+                    // 0.025 as a half, times -8 to 7.
+                    file.extend(0x2666u16.to_le_bytes());
+                    for _ in 0..Q4_0_BLOCK / 2 {
+                        file.push(random.byte());
+                    }
+                }
+            }
         }
         file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     }
@@ -60,16 +89,38 @@ pub fn bytes(damage: Damage) -> Vec<u8> {
     file
 }
 
+impl Kind {
+    /// Of the tensor's type, and of a file that is mostly of it.
+    fn id(self) -> u32 {
+        match self {
+            Kind::F32 => 0,
+            Kind::Q4_0 => 2,
+        }
+    }
+}
+
 struct Tensor {
     name: String,
     dims: Vec<u64>,
+    kind: Kind,
 }
 
+/// Elements of a block: a 16-bit scale and four bits each.
+const Q4_0_BLOCK: u64 = 32;
+
 impl Tensor {
-    fn new(name: impl Into<String>, dims: &[u64]) -> Self {
+    fn new(name: impl Into<String>, dims: &[u64], matrices: Kind) -> Self {
         Self {
             name: name.into(),
             dims: dims.to_vec(),
+            kind: if dims.len() == 1 { Kind::F32 } else { matrices },
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        match self.kind {
+            Kind::F32 => self.elements() * 4,
+            Kind::Q4_0 => self.elements() / Q4_0_BLOCK * (2 + Q4_0_BLOCK / 2),
         }
     }
 
@@ -77,18 +128,19 @@ impl Tensor {
         self.dims.iter().product()
     }
 
-    fn is_norm(&self) -> bool {
-        self.name.contains("norm")
+    /// Of a norm.
+    fn is_vector(&self) -> bool {
+        self.dims.len() == 1
     }
 }
 
-fn tensors(vocabulary: u64) -> Vec<Tensor> {
+fn tensors(vocabulary: u64, matrices: Kind) -> Vec<Tensor> {
     let head = EMBEDDING / u64::from(HEADS);
     let kv = head * u64::from(KV_HEADS);
     let mut tensors = vec![
-        Tensor::new("token_embd.weight", &[EMBEDDING, vocabulary]),
-        Tensor::new("output_norm.weight", &[EMBEDDING]),
-        Tensor::new("output.weight", &[EMBEDDING, vocabulary]),
+        Tensor::new("token_embd.weight", &[EMBEDDING, vocabulary], matrices),
+        Tensor::new("output_norm.weight", &[EMBEDDING], matrices),
+        Tensor::new("output.weight", &[EMBEDDING, vocabulary], matrices),
     ];
     for block in 0..BLOCKS {
         let shapes: [(&str, &[u64]); 9] = [
@@ -102,11 +154,10 @@ fn tensors(vocabulary: u64) -> Vec<Tensor> {
             ("ffn_up", &[EMBEDDING, FEED_FORWARD]),
             ("ffn_down", &[FEED_FORWARD, EMBEDDING]),
         ];
-        tensors.extend(
-            shapes
-                .iter()
-                .map(|(name, dims)| Tensor::new(format!("blk.{block}.{name}.weight"), dims)),
-        );
+        let named = |(name, dims): (&str, &[u64])| {
+            Tensor::new(format!("blk.{block}.{name}.weight"), dims, matrices)
+        };
+        tensors.extend(shapes.map(named));
     }
     tensors
 }
@@ -125,7 +176,12 @@ fn vocabulary() -> Vec<(String, i32)> {
     tokens
 }
 
-fn header(vocabulary: &[(String, i32)], tensors: &[Tensor], damage: Damage) -> Vec<u8> {
+fn header(
+    vocabulary: &[(String, i32)],
+    tensors: &[Tensor],
+    damage: Damage,
+    matrices: Kind,
+) -> Vec<u8> {
     let blocks = match damage {
         Damage::BlockCount(lie) => lie,
         _ => BLOCKS,
@@ -133,7 +189,7 @@ fn header(vocabulary: &[(String, i32)], tensors: &[Tensor], damage: Damage) -> V
     let metadata = [
         text("general.architecture", "llama"),
         text("general.name", "tiny random llama"),
-        u32_of("general.file_type", 0),
+        u32_of("general.file_type", matrices.id()),
         u32_of("general.alignment", ALIGNMENT as u32),
         u32_of("llama.vocab_size", vocabulary.len() as u32),
         u32_of("llama.context_length", 32_768),
@@ -189,9 +245,9 @@ fn header(vocabulary: &[(String, i32)], tensors: &[Tensor], damage: Damage) -> V
         file.extend(string(&tensor.name));
         file.extend((tensor.dims.len() as u32).to_le_bytes());
         file.extend(tensor.dims.iter().flat_map(|dim| dim.to_le_bytes()));
-        file.extend(0u32.to_le_bytes());
+        file.extend(tensor.kind.id().to_le_bytes());
         file.extend(claimed.to_le_bytes());
-        offset += (tensor.elements() * 4).next_multiple_of(ALIGNMENT as u64);
+        offset += tensor.bytes().next_multiple_of(ALIGNMENT as u64);
     }
     file
 }
@@ -230,11 +286,18 @@ struct SplitMix(u64);
 impl SplitMix {
     /// -1 to 1.
     fn symmetric(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    fn byte(&mut self) -> u8 {
+        (self.next() >> 56) as u8
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^= z >> 31;
-        (z >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        z ^ (z >> 31)
     }
 }

@@ -109,6 +109,17 @@ mod tests {
     }
 
     #[test]
+    fn a_quantised_matrix_is_read_as_it_is_stored() {
+        let header = Header::parse(&tiny_gguf::quantised_bytes()).unwrap();
+        assert_eq!(header.quant, "Q4_0");
+        // Per block K, V (64 × 32), Q and the output (64 × 64), three of 64 × 128; then the
+        // output matrix of 262 rows and one row of the table. 18 bytes for 32 elements.
+        let elements = 2 * (2 * 2_048 + 2 * 4_096 + 3 * 8_192) + 64 * 262 + 64;
+        let norms = 4 * 64 * (2 * 2 + 1);
+        assert_eq!(header.step_bytes(), Some(elements / 32 * 18 + norms));
+    }
+
+    #[test]
     fn of_experts_those_count_that_a_token_uses() {
         let mut header = tiny();
         let dense = header.step_bytes().unwrap();
