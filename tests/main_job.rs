@@ -236,6 +236,47 @@ fn a_bench_job_has_speeds_and_no_ttft() {
 }
 
 #[test]
+fn what_a_job_needed_besides_energy_is_in_its_result() {
+    let mut rig = Rig::start(STEADY);
+    let gpu = json!({"threads": 1, "gpu_layers": 2});
+    let result = rig.run(&job("needs", json!({"params": gpu})));
+    assert_eq!(result["state"], "succeeded", "{result}");
+    let rep = &result["reps"][0];
+    let phases = [&result["load"], &rep["prefill"], &rep["decode"]];
+    for counters in phases.map(|phase| &phase["counters"]) {
+        assert!(counters["major_faults"].is_u64(), "{counters}");
+        let reasons = &counters["reasons"];
+        assert!(counters["read_bytes"].is_u64() || reasons["read_bytes"] == "not-reported");
+        match &counters["hardware"] {
+            Value::Null => {
+                let why = reasons["hardware"].as_str().unwrap();
+                assert!(["not-permitted", "not-supported"].contains(&why), "{why}");
+            }
+            counted => assert!(counted["instructions"].is_u64() || counted["cycles"].is_u64()),
+        }
+    }
+    let spread = &rep["tpot_distribution_s"];
+    assert_eq!(spread["n"], 15);
+    let mean = spread["mean"].as_f64().unwrap();
+    assert!((mean / rep["tpot_s"].as_f64().unwrap() - 1.0).abs() < 1e-6);
+    // 32-bit weights but for all but one row of the table; 2 blocks, 2 heads, 16-bit K and V.
+    let weights = result["model"]["params"].as_u64().unwrap() * 4;
+    assert_eq!(result["model"]["step_bytes"], weights - 261 * 64 * 4);
+    assert_eq!(result["model"]["kv_token_bytes"], 2 * 2 * (16 + 16) * 2);
+    let known = result["board"]["memory_bandwidth_gb_s"].is_number();
+    assert!(rep["mbu"].is_number() == known);
+    assert!(known || rep["reasons"]["mbu"] == "not-supported");
+    let memory = &result["memory"];
+    assert!(memory["model_bytes"].as_u64().unwrap() > 0);
+    assert!(memory["device_bytes"].is_u64());
+    let offloaded = &result["engine"]["layers_offloaded"];
+    if *offloaded == 0 {
+        let warned = |text: &Value| text.as_str().unwrap().contains("offloaded 0 layers");
+        assert!(result["warnings"].as_array().unwrap().iter().any(warned));
+    }
+}
+
+#[test]
 fn live_tokens_come_before_the_end_and_are_those_that_are_kept() {
     let mut rig = Rig::start(STEADY);
     let publish = json!({"tokens": "live", "tokens_every_ms": 50});

@@ -72,6 +72,9 @@ fn smollm2_answers_and_each_of_its_tokens_has_an_energy() {
         (&json!(64), &json!("length"))
     );
     assert_eq!(result["model"]["sha256"], model::DEFAULT.sha256);
+    // Its token table is its output matrix, and so is read whole.
+    assert_eq!(result["model"]["step_bytes"], 96_576_768);
+    assert_eq!(result["model"]["kv_token_bytes"], 30 * 3 * (64 + 64) * 2);
     assert_eq!(count(&rig.all_records("sky", "tokens")), 64);
 
     // A window lost on a busy machine costs its token's energy. Short repetitions without one

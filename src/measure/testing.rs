@@ -95,7 +95,7 @@ pub fn context(job: Job) -> Context {
             quant: Some("Q4_1".to_owned()),
             params: 134_515_008,
             size_bytes: 98_362_432,
-            step_bytes: Some(96_567_040),
+            step_bytes: Some(96_576_768),
             kv_token_bytes: Some(23_040),
         }),
         primary: Some(0),

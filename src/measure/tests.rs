@@ -521,7 +521,7 @@ fn decode_is_held_against_the_memorys_bandwidth() {
         rep.figures.mbu.ok_or(rep.reasons.get("mbu").copied())
     };
     // Three tokens of 60 ms after a prompt of 14: 16 tokens of context on average.
-    let expected = (96_567_040.0 + 16.0 * 23_040.0) / 0.060 / 17.1e9;
+    let expected = (96_576_768.0 + 16.0 * 23_040.0) / 0.060 / 17.1e9;
     let found = mbu(|_| ()).expect("all is known");
     assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
     let missing = |reason| Err(Some(reason));

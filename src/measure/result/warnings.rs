@@ -46,5 +46,19 @@ pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded
     if observed.contention.is_some_and(|seen| seen.contended) {
         warnings.push("contended: other processes used the CPU during the run".to_owned());
     }
+    if let Some(loaded) = &observed.loaded {
+        // The layers of a model, and its output.
+        let asked = context
+            .job
+            .params
+            .gpu_layers
+            .min(loaded.model.n_layer.saturating_add(1));
+        let offloaded = loaded.engine.layers_offloaded;
+        if offloaded < asked {
+            warnings.push(format!(
+                "gpu_layers asks for {asked} layers, the engine offloaded {offloaded} layers"
+            ));
+        }
+    }
     warnings
 }
