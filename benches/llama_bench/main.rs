@@ -1,7 +1,7 @@
 //! `make bench-llama`: is jouled, while it samples power, as fast as llama-bench?
 //!
 //! The sensor is in its default mode, avg8/12bit, 209 cycles/s. Arguments after `--` choose
-//! another mode (`adc=12bit/12bit`, 940 cycles/s) or models by a part of their name.
+//! another mode (`adc=12bit/12bit`, 940 cycles/s; `rate=100`) or models by a part of their name.
 //!
 //! Each pair is one `bench` job over MQTT and one run of llama-bench with the same sizes and
 //! threads, in alternating order, so that drift of the machine hits both. Pairs go on until
@@ -43,6 +43,10 @@ fn wanted(model: &str) -> bool {
     filters.peek().is_none() || filters.any(|part| model.contains(&part))
 }
 
+fn argument(prefix: &str) -> Option<String> {
+    std::env::args().find_map(|argument| Some(argument.strip_prefix(prefix)?.to_owned()))
+}
+
 fn main() -> Result<ExitCode> {
     let models = reference::models_dir()?;
     for model in MODELS {
@@ -55,8 +59,11 @@ fn main() -> Result<ExitCode> {
     }
     let llama_bench = reference::LlamaBench::find()?;
     let threads = std::thread::available_parallelism()?.get();
-    let adc = std::env::args().find_map(|arg| Some(arg.strip_prefix("adc=")?.to_owned()));
-    let sampling = Sampling::Adc(adc.as_deref().unwrap_or("avg8/12bit"));
+    let adc = argument("adc=");
+    let sampling = match argument("rate=") {
+        Some(hz) => Sampling::RateHz(hz.parse()?),
+        None => Sampling::Adc(adc.as_deref().unwrap_or("avg8/12bit")),
+    };
     let mut rig = Rig::start(&models, Some(sampling))?;
 
     let mut rows = Vec::new();
