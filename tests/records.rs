@@ -2,6 +2,7 @@
 //! they are made, in `src/measure`.
 
 use insta::assert_json_snapshot;
+use jouled::board::Absence;
 use jouled::record::answer::{Answer, Event, Refusal};
 use jouled::record::device::{
     Health, Info, ModelInfo, OutboxHealth, Presence, Quality, RailInfo, RailRecord, SensorHealth,
@@ -59,14 +60,25 @@ fn info() {
             profile: "generic-aarch64".to_owned(),
             model: Some("Raspberry Pi 5 Model B Rev 1.0".to_owned()),
             kernel: "6.12.0".to_owned(),
-            cpu: None,
+            os: Some("Debian GNU/Linux 12 (bookworm)".to_owned()),
+            l4t: None,
+            firmware: Some("bootloader 086b83e3".to_owned()),
+            cpu: Some("implementer 0x41 part 0xd0b".to_owned()),
             cpus: 4,
             memory_bytes: Some(8 << 30),
             memory_bandwidth_gb_s: Some(17.1),
-            governor: None,
+            memory_unified: Some(true),
+            governor: Some("ondemand".to_owned()),
+            governors: BTreeMap::from([
+                ("cpu0-1".to_owned(), "ondemand".to_owned()),
+                ("cpu2-3".to_owned(), "performance".to_owned()),
+            ]),
+            cpu_min_mhz: Some(1500.0),
+            cpu_max_mhz: Some(2400.0),
             power_mode: None,
             power_mode_id: None,
             power_mode_reason: Some("not supported".to_owned()),
+            reasons: BTreeMap::from([("l4t".to_owned(), Absence::NotSupported)]),
         },
         primary_rail: Some("input".to_owned()),
         rails: vec![RailInfo {

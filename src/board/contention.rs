@@ -2,11 +2,12 @@
 //! tell, since it counts the model's own threads too.
 
 use crate::units::{MonoNs, Span};
+use serde::{Deserialize, Serialize};
 
 /// CPU used by others plus steal above this share of the machine marks a run `contended`.
 const CONTENDED_ABOVE: f64 = 0.02;
 
-/// Counters at one moment, from /proc/stat and /proc/pressure/cpu.
+/// Counters at one moment, from /proc/stat and /proc/pressure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CpuTimes {
     pub at: MonoNs,
@@ -14,16 +15,50 @@ pub struct CpuTimes {
     pub busy_s: f64,
     pub steal_s: f64,
     pub cpus: u32,
-    /// Seconds in which some task waited for a CPU; `None` without PSI.
-    pub pressure_s: Option<f64>,
+    pub pressure: Pressure,
 }
 
-/// What happened between two moments, as shares of the machine's CPU time.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Seconds in which some task waited, since the boot; `None` without PSI (kernel
+/// documentation, accounting/psi).
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Pressure {
+    pub cpu_s: Option<f64>,
+    /// For memory that had been taken away and comes back from the disk.
+    pub memory_s: Option<f64>,
+    /// For a disk.
+    pub io_s: Option<f64>,
+}
+
+impl Pressure {
+    fn read() -> Self {
+        let some = |resource| {
+            let text = std::fs::read_to_string(format!("/proc/pressure/{resource}")).ok()?;
+            some_s(&text)
+        };
+        Self {
+            cpu_s: some("cpu"),
+            memory_s: some("memory"),
+            io_s: some("io"),
+        }
+    }
+}
+
+fn some_s(text: &str) -> Option<f64> {
+    let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
+    let microseconds: f64 = some.split_once("total=")?.1.trim().parse().ok()?;
+    Some(microseconds * 1e-6)
+}
+
+/// What happened between two moments.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Contention {
+    /// Shares of the machine's CPU time.
     pub foreign_cpu: f64,
     pub steal: f64,
+    /// Shares of the time in which some task waited.
     pub psi_some: Option<f64>,
+    pub psi_memory_some: Option<f64>,
+    pub psi_io_some: Option<f64>,
     pub contended: bool,
 }
 
@@ -31,11 +66,10 @@ impl CpuTimes {
     /// Reads the counters; `None` where /proc/stat can't be read.
     pub fn read() -> Option<Self> {
         let stat = std::fs::read_to_string("/proc/stat").ok()?;
-        let pressure = std::fs::read_to_string("/proc/pressure/cpu").ok();
-        Self::parse(crate::clock::now(), &stat, pressure.as_deref())
+        Self::parse(crate::clock::now(), &stat, Pressure::read())
     }
 
-    fn parse(at: MonoNs, stat: &str, pressure: Option<&str>) -> Option<Self> {
+    fn parse(at: MonoNs, stat: &str, pressure: Pressure) -> Option<Self> {
         let ticks_per_s = rustix::param::clock_ticks_per_second() as f64;
         let fields: Vec<f64> = stat
             .lines()
@@ -57,10 +91,7 @@ impl CpuTimes {
             busy_s: (user + nice + system + irq + softirq) / ticks_per_s,
             steal_s: steal / ticks_per_s,
             cpus: u32::try_from(cpus).ok().filter(|n| *n > 0)?,
-            pressure_s: pressure.and_then(|text| {
-                let total = text.lines().next()?.split("total=").nth(1)?;
-                Some(total.trim().parse::<f64>().ok()? * 1e-6)
-            }),
+            pressure,
         })
     }
 
@@ -75,13 +106,16 @@ impl CpuTimes {
         let foreign_s = (later.busy_s - self.busy_s - own_s).max(0.0);
         let foreign_cpu = foreign_s / capacity_s;
         let steal = (later.steal_s - self.steal_s) / capacity_s;
+        let waited = |of: fn(&Pressure) -> Option<f64>| {
+            let waited_s = of(&later.pressure)? - of(&self.pressure)?;
+            Some(waited_s / span.as_secs_f64())
+        };
         Some(Contention {
             foreign_cpu,
             steal,
-            psi_some: later
-                .pressure_s
-                .zip(self.pressure_s)
-                .map(|(b, a)| (b - a) / span.as_secs_f64()),
+            psi_some: waited(|pressure| pressure.cpu_s),
+            psi_memory_some: waited(|pressure| pressure.memory_s),
+            psi_io_some: waited(|pressure| pressure.io_s),
             contended: foreign_cpu + steal > CONTENDED_ABOVE,
         })
     }
@@ -96,15 +130,36 @@ mod tests {
 
     #[test]
     fn counters_are_read_by_position() {
-        let times = CpuTimes::parse(MonoNs(0), STAT, Some(PRESSURE)).expect("a valid stat");
+        let none = Pressure::default();
+        let times = CpuTimes::parse(MonoNs(0), STAT, none).expect("a valid stat");
         assert_eq!((times.busy_s, times.steal_s, times.cpus), (1.5, 0.1, 2));
-        assert_eq!(times.pressure_s, Some(2.0));
-        assert_eq!(CpuTimes::parse(MonoNs(0), "cpu 1 2", None), None);
+        assert_eq!(some_s(PRESSURE), Some(2.0));
+        assert_eq!(some_s("full avg10=0.00 total=5\n"), None);
+        assert_eq!(CpuTimes::parse(MonoNs(0), "cpu 1 2", none), None);
+    }
+
+    #[test]
+    fn waiting_is_a_share_of_the_time_for_each_resource() {
+        let pressure = |cpu_s, memory_s, io_s| Pressure {
+            cpu_s: Some(cpu_s),
+            memory_s,
+            io_s: Some(io_s),
+        };
+        let at = |s: u64, pressure| {
+            let times = CpuTimes::parse(MonoNs(s * 1_000_000_000), STAT, pressure);
+            times.expect("a valid stat")
+        };
+        let start = at(0, pressure(2.0, None, 1.0));
+        let seen = start
+            .until(&at(10, pressure(7.0, Some(3.0), 1.0)), 0.0)
+            .expect("a long interval");
+        assert_eq!(seen.psi_some, Some(0.5));
+        assert_eq!((seen.psi_memory_some, seen.psi_io_some), (None, Some(0.0)));
     }
 
     #[test]
     fn foreign_work_marks_a_run() {
-        let start = CpuTimes::parse(MonoNs(0), STAT, Some(PRESSURE)).expect("a valid stat");
+        let start = CpuTimes::parse(MonoNs(0), STAT, Pressure::default()).expect("a valid stat");
         let mut end = start;
         end.at = MonoNs(10_000_000_000);
         end.busy_s += 19.0;

@@ -19,6 +19,8 @@ pub struct BoardIdentity {
     pub model: Option<String>,
     /// The DMI product name.
     pub product: Option<String>,
+    /// What started the kernel, with its version.
+    pub firmware: Option<String>,
 }
 
 impl BoardIdentity {
@@ -27,11 +29,32 @@ impl BoardIdentity {
         Self {
             compatible: strings(&devicetree.join("compatible")),
             model: strings(&devicetree.join("model")).into_iter().next(),
-            product: strings(&sysfs.join("class/dmi/id/product_name"))
-                .into_iter()
-                .next(),
+            product: dmi(sysfs, "product_name"),
+            firmware: firmware(devicetree, sysfs),
         }
     }
+}
+
+fn dmi(sysfs: &Path, name: &str) -> Option<String> {
+    let file = sysfs.join("class/dmi/id").join(name);
+    strings(&file).into_iter().next()
+}
+
+/// A PC's and a newer Jetson's UEFI tells its version by DMI. Else the boot loader leaves it
+/// in the device tree: the Raspberry Pi's in a node of its own, U-Boot beside the command line.
+fn firmware(devicetree: &Path, sysfs: &Path) -> Option<String> {
+    let chosen = |name: &str| {
+        let found = strings(&devicetree.join("chosen").join(name));
+        found.into_iter().next()
+    };
+    let named = |name: &str, version: String| format!("{name} {version}");
+    dmi(sysfs, "bios_version")
+        .map(|version| match dmi(sysfs, "bios_vendor") {
+            Some(vendor) => named(&vendor, version),
+            None => version,
+        })
+        .or_else(|| Some(named("bootloader", chosen("bootloader/version")?)))
+        .or_else(|| Some(named("U-Boot", chosen("u-boot,version")?)))
 }
 
 /// The strings of a file, which end in NUL in a device tree and in a line break in sysfs.
@@ -127,7 +150,7 @@ mod tests {
         BoardIdentity {
             compatible: compatible.iter().map(|entry| entry.to_string()).collect(),
             model: model.map(str::to_owned),
-            product: None,
+            ..BoardIdentity::default()
         }
     }
 
@@ -178,6 +201,29 @@ mod tests {
         std::fs::create_dir_all(&dmi).unwrap();
         std::fs::write(dmi.join("product_name"), "NUC7i5\n").unwrap();
         assert_eq!(read().product.as_deref(), Some("NUC7i5"));
+    }
+
+    #[test]
+    fn what_started_the_kernel_is_told_by_it_or_by_the_device_tree() {
+        let tree = tempfile::tempdir().unwrap();
+        let write = |file: &str, text: &str| {
+            let path = tree.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let firmware = || {
+            let identity = BoardIdentity::read(&tree.path().join("dt"), &tree.path().join("sys"));
+            identity.firmware.unwrap_or_default()
+        };
+        assert_eq!(firmware(), "");
+        write("dt/chosen/u-boot,version", "2026.07\0");
+        assert_eq!(firmware(), "U-Boot 2026.07");
+        write("dt/chosen/bootloader/version", "086b83e3\0");
+        assert_eq!(firmware(), "bootloader 086b83e3");
+        write("sys/class/dmi/id/bios_version", "36.4.3-gcid-38968081\n");
+        assert_eq!(firmware(), "36.4.3-gcid-38968081");
+        write("sys/class/dmi/id/bios_vendor", "EDK II\n");
+        assert_eq!(firmware(), "EDK II 36.4.3-gcid-38968081");
     }
 
     proptest! {

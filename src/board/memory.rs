@@ -1,6 +1,32 @@
 //! Memory and disk of this machine, `None` where the kernel doesn't tell.
 
+use super::absence::Absence;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+/// MemAvailable stands on the third line of /proc/meminfo, each of 28 bytes.
+const HEAD: usize = 256;
+
+/// /proc/meminfo, opened once and read again and again.
+#[derive(Debug)]
+pub(super) struct AvailableMemory(Result<File, Absence>);
+
+impl AvailableMemory {
+    pub fn open() -> Self {
+        Self(File::open("/proc/meminfo").map_err(Absence::from))
+    }
+
+    pub fn bytes(&self) -> Result<u64, Absence> {
+        let file = self.0.as_ref().map_err(|absence| *absence)?;
+        let mut head = [0; HEAD];
+        let length = file.read_at(&mut head, 0)?;
+        let text = std::str::from_utf8(&head[..length]).unwrap_or_default();
+        kib_field(text, AVAILABLE).ok_or(Absence::NotSupported)
+    }
+}
+
+const AVAILABLE: &str = "MemAvailable";
 
 /// One field of /proc/meminfo, in bytes.
 pub(super) fn meminfo(field: &str) -> Option<u64> {
@@ -9,7 +35,7 @@ pub(super) fn meminfo(field: &str) -> Option<u64> {
 
 /// What a new process could use without swapping, as the kernel estimates it.
 pub fn available_bytes() -> Option<u64> {
-    meminfo("MemAvailable")
+    meminfo(AVAILABLE)
 }
 
 /// Resident memory of this process.

@@ -1,20 +1,28 @@
-//! The board around the model: what it is and what is known about its kind, how warm it gets,
-//! whether it holds itself back, and what else its CPUs do.
+//! The board around the model: what it is and what is known about its kind, how warm and how
+//! fast it is, whether it holds itself back or lacks supply, and what else its CPUs do.
 
+mod absence;
+mod clocks;
 mod command;
 mod contention;
 mod detect;
+mod evidence;
 mod facts;
+mod fans;
+mod gauge;
 mod memory;
+mod moment;
 mod power_mode;
 mod profile;
 mod thermal;
-mod throttle;
+mod watch;
 
+pub use absence::Absence;
 pub use contention::{Contention, CpuTimes};
 pub use detect::BoardIdentity;
+pub use evidence::{Evidence, Finding};
 pub use facts::{Board, Host};
 pub use memory::{available_bytes, disk_free_bytes, disk_free_share, own_rss_bytes};
+pub use moment::Moment;
 pub use profile::{OwnSensor, Profile, ProfileError, Profiles, Status, ThermalZones};
-pub use thermal::hottest_c;
-pub use throttle::{Evidence, ThrottleWatch, Throttling};
+pub use watch::BoardWatch;

@@ -1,5 +1,7 @@
 //! Temperatures from the thermal zones.
 
+use super::absence::Absence;
+use super::gauge::{Gauge, entries};
 use super::profile::ThermalZones;
 use std::path::Path;
 
@@ -7,20 +9,36 @@ use std::path::Path;
 const TOO_COLD_C: f64 = -100.0;
 const TOO_WARM_C: f64 = 150.0;
 
-/// The hottest plausible thermal zone in °C, of those that the profile names.
-pub fn hottest_c(sysfs: &Path, zones: &ThermalZones) -> Option<f64> {
-    let folders = std::fs::read_dir(sysfs.join("class/thermal")).ok()?;
-    folders
-        .filter_map(|folder| {
-            let folder = folder.ok()?.path();
-            if !counts(&folder, zones) {
-                return None;
+/// The thermal zones that count.
+#[derive(Debug)]
+pub(super) struct Zones(Vec<Gauge>);
+
+impl Zones {
+    /// Those that the profile names.
+    pub fn find(sysfs: &Path, zones: &ThermalZones) -> Self {
+        let folders = entries(&sysfs.join("class/thermal")).into_iter();
+        let folders = folders
+            .filter(|(name, folder)| name.starts_with("thermal_zone") && counts(folder, zones));
+        let millidegrees = |folder: &Path| Gauge::open(&folder.join("temp"), 1e3);
+        Self(folders.map(|(_, folder)| millidegrees(&folder)).collect())
+    }
+
+    /// The hottest plausible one in °C.
+    pub fn hottest_c(&self) -> Result<f64, Absence> {
+        let mut hottest = Err(Absence::NotSupported);
+        for zone in &self.0 {
+            match zone.read() {
+                Ok(celsius) if celsius > TOO_COLD_C && celsius <= TOO_WARM_C => {
+                    hottest = Ok(hottest.map_or(celsius, |other: f64| other.max(celsius)));
+                }
+                Err(Absence::NotPermitted) if hottest.is_err() => {
+                    hottest = Err(Absence::NotPermitted);
+                }
+                _ => {}
             }
-            let text = std::fs::read_to_string(folder.join("temp")).ok()?;
-            let celsius = text.trim().parse::<f64>().ok()? / 1000.0;
-            (celsius > TOO_COLD_C && celsius <= TOO_WARM_C).then_some(celsius)
-        })
-        .max_by(f64::total_cmp)
+        }
+        hottest
+    }
 }
 
 fn counts(zone: &Path, zones: &ThermalZones) -> bool {
@@ -40,11 +58,12 @@ mod tests {
     #[test]
     fn the_hottest_live_zone_that_matters_counts() {
         let tree = tempfile::tempdir().expect("a temporary directory");
+        let hottest = |zones: &ThermalZones| Zones::find(tree.path(), zones).hottest_c().ok();
         let all = ThermalZones::default();
-        assert_eq!(hottest_c(tree.path(), &all), None);
+        assert_eq!(hottest(&all), None);
         for (zone, kind, text) in [
             ("thermal_zone0", "CPU-therm\n", "48000\n"),
-            ("thermal_zone1", "gpu-thermal\n", "61200\n"),
+            ("thermal_zone1", "gpu-thermal\n", "61250\n"),
             ("thermal_zone2", "cv0-thermal\n", "-256000\n"),
             ("thermal_zone3", "PMIC-Die\n", "100000\n"),
             ("thermal_zone4", "cpu-broken\n", "900000\n"),
@@ -55,13 +74,13 @@ mod tests {
             std::fs::write(dir.join("type"), kind).expect("write");
             std::fs::write(dir.join("temp"), text).expect("write");
         }
-        assert_eq!(hottest_c(tree.path(), &all), Some(100.0));
+        assert_eq!(hottest(&all), Some(100.0));
         let of = |zones: &[&str]| ThermalZones {
             zones: zones.iter().map(|zone| zone.to_string()).collect(),
             ..ThermalZones::default()
         };
-        assert_eq!(hottest_c(tree.path(), &of(&["cpu", "gpu"])), Some(61.2));
-        assert_eq!(hottest_c(tree.path(), &of(&["cpu", "cv"])), Some(48.0));
-        assert_eq!(hottest_c(tree.path(), &of(&["npu"])), None);
+        assert_eq!(hottest(&of(&["cpu", "gpu"])), Some(61.25));
+        assert_eq!(hottest(&of(&["cpu", "cv"])), Some(48.0));
+        assert_eq!(hottest(&of(&["npu"])), None);
     }
 }

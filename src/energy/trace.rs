@@ -13,7 +13,7 @@
 use super::Budget;
 use super::gap::{Bridged, Gaps};
 use crate::sensor::{ErrorLimits, Quality, Window};
-use crate::units::{Joules, MonoNs, Watts};
+use crate::units::{Joules, MonoNs, Volts, Watts};
 
 /// Above any power that is measured here: keeps the cumulative energy far from overflow.
 const MAX_POWER: Watts = Watts(1e9);
@@ -241,6 +241,17 @@ impl Trace {
             return (t1 > from).then(|| self.volts_near(t1));
         }
         Some((self.volt_seconds_at(t1) - self.volt_seconds_at(t0)) / seconds(t0, t1))
+    }
+
+    /// Lowest voltage of the windows with any part in `[t0, t1]`; `None` where no window up to
+    /// the last of them told it.
+    pub fn min_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<Volts> {
+        let from = self.volts_from?;
+        let touched = self.touched(t0, t1);
+        let slots = &self.slots[touched.start as usize..touched.end as usize];
+        let told = slots.iter().filter(|slot| slot.t0 >= from);
+        let volts = told.map(|slot| f64::from(slot.volts));
+        volts.reduce(f64::min).map(Volts)
     }
 
     fn volts_near(&self, t: MonoNs) -> f64 {

@@ -4,7 +4,7 @@
 use super::control::{Control, Stop};
 use super::meter::Meter;
 use super::observed::{Ending, Observed, OwnCpu};
-use crate::board::{CpuTimes, Host, ThrottleWatch};
+use crate::board::{BoardWatch, CpuTimes, Host};
 use crate::clock;
 use crate::energy::{Settling, settling as idle_settling};
 use crate::runtime::protocol::{self, Message, Request, Work};
@@ -54,12 +54,13 @@ pub trait Watcher {
 impl Attempt<'_> {
     /// Runs the attempt. Never fails: what went wrong is in [`Observed::ending`].
     pub fn run(&self) -> Observed {
-        let evidence = &self.host.profile.throttle;
-        let mut throttle = ThrottleWatch::begin(evidence, &self.host.sysfs);
+        let mut board = BoardWatch::begin(self.host);
+        let before = board.look();
         let mut observed = Observed::new(clock::now());
+        observed.moments.before = Some(before);
         let mut cpu = OwnCpu::start();
         self.watcher.quiet(true);
-        observed.ending = match self.steps(&mut observed, &mut cpu, &mut throttle) {
+        observed.ending = match self.steps(&mut observed, &mut cpu, &mut board) {
             Ok(()) => Ending::Succeeded,
             Err(ending) => ending,
         };
@@ -67,7 +68,9 @@ impl Attempt<'_> {
         observed.t1 = clock::now();
         cpu.note();
         observed.own_cpu_s = cpu.by_phase(&observed.phases);
-        observed.throttling = Some(throttle.end());
+        let (throttling, under_voltage) = board.end();
+        observed.throttling = Some(throttling);
+        observed.under_voltage = Some(under_voltage);
         observed
     }
 
@@ -75,22 +78,25 @@ impl Attempt<'_> {
         &self,
         observed: &mut Observed,
         cpu: &mut OwnCpu,
-        throttle: &mut ThrottleWatch,
+        board: &mut BoardWatch,
     ) -> Result<(), Ending> {
         let deadline = observed.t0 + Span::from_secs_f64(f64::from(self.job.timeout_s));
-        let mut worker = self.load(observed, deadline)?;
+        let mut worker = self.load(observed, board, deadline)?;
         cpu.note();
         let idle = self.job.idle;
         self.idle(observed, cpu, Phase::IdleBefore, idle.before_s, deadline)?;
-        let worked = self.work(&mut worker, observed, cpu, deadline);
-        throttle.worked();
-        worked?;
+        self.work(&mut worker, observed, cpu, board, deadline)?;
         self.idle(observed, cpu, Phase::IdleAfter, idle.after_s, deadline)?;
         Ok(())
     }
 
     /// Spawns the worker and loads the model.
-    fn load(&self, observed: &mut Observed, deadline: MonoNs) -> Result<Worker, Ending> {
+    fn load(
+        &self,
+        observed: &mut Observed,
+        board: &mut BoardWatch,
+        deadline: MonoNs,
+    ) -> Result<Worker, Ending> {
         self.watcher.phase(Phase::Load, None);
         let limits = WorkerLimits {
             nice: if self.meter.sampler().realtime() {
@@ -122,7 +128,7 @@ impl Attempt<'_> {
         observed.push(Phase::Load, None, t0, loaded.t1_ns);
         observed.count(Phase::Load, None, loaded.counters);
         observed.loaded = Some(*loaded);
-        observed.see_temperature(self.host);
+        observed.moments.loaded = Some(board.look());
         Ok(worker)
     }
 
@@ -190,6 +196,7 @@ impl Attempt<'_> {
         worker: &mut Worker,
         observed: &mut Observed,
         cpu: &mut OwnCpu,
+        board: &mut BoardWatch,
         deadline: MonoNs,
     ) -> Result<(), Ending> {
         let cancel = worker.canceller();
@@ -198,10 +205,13 @@ impl Attempt<'_> {
         self.watcher.phase(Phase::Warmup, Some(0.0));
         // Of a worker that is gone nothing is known: its own use must not count as foreign.
         let used = |worker: &Worker| Some(worker.usage()?.cpu_s + OwnCpu::now());
+        observed.moments.reps.insert(0, board.look());
         let (before, used_before) = (CpuTimes::read(), used(worker));
         worker.send(&self.request());
-        let done = self.follow(worker, observed, cpu, deadline);
+        let done = self.follow(worker, observed, cpu, board, deadline);
         let (after, used_after) = (CpuTimes::read(), used(worker));
+        // The last repetition may have been cut off before it told its end.
+        board.look();
         self.control.forget_worker();
         observed.process_memory = worker.memory();
         observed.contention = before
@@ -218,6 +228,7 @@ impl Attempt<'_> {
         worker: &mut Worker,
         observed: &mut Observed,
         cpu: &mut OwnCpu,
+        board: &mut BoardWatch,
         deadline: MonoNs,
     ) -> Result<(), Ending> {
         let mut patience = None;
@@ -244,6 +255,10 @@ impl Attempt<'_> {
                 } => {
                     observed.push(phase, rep, t0_ns, t1_ns);
                     observed.count(phase, rep, counters);
+                    // A worker may tell of the warm-up only after the first repetition.
+                    if phase == Phase::Warmup && observed.tokens.is_empty() {
+                        observed.moments.reps.insert(0, board.look());
+                    }
                 }
                 Message::Tokens {
                     rep, t0_ns, t_ns, ..
@@ -252,8 +267,8 @@ impl Attempt<'_> {
                     self.watcher.tokens(observed);
                 }
                 Message::Rep(done) => {
+                    observed.moments.reps.insert(done.rep, board.look());
                     observed.reps.push(done);
-                    observed.see_temperature(self.host);
                 }
                 Message::Done { memory, .. } => {
                     observed.worker_memory = memory;
@@ -351,7 +366,9 @@ mod tests {
         assert!(matches!(hello, Ok(Message::Hello { .. })), "{hello:?}");
         let mut observed = Observed::new(clock::now());
         let deadline = clock::now();
-        let ended = attempt.follow(&mut worker, &mut observed, &mut OwnCpu::start(), deadline);
+        let mut board = BoardWatch::begin(attempt.host);
+        let mut cpu = OwnCpu::start();
+        let ended = attempt.follow(&mut worker, &mut observed, &mut cpu, &mut board, deadline);
         assert_eq!(ended, Err(Ending::Stopped(Stop::Timeout)));
     }
 }

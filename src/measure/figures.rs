@@ -1,6 +1,7 @@
 //! From the energy core's estimates to the blocks of the result record.
 
 use super::context::Context;
+use super::moments::surround;
 use super::observed::{Observed, TokenTimes};
 use crate::energy::{
     self, Baseline, DecodeReads, Distribution, Estimate, Figure, GrossNet, PhaseEnergy, RepEnergy,
@@ -47,9 +48,9 @@ pub fn contributions(trace: Option<&Trace>, figure: Figure) -> Contributions {
     parts.unwrap_or_default()
 }
 
-/// More would say nothing about an uncertainty or a ratio of counts, and a record has room
-/// for 128 KiB.
-fn six_digits(u: f64) -> f64 {
+/// More would say nothing about an uncertainty, a voltage or a ratio of counts, and a record
+/// has room for 128 KiB.
+pub fn six_digits(u: f64) -> f64 {
     format!("{u:.5e}").parse().expect("just printed")
 }
 
@@ -159,10 +160,9 @@ pub fn repetition(
         all_in: figures.j_per_output_token_all_in.gross,
         all: figures.j_per_token_all.gross,
     };
-    Repetition {
-        record: record(context, observed, done, &energy, figures, energies),
-        estimates,
-    }
+    let mut record = record(context, observed, done, &energy, figures, energies);
+    surround(&mut record, observed, trace);
+    Repetition { record, estimates }
 }
 
 /// Without a primary rail that, and not the empty trace, is the reason.
@@ -262,9 +262,9 @@ fn record(
             Distribution::of(&energy::token_times_s(&times.known)).ok_or(missing_tokens),
         ),
         budget: budgets(energy, trace),
-        start: noted.value("start", Err(Reason::NotMeasured)),
-        end: noted.value("end", Err(Reason::NotMeasured)),
-        supply_min_v: noted.value("supply_min_v", Err(Reason::NotMeasured)),
+        start: None,
+        end: None,
+        supply_min_v: None,
         prompt_sha256: noted.value("prompt_sha256", hash(&done.prompt_sha256)),
         output_sha256: noted.value("output_sha256", hash(&done.output_sha256)),
         text: done.text.clone(),

@@ -9,6 +9,7 @@ mod context;
 mod control;
 mod figures;
 mod meter;
+mod moments;
 mod observed;
 mod result;
 #[cfg(test)]
@@ -22,6 +23,7 @@ pub use attempt::{Attempt, Watcher};
 pub use context::Context;
 pub use control::{Control, Stop};
 pub use meter::{Meter, Recorded};
+pub use moments::Moments;
 pub use observed::{Ending, Observed};
 pub use result::{AttemptRecords, records};
 pub use tokens::TokenBatches;

@@ -1,7 +1,8 @@
 //! What an attempt observed: the raw material of its record.
 
 use super::control::Stop;
-use crate::board::{Contention, Host, Throttling};
+use super::moments::Moments;
+use crate::board::{Contention, Finding};
 use crate::clock;
 use crate::energy::PhaseSpan;
 use crate::runtime::process::ProcessMemory;
@@ -37,9 +38,10 @@ pub struct Observed {
     pub worker_memory: WorkerMemory,
     pub process_memory: Option<ProcessMemory>,
     pub contention: Option<Contention>,
-    pub hottest_c: Option<f64>,
+    pub moments: Moments,
     /// `None` when the attempt never began.
-    pub throttling: Option<Throttling>,
+    pub throttling: Option<Finding>,
+    pub under_voltage: Option<Finding>,
     /// CPU seconds of this daemon by phase.
     pub own_cpu_s: BTreeMap<Phase, f64>,
 }
@@ -77,8 +79,9 @@ impl Observed {
             worker_memory: WorkerMemory::default(),
             process_memory: None,
             contention: None,
-            hottest_c: None,
+            moments: Moments::default(),
             throttling: None,
+            under_voltage: None,
             own_cpu_s: BTreeMap::new(),
         }
     }
@@ -115,15 +118,6 @@ impl Observed {
         self.phases
             .iter()
             .find(|span| span.phase == phase && span.rep == rep)
-    }
-
-    /// Notes the hottest zone of this moment.
-    pub fn see_temperature(&mut self, host: &Host) {
-        let now = crate::board::hottest_c(&host.sysfs, &host.profile.thermal);
-        self.hottest_c = match (self.hottest_c, now) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (a, b) => a.or(b),
-        };
     }
 }
 

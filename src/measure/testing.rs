@@ -1,7 +1,7 @@
 //! What tests of this module share: an invented attempt, with invented time.
 
 use super::{Context, Ending, Observed, Recorded};
-use crate::board::{Contention, Throttling};
+use crate::board::{Absence, Contention, Finding, Moment};
 use crate::energy::Trace;
 use crate::record::result::{Board, Engine, Model};
 use crate::record::{Stamp, Stamped, VERSION};
@@ -78,14 +78,22 @@ pub fn context(job: Job) -> Context {
             profile: "generic-aarch64".to_owned(),
             model: Some("Raspberry Pi 5 Model B Rev 1.0".to_owned()),
             kernel: "6.12.0".to_owned(),
+            os: Some("Debian GNU/Linux 12 (bookworm)".to_owned()),
+            l4t: None,
+            firmware: Some("bootloader 086b83e3".to_owned()),
             cpu: Some("implementer 0x41 part 0xd0b".to_owned()),
             cpus: 4,
             memory_bytes: Some(8 << 30),
             memory_bandwidth_gb_s: Some(17.1),
+            memory_unified: Some(true),
             governor: Some("ondemand".to_owned()),
+            governors: BTreeMap::new(),
+            cpu_min_mhz: Some(1500.0),
+            cpu_max_mhz: Some(2400.0),
             power_mode: None,
             power_mode_id: None,
             power_mode_reason: Some("not supported".to_owned()),
+            reasons: BTreeMap::from([("l4t".to_owned(), Absence::NotSupported)]),
         },
         rig: BTreeMap::from([("supply".to_owned(), "bench, 5.1 V".to_owned())]),
         model: Some(Model {
@@ -125,6 +133,10 @@ impl Play {
         play.phase(Phase::IdleBefore, None, Span::from_millis(10_000), 3.0);
         play.observed.settled.insert(Phase::IdleBefore, true);
         play.phase(Phase::Warmup, None, Span::from_millis(1_000), 8.0);
+        let moments = &mut play.observed.moments;
+        moments.before = Some(moment(44.5, 7 << 30));
+        moments.loaded = Some(moment(46.1, 6 << 30));
+        moments.reps.insert(0, moment(55.0, 6 << 30));
         play
     }
 
@@ -178,6 +190,11 @@ impl Play {
     }
 
     fn done(&mut self, rep: u32, prompt_tokens: u32, output_tokens: u32, stop: StopReason) {
+        let warmer = 55.0 + 3.1 * f64::from(rep);
+        self.observed
+            .moments
+            .reps
+            .insert(rep, moment(warmer, 5 << 30));
         self.observed.reps.push(RepDone {
             rep,
             prompt_tokens,
@@ -209,10 +226,12 @@ impl Play {
             foreign_cpu: 0.004,
             steal: 0.0,
             psi_some: Some(0.01),
+            psi_memory_some: Some(0.0),
+            psi_io_some: None,
             contended: false,
         });
-        observed.hottest_c = Some(61.2);
-        observed.throttling = Some(Throttling::NotSeen);
+        observed.throttling = Some(Finding::NotSeen);
+        observed.under_voltage = Some(Finding::NoEvidence);
         observed.own_cpu_s = BTreeMap::from([(Phase::Load, 0.02), (Phase::Decode, 0.1)]);
     }
 
@@ -257,6 +276,17 @@ impl Play {
             from = until;
         }
         joules + 3.0 * at.since(from).as_secs_f64()
+    }
+}
+
+/// A board at 2.4 GHz whose fan tells nothing.
+fn moment(temperature_c: f64, mem_available_bytes: u64) -> Moment {
+    Moment {
+        temperature_c: Ok(temperature_c),
+        clocks_mhz: Ok([("cpu0-3".to_owned(), 2400.0)].into()),
+        fan_rpm: Err(Absence::NotPermitted),
+        fan_drive: BTreeMap::new(),
+        mem_available_bytes: Ok(mem_available_bytes),
     }
 }
 

@@ -2,8 +2,10 @@
 //! every one of them.
 
 use super::testing::{Play, T0, context, job, on_the_wire, rail, real_rail, window};
-use super::{AttemptRecords, Context, Ending, Observed, Recorded, Stop, TokenBatches, records};
-use crate::board::Throttling;
+use super::{
+    AttemptRecords, Context, Ending, Moments, Observed, Recorded, Stop, TokenBatches, records,
+};
+use crate::board::Finding;
 use crate::energy::Trace;
 use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
@@ -52,6 +54,10 @@ fn failed() -> (Play, Job) {
     play.observed.phases.clear();
     play.observed.settled.clear();
     play.observed.loaded = None;
+    play.observed.moments = Moments {
+        before: play.observed.moments.before,
+        ..Moments::default()
+    };
     let ending = Ending::Failed("the worker exited with code 3".to_owned());
     (play.end(ending), job(|_| ()))
 }
@@ -72,7 +78,7 @@ fn a_generate_result() {
 
 #[test]
 fn throttling_is_said_with_its_evidence_or_with_the_reason_why_not() {
-    let thermal = |throttling: Option<Throttling>| {
+    let thermal = |throttling: Option<Finding>| {
         let (mut play, job) = generated();
         play.observed.throttling = throttling;
         let result = made(&context(job), &play, &[]).result.body;
@@ -83,12 +89,12 @@ fn throttling_is_said_with_its_evidence_or_with_the_reason_why_not() {
             .any(|w| w == "throttled: over-current");
         (result.thermal.throttled, reason, warned)
     };
-    let seen = Throttling::Seen(vec!["over-current".to_owned()]);
+    let seen = Finding::Seen(vec!["over-current".to_owned()]);
     assert_eq!(thermal(Some(seen)), (Some(true), None, true));
     let none = |reason| (None, Some(reason), false);
-    assert_eq!(thermal(Some(Throttling::Unclear)), none(Reason::Unclear));
+    assert_eq!(thermal(Some(Finding::Unclear)), none(Reason::Unclear));
     assert_eq!(
-        thermal(Some(Throttling::NoEvidence)),
+        thermal(Some(Finding::NoEvidence)),
         none(Reason::NotSupported)
     );
     assert_eq!(thermal(None), none(Reason::NotReached));

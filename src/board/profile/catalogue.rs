@@ -174,6 +174,8 @@ mod tests {
                     .iter()
                     .map(|fact| (&fact.source, fact.status)),
             );
+            let accelerators = profile.accelerator.iter();
+            facts.extend(accelerators.map(|fact| (&fact.source, fact.status)));
             facts.extend(
                 profile
                     .sensor
@@ -186,12 +188,8 @@ mod tests {
             facts.extend(modes.map(|fact| (&fact.source, fact.status)));
             let zones = (&profile.thermal.source, profile.thermal.status);
             facts.extend((!profile.thermal.zones.is_empty()).then_some(zones));
-            facts.extend(
-                profile
-                    .throttle
-                    .iter()
-                    .map(|fact| (&fact.source, fact.status)),
-            );
+            let evidence = profile.throttle.iter().chain(&profile.under_voltage);
+            facts.extend(evidence.map(|fact| (&fact.source, fact.status)));
             for (source, status) in facts {
                 let stated = source.as_deref().is_some_and(|source| !source.is_empty());
                 assert!(stated, "{}: a fact has no source", profile.name);

@@ -1,7 +1,7 @@
 //! What the types alone can't tell about a profile: that its names fit each other, and that
 //! no total adds a rail to one that encloses it.
 
-use super::super::throttle;
+use super::super::evidence;
 use super::{Profile, Rail};
 use crate::strict_toml::{TomlError, line_at};
 use toml::Spanned;
@@ -36,9 +36,15 @@ pub(super) fn check(profile: &Profile, text: &str) -> Result<(), TomlError> {
         rail_fits(rail, index, &profile.rail).map_err(|message| wrong("rail", index, message))?;
     }
     total_adds_up(profile).map_err(|message| wrong("total", 0, message))?;
-    for (index, evidence) in profile.throttle.iter().enumerate() {
-        throttle::check(evidence)
-            .map_err(|message| wrong("throttle", index, format!("throttle[{index}].{message}")))?;
+    let lists = [
+        ("throttle", &profile.throttle),
+        ("under_voltage", &profile.under_voltage),
+    ];
+    for (key, list) in lists {
+        for (index, one) in list.iter().enumerate() {
+            evidence::check(one)
+                .map_err(|message| wrong(key, index, format!("{key}[{index}].{message}")))?;
+        }
     }
     if let Some(modes) = &profile.power_mode
         && modes.command.is_empty()

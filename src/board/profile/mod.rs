@@ -10,7 +10,7 @@ mod check;
 pub use catalogue::{ProfileError, Profiles};
 
 use super::detect::{BoardIdentity, is_one_of};
-use super::throttle::Evidence;
+use super::evidence::Evidence;
 use crate::sensor::{Boundary, KnownRail, KnownRails, KnownTotal, SensorKind};
 use crate::units::{Ohms, Volts};
 use serde::Deserialize;
@@ -29,6 +29,7 @@ pub struct Profile {
     #[serde(default)]
     pub detect: Detect,
     pub memory: Option<Memory>,
+    pub accelerator: Option<Accelerator>,
     #[serde(default)]
     pub sensor: Vec<OwnSensor>,
     #[serde(default)]
@@ -39,6 +40,9 @@ pub struct Profile {
     pub thermal: ThermalZones,
     #[serde(default)]
     pub throttle: Vec<Evidence>,
+    /// That the supply fell too low.
+    #[serde(default)]
+    pub under_voltage: Vec<Evidence>,
 }
 
 /// How far a fact can be trusted.
@@ -86,6 +90,17 @@ pub struct Memory {
 pub struct MemoryVariant {
     pub compatible: Vec<String>,
     pub bandwidth_gb_s: f64,
+    pub source: Option<String>,
+    #[serde(default)]
+    pub status: Status,
+}
+
+/// The GPU, NPU or other processor that a model may run on.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accelerator {
+    /// Whether it has no memory but the main memory.
+    pub unified_memory: bool,
     pub source: Option<String>,
     #[serde(default)]
     pub status: Status,
@@ -180,12 +195,14 @@ impl Profile {
             notes: Vec::new(),
             detect: Detect::default(),
             memory: None,
+            accelerator: None,
             sensor: Vec::new(),
             rail: Vec::new(),
             total: None,
             power_mode: None,
             thermal: ThermalZones::default(),
             throttle: Vec::new(),
+            under_voltage: Vec::new(),
         }
     }
 

@@ -267,3 +267,32 @@ proptest! {
         prop_assert!(coverage(&less) < coverage(&whole));
     }
 }
+
+#[test]
+fn the_lowest_voltage_is_that_of_the_windows_that_told_one() {
+    let at = |t0: u64, volts: Option<f64>| Window {
+        voltage: volts.map(Volts),
+        ..window(t0 * MS, (t0 + 10) * MS, 1.0)
+    };
+    let mut trace = Trace::default();
+    trace.push(&at(0, None));
+    let min = |trace: &Trace, t0: u64, t1: u64| {
+        let volts = trace.min_volts(MonoNs(t0 * MS), MonoNs(t1 * MS))?;
+        Some((volts.0 * 1e3).round())
+    };
+    assert_eq!(min(&trace, 0, 10), None);
+    for (t0, volts) in [
+        (10, Some(5.1)),
+        (20, Some(4.75)),
+        (30, None),
+        (40, Some(5.05)),
+    ] {
+        trace.push(&at(t0, volts));
+    }
+    // The windows at both ends count, a window that tells nothing is as the one before.
+    assert_eq!(min(&trace, 0, 60), Some(4750.0));
+    assert_eq!(min(&trace, 12, 15), Some(5100.0));
+    assert_eq!(min(&trace, 32, 50), Some(4750.0));
+    assert_eq!(min(&trace, 40, 50), Some(5050.0));
+    assert_eq!(min(&trace, 50, 60), None);
+}

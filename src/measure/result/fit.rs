@@ -1,7 +1,7 @@
 //! A record holds at most 128 KiB. A result with many repetitions or rails gives up detail
 //! that raw data can bring back, in a fixed order, and says so.
 
-use crate::record::result::JobResult;
+use crate::record::result::{JobResult, Moment, Reasons};
 use crate::record::{Reason, Stamped};
 
 /// Without the few bytes by which a stamp may differ.
@@ -12,7 +12,13 @@ type LeaveOut = fn(&mut JobResult);
 
 /// Leaves out what has to be left out, so that the record can leave the board.
 pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
-    let steps: [(&str, LeaveOut); 4] = [
+    let steps: [(&str, LeaveOut); 6] = [
+        // The end of the repetition before says the same.
+        ("start", |result| {
+            for rep in result.reps.iter_mut().skip(1) {
+                leave_out_moment(&mut rep.start, "start", &mut rep.reasons);
+            }
+        }),
         ("budget", |result| {
             result.reps.iter_mut().for_each(|rep| rep.budget.clear());
         }),
@@ -41,6 +47,11 @@ pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
                 }
             }
         }),
+        ("end", |result| {
+            for rep in &mut result.reps {
+                leave_out_moment(&mut rep.end, "end", &mut rep.reasons);
+            }
+        }),
     ];
     for (field, leave_out) in steps {
         if result.to_json().len() <= MOST_BYTES {
@@ -54,4 +65,10 @@ pub fn fitted(mut result: Stamped<JobResult>) -> Stamped<JobResult> {
         ));
     }
     result
+}
+
+fn leave_out_moment(moment: &mut Option<Moment>, field: &str, reasons: &mut Reasons) {
+    if moment.take().is_some() {
+        reasons.insert(field.to_owned(), Reason::TooLarge);
+    }
 }

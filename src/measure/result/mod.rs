@@ -146,7 +146,7 @@ fn result(
         },
         load: noted.value("load", load),
         summary: noted.value("summary", summary),
-        memory: memory(observed),
+        memory: memory(context, observed),
         thermal: thermal(observed),
         contention: contention(observed),
         own: own(observed),

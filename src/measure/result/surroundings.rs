@@ -1,13 +1,20 @@
 //! Memory, heat, other load, and what the daemon itself used.
 
-use crate::board::Throttling;
+use crate::board::{self, Absence, Finding};
+use crate::measure::context::Context;
 use crate::measure::figures::Noted;
 use crate::measure::observed::Observed;
 use crate::record::Reason;
 use crate::record::result::{Contention, Memory, Own, Reasons, Thermal};
 
-pub(super) fn memory(observed: &Observed) -> Memory {
+pub(super) fn memory(context: &Context, observed: &Observed) -> Memory {
     let mut noted = Noted::default();
+    let moments = &observed.moments;
+    let before = moments.before.as_ref();
+    let before = before.map(|moment| moment.mem_available_bytes);
+    let mut available = |name, seen| noted.value(name, seen_or_not_reached(seen));
+    let available_before_bytes = available("available_before_bytes", before);
+    let available_min_bytes = available("available_min_bytes", moments.least_available_bytes());
     let process = observed.process_memory.unwrap_or_default();
     let engine = observed.worker_memory;
     let unknown = if_loaded(observed, Reason::NotReported);
@@ -21,9 +28,12 @@ pub(super) fn memory(observed: &Observed) -> Memory {
         compute_bytes: noted.value("compute_bytes", not_reported(engine.compute_bytes)),
         model_bytes: noted.value("model_bytes", not_reported(engine.model_bytes)),
         device_bytes: noted.value("device_bytes", not_reported(engine.device_bytes)),
-        unified: noted.value("unified", Err(Reason::NotReported)),
-        available_before_bytes: noted.value("available_before_bytes", Err(Reason::NotMeasured)),
-        available_min_bytes: noted.value("available_min_bytes", Err(Reason::NotMeasured)),
+        unified: noted.value(
+            "unified",
+            context.board.memory_unified.ok_or(Reason::NotReported),
+        ),
+        available_before_bytes,
+        available_min_bytes,
         repack_bytes: noted.value("repack_bytes", not_reported(engine.repack_bytes)),
         repack_reason: engine
             .repack_bytes
@@ -43,19 +53,28 @@ fn if_loaded(observed: &Observed, reason: Reason) -> Reason {
 
 pub(super) fn thermal(observed: &Observed) -> Thermal {
     let mut noted = Noted::default();
-    let unknown = if_loaded(observed, Reason::NotSupported);
-    let throttled = match &observed.throttling {
-        Some(Throttling::Seen(_)) => Ok(true),
-        Some(Throttling::NotSeen) => Ok(false),
-        Some(Throttling::Unclear) => Err(Reason::Unclear),
-        Some(Throttling::NoEvidence) => Err(Reason::NotSupported),
-        None => Err(Reason::NotReached),
-    };
+    let moments = &observed.moments;
+    let before = moments.before.as_ref().map(|moment| moment.temperature_c);
     Thermal {
-        max_c: noted.value("max_c", observed.hottest_c.ok_or(unknown)),
-        throttled: noted.value("throttled", throttled),
-        under_voltage: noted.value("under_voltage", Err(Reason::NotMeasured)),
+        before_c: noted.value("before_c", seen_or_not_reached(before)),
+        max_c: noted.value("max_c", seen_or_not_reached(moments.hottest_c())),
+        throttled: noted.value("throttled", found(observed.throttling.as_ref())),
+        under_voltage: noted.value("under_voltage", found(observed.under_voltage.as_ref())),
         reasons: noted.reasons,
+    }
+}
+
+fn seen_or_not_reached<T>(seen: Option<Result<T, Absence>>) -> Result<T, Reason> {
+    seen.ok_or(Reason::NotReached)?.map_err(Reason::from)
+}
+
+fn found(finding: Option<&Finding>) -> Result<bool, Reason> {
+    match finding {
+        Some(Finding::Seen(_)) => Ok(true),
+        Some(Finding::NotSeen) => Ok(false),
+        Some(Finding::Unclear) => Err(Reason::Unclear),
+        Some(Finding::NoEvidence) => Err(Reason::NotSupported),
+        None => Err(Reason::NotReached),
     }
 }
 
@@ -64,13 +83,15 @@ pub(super) fn contention(observed: &Observed) -> Contention {
     // Too short an interval for the kernel's 10 ms ticks, or no /proc/stat.
     let unknown = if_loaded(observed, Reason::TooCoarse);
     let seen = observed.contention.ok_or(unknown);
-    let psi = seen.and_then(|seen| seen.psi_some.ok_or(Reason::NotSupported));
+    let psi = |of: fn(&board::Contention) -> Option<f64>| {
+        seen.and_then(|seen| of(&seen).ok_or(Reason::NotSupported))
+    };
     Contention {
         foreign_cpu: noted.value("foreign_cpu", seen.map(|seen| seen.foreign_cpu)),
         steal: noted.value("steal", seen.map(|seen| seen.steal)),
-        psi_some: noted.value("psi_some", psi),
-        psi_memory_some: noted.value("psi_memory_some", Err(Reason::NotMeasured)),
-        psi_io_some: noted.value("psi_io_some", Err(Reason::NotMeasured)),
+        psi_some: noted.value("psi_some", psi(|seen| seen.psi_some)),
+        psi_memory_some: noted.value("psi_memory_some", psi(|seen| seen.psi_memory_some)),
+        psi_io_some: noted.value("psi_io_some", psi(|seen| seen.psi_io_some)),
         contended: noted.value("contended", seen.map(|seen| seen.contended)),
         reasons: noted.reasons,
     }

@@ -1,7 +1,7 @@
 //! What a reader of the result must know, in sentences.
 
 use super::rails::whole;
-use crate::board::Throttling;
+use crate::board::Finding;
 use crate::measure::context::Context;
 use crate::measure::meter::Recorded;
 use crate::measure::observed::Observed;
@@ -40,8 +40,14 @@ pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded
             warnings.push(format!("{}: power did not settle", phase.as_str()));
         }
     }
-    if let Some(Throttling::Seen(evidence)) = &observed.throttling {
-        warnings.extend(evidence.iter().map(|what| format!("throttled: {what}")));
+    let findings = [
+        ("throttled", &observed.throttling),
+        ("under-voltage", &observed.under_voltage),
+    ];
+    for (name, finding) in findings {
+        if let Some(Finding::Seen(evidence)) = finding {
+            warnings.extend(evidence.iter().map(|what| format!("{name}: {what}")));
+        }
     }
     if observed.contention.is_some_and(|seen| seen.contended) {
         warnings.push("contended: other processes used the CPU during the run".to_owned());

@@ -25,7 +25,7 @@ pub struct Rep {
     /// which the all-in figures divide.
     #[serde(default)]
     pub budget: BTreeMap<String, Budget>,
-    /// The board before and after the repetition.
+    /// The board before and after the repetition; the end of one is the start of the next.
     #[serde(default)]
     pub start: Option<Moment>,
     #[serde(default)]
@@ -92,12 +92,15 @@ pub struct Figures {
 /// The board at one moment.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Moment {
-    /// The hottest thermal zone.
+    /// The hottest thermal zone that counts.
     pub temperature_c: Option<f64>,
     /// Clock in MHz by clock domain: `cpu0-3`, `gpu`.
-    pub clocks_mhz: BTreeMap<String, f64>,
-    /// Revolutions a minute, or the share of full speed, by fan.
-    pub fan_rpm: BTreeMap<String, f64>,
+    pub clocks_mhz: Option<BTreeMap<String, f64>>,
+    /// Revolutions a minute by fan: `pwmfan.fan1`.
+    pub fan_rpm: Option<BTreeMap<String, f64>>,
+    /// Share of full drive, of a board whose fans have no tachometer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fan_drive: BTreeMap<String, f64>,
     pub mem_available_bytes: Option<u64>,
     pub reasons: Reasons,
 }

@@ -33,6 +33,10 @@ pub struct Memory {
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Thermal {
+    /// Before the worker was spawned.
+    #[serde(default)]
+    pub before_c: Option<f64>,
+    /// From the loaded model on, as seen between repetitions.
     pub max_c: Option<f64>,
     pub throttled: Option<bool>,
     /// Whether the board said that its supply fell too low.

@@ -1,11 +1,13 @@
-//! Whether the board held itself back: what it shows of that before and after an attempt.
+//! Whether the board held itself back, or had too low a supply: what it shows of that before,
+//! during and after an attempt.
 //!
 //! Three kinds of evidence. A counter of events and a flag that stays set since the boot
 //! cover all the time between two looks; a state (a cooling device's, an alarm's) is of its
-//! moment only, so it is looked at when the work has just ended and the board is warmest.
+//! moment only, so it is looked at whenever a repetition has just ended and the board is warm.
 
 use super::command;
-use serde::Deserialize;
+use super::gauge::Gauge;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +15,7 @@ use std::time::Duration;
 /// A firmware call of a few milliseconds.
 const WITHIN: Duration = Duration::from_millis(500);
 
-/// One thing that a board shows about throttling.
+/// One thing that a board shows about throttling, or about its supply.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
@@ -45,13 +47,14 @@ pub enum EvidenceKind {
     Flags,
     /// Each file a count of events.
     Counter,
-    /// Each file above 0 while it happens.
+    /// Each file above 0 while it lasts.
     State,
 }
 
 /// What the evidence says about a stretch of time.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Throttling {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Finding {
     /// With what it means.
     Seen(Vec<String>),
     NotSeen,
@@ -91,97 +94,127 @@ pub(super) fn check(evidence: &Evidence) -> Result<(), String> {
     Ok(())
 }
 
-/// Looks at the evidence at the beginning and at the end of an attempt.
-pub struct ThrottleWatch<'a> {
-    evidence: &'a [Evidence],
+/// Looks at the evidence at the beginning of an attempt, now and then, and at its end.
+pub struct EvidenceWatch<'a> {
     sysfs: &'a Path,
-    before: Vec<Reading>,
-    worked: Vec<Reading>,
+    watched: Vec<Watched<'a>>,
+}
+
+struct Watched<'a> {
+    evidence: &'a Evidence,
+    /// Of flags and counters.
+    before: Reading,
+    states: States,
 }
 
 /// Numbers by where they were read; empty where nothing could be read.
 type Reading = BTreeMap<PathBuf, i64>;
 
-impl<'a> ThrottleWatch<'a> {
+/// What is of its moment: files found once, so that a look between two repetitions is short.
+#[derive(Default)]
+struct States {
+    files: Vec<Gauge>,
+    seen: bool,
+    /// Whether anything could be read since the beginning.
+    looked: bool,
+}
+
+impl States {
+    fn find(evidence: &Evidence, sysfs: &Path) -> Self {
+        let mut states = Self {
+            files: files(evidence, sysfs)
+                .map(|path| Gauge::open(&path, 1.0))
+                .collect(),
+            ..Self::default()
+        };
+        states.look();
+        states.looked = false;
+        states
+    }
+
+    fn look(&mut self) {
+        for state in self.files.iter().filter_map(|file| file.read().ok()) {
+            self.looked = true;
+            self.seen |= state > 0.0;
+        }
+    }
+}
+
+impl<'a> EvidenceWatch<'a> {
     pub fn begin(evidence: &'a [Evidence], sysfs: &'a Path) -> Self {
+        let watched = |evidence: &'a Evidence| {
+            let is_state = evidence.kind == EvidenceKind::State;
+            let (before, states) = match is_state {
+                true => (Reading::new(), States::find(evidence, sysfs)),
+                false => (read(evidence, sysfs), States::default()),
+            };
+            Watched {
+                evidence,
+                before,
+                states,
+            }
+        };
         Self {
-            evidence,
             sysfs,
-            before: evidence.iter().map(|one| read(one, sysfs)).collect(),
-            worked: Vec::new(),
+            watched: evidence.iter().map(watched).collect(),
         }
     }
 
-    /// The work has just ended: looks at what is of its moment. Only files are read.
-    pub fn worked(&mut self) {
-        let state = |one: &Evidence| match one.kind {
-            EvidenceKind::State => read(one, self.sysfs),
-            EvidenceKind::Flags | EvidenceKind::Counter => Reading::new(),
-        };
-        self.worked = self.evidence.iter().map(state).collect();
+    /// Looks at what is of its moment: when a repetition, or all the work, has just ended.
+    pub fn look(&mut self) {
+        for watched in &mut self.watched {
+            watched.states.look();
+        }
     }
 
     /// Everything has ended.
-    pub fn end(self) -> Throttling {
-        let all = self.evidence.iter().enumerate().map(|(index, one)| {
-            let before = &self.before[index];
-            let after = match one.kind {
-                EvidenceKind::State => self.worked.get(index).cloned().unwrap_or_default(),
-                EvidenceKind::Flags | EvidenceKind::Counter => read(one, self.sysfs),
-            };
-            compare(one, before, &after)
-        });
-        together(all)
+    pub fn end(self) -> Finding {
+        together(self.watched.iter().map(|watched| watched.end(self.sysfs)))
     }
 }
 
 /// Seen by one is seen; what one leaves open another can't rule out.
-fn together(all: impl Iterator<Item = Throttling>) -> Throttling {
-    all.fold(Throttling::NoEvidence, |sum, one| match (sum, one) {
-        (Throttling::Seen(mut sum), Throttling::Seen(one)) => {
+fn together(all: impl Iterator<Item = Finding>) -> Finding {
+    all.fold(Finding::NoEvidence, |sum, one| match (sum, one) {
+        (Finding::Seen(mut sum), Finding::Seen(one)) => {
             sum.extend(one);
-            Throttling::Seen(sum)
+            Finding::Seen(sum)
         }
-        (Throttling::Seen(seen), _) | (_, Throttling::Seen(seen)) => Throttling::Seen(seen),
-        (Throttling::Unclear, _) | (_, Throttling::Unclear) => Throttling::Unclear,
-        (Throttling::NotSeen, _) | (_, Throttling::NotSeen) => Throttling::NotSeen,
-        (Throttling::NoEvidence, Throttling::NoEvidence) => Throttling::NoEvidence,
+        (Finding::Seen(seen), _) | (_, Finding::Seen(seen)) => Finding::Seen(seen),
+        (Finding::Unclear, _) | (_, Finding::Unclear) => Finding::Unclear,
+        (Finding::NotSeen, _) | (_, Finding::NotSeen) => Finding::NotSeen,
+        (Finding::NoEvidence, Finding::NoEvidence) => Finding::NoEvidence,
     })
 }
 
-fn compare(evidence: &Evidence, before: &Reading, after: &Reading) -> Throttling {
-    let seen = || Throttling::Seen(vec![evidence.means.clone()]);
-    let both = || {
-        let pairs = before
-            .iter()
-            .filter_map(|(path, b)| Some((b, after.get(path)?)));
-        pairs.map(|(b, a)| (*b, *a))
-    };
-    match evidence.kind {
-        EvidenceKind::State => {
-            let mut states = before.values().chain(after.values());
-            if states.any(|state| *state > 0) {
-                seen()
-            } else if after.is_empty() {
-                Throttling::NoEvidence
-            } else {
-                Throttling::NotSeen
-            }
+impl Watched<'_> {
+    fn end(&self, sysfs: &Path) -> Finding {
+        let evidence = self.evidence;
+        let seen = || Finding::Seen(vec![evidence.means.clone()]);
+        if evidence.kind == EvidenceKind::State {
+            return match (self.states.seen, self.states.looked) {
+                (true, _) => seen(),
+                (false, true) => Finding::NotSeen,
+                (false, false) => Finding::NoEvidence,
+            };
         }
-        EvidenceKind::Counter => match both().count() {
-            0 => Throttling::NoEvidence,
-            _ if both().any(|(before, after)| after > before) => seen(),
-            _ => Throttling::NotSeen,
-        },
-        EvidenceKind::Flags => {
-            let mask = |bits: &[u32]| bits.iter().fold(0, |mask, bit| mask | (1i64 << bit));
-            let (now, since_boot) = (mask(&evidence.now), mask(&evidence.since_boot));
-            match both().next() {
-                None => Throttling::NoEvidence,
-                Some((b, a)) if (b | a) & now != 0 || a & !b & since_boot != 0 => seen(),
-                Some((b, _)) if b & since_boot != 0 => Throttling::Unclear,
-                Some(_) => Throttling::NotSeen,
-            }
+        let after = read(evidence, sysfs);
+        let pairs = self.before.iter();
+        let mut pairs = pairs.filter_map(|(path, b)| Some((*b, *after.get(path)?)));
+        if evidence.kind == EvidenceKind::Counter {
+            return match (pairs.clone().next(), pairs.any(|(b, a)| a > b)) {
+                (None, _) => Finding::NoEvidence,
+                (_, true) => seen(),
+                (_, false) => Finding::NotSeen,
+            };
+        }
+        let mask = |bits: &[u32]| bits.iter().fold(0, |mask, bit| mask | (1i64 << bit));
+        let (now, since_boot) = (mask(&evidence.now), mask(&evidence.since_boot));
+        match pairs.next() {
+            None => Finding::NoEvidence,
+            Some((b, a)) if (b | a) & now != 0 || a & !b & since_boot != 0 => seen(),
+            Some((b, _)) if b & since_boot != 0 => Finding::Unclear,
+            Some(_) => Finding::NotSeen,
         }
     }
 }
@@ -191,12 +224,7 @@ fn read(evidence: &Evidence, sysfs: &Path) -> Reading {
         EvidenceKind::Flags => 16,
         EvidenceKind::Counter | EvidenceKind::State => 10,
     };
-    let files = evidence
-        .files
-        .iter()
-        .flat_map(|pattern| found(sysfs, pattern));
-    let mut numbers: Reading = files
-        .filter(|path| is_meant(path, &evidence.only))
+    let mut numbers: Reading = files(evidence, sysfs)
         .filter_map(|path| {
             let text = std::fs::read_to_string(&path).ok()?;
             Some((path, number(&text, radix)?))
@@ -217,6 +245,13 @@ fn number(text: &str, radix: u32) -> Option<i64> {
     let text = text.trim();
     let text = text.split_once('=').map_or(text, |(_, value)| value);
     i64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), radix).ok()
+}
+
+/// The files that are meant.
+fn files(evidence: &Evidence, sysfs: &Path) -> impl Iterator<Item = PathBuf> {
+    let patterns = evidence.files.iter();
+    let found = patterns.flat_map(|pattern| found(sysfs, pattern));
+    found.filter(|path| is_meant(path, &evidence.only))
 }
 
 fn found(root: &Path, pattern: &str) -> Vec<PathBuf> {
@@ -246,20 +281,20 @@ mod tests {
     }
 
     /// A tree with a file, and what an attempt sees when its content changes.
-    fn seen(evidence: &Evidence, path: &str, before: &str, after: &str) -> Throttling {
+    fn seen(evidence: &Evidence, path: &str, before: &str, after: &str) -> Finding {
         let tree = tempfile::tempdir().unwrap();
         let file = tree.path().join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(&file, before).unwrap();
         let evidence = std::slice::from_ref(evidence);
-        let mut watch = ThrottleWatch::begin(evidence, tree.path());
+        let mut watch = EvidenceWatch::begin(evidence, tree.path());
         fs::write(&file, after).unwrap();
-        watch.worked();
+        watch.look();
         watch.end()
     }
 
-    fn yes(means: &str) -> Throttling {
-        Throttling::Seen(vec![means.to_owned()])
+    fn yes(means: &str) -> Finding {
+        Finding::Seen(vec![means.to_owned()])
     }
 
     #[test]
@@ -269,14 +304,14 @@ mod tests {
              now = [1, 2, 3]\nsince_boot = [17, 18, 19]\n",
         );
         let at = |before, after| seen(&pi, "devices/soc@1/get_throttled", before, after);
-        assert_eq!(at("0\n", "0\n"), Throttling::NotSeen);
+        assert_eq!(at("0\n", "0\n"), Finding::NotSeen);
         assert_eq!(at("0\n", "40000\n"), yes("capped"));
         assert_eq!(at("0\n", "40004\n"), yes("capped"));
-        assert_eq!(at("40000\n", "40000\n"), Throttling::Unclear);
+        assert_eq!(at("40000\n", "40000\n"), Finding::Unclear);
         assert_eq!(at("40000\n", "c0000\n"), yes("capped"));
-        assert_eq!(at("x", "0"), Throttling::NoEvidence);
+        assert_eq!(at("x", "0"), Finding::NoEvidence);
         // Low voltage (bits 0 and 16) is not among these.
-        assert_eq!(at("0\n", "10001\n"), Throttling::NotSeen);
+        assert_eq!(at("0\n", "10001\n"), Finding::NotSeen);
     }
 
     #[test]
@@ -285,14 +320,14 @@ mod tests {
             "kind = \"flags\"\nmeans = \"capped\"\nfiles = \"absent\"\nnow = [2]\n\
              command = [\"echo\", \"throttled=0x50004\"]\n",
         );
-        let watch = ThrottleWatch::begin(std::slice::from_ref(&pi), Path::new("/nonexistent"));
+        let watch = EvidenceWatch::begin(std::slice::from_ref(&pi), Path::new("/nonexistent"));
         assert_eq!(watch.end(), yes("capped"));
         let gone = Evidence {
             command: Some(vec!["/nonexistent/tool".to_owned()]),
             ..pi
         };
-        let watch = ThrottleWatch::begin(std::slice::from_ref(&gone), Path::new("/nonexistent"));
-        assert_eq!(watch.end(), Throttling::NoEvidence);
+        let watch = EvidenceWatch::begin(std::slice::from_ref(&gone), Path::new("/nonexistent"));
+        assert_eq!(watch.end(), Finding::NoEvidence);
     }
 
     #[test]
@@ -302,9 +337,9 @@ mod tests {
              files = \"class/hwmon/hwmon*/oc*_event_cnt\"\n",
         );
         let at = |before, after| seen(&oc, "class/hwmon/hwmon12/oc3_event_cnt", before, after);
-        assert_eq!(at("15\n", "15\n"), Throttling::NotSeen);
+        assert_eq!(at("15\n", "15\n"), Finding::NotSeen);
         assert_eq!(at("15\n", "16\n"), yes("over-current"));
-        assert_eq!(at("15\n", ""), Throttling::NoEvidence);
+        assert_eq!(at("15\n", ""), Finding::NoEvidence);
     }
 
     #[test]
@@ -322,31 +357,31 @@ mod tests {
             fs::write(folder.join("type"), kind).unwrap();
             fs::write(folder.join("cur_state"), state).unwrap();
         };
-        let watch = || ThrottleWatch::begin(std::slice::from_ref(&cooling), tree.path());
+        let watch = || EvidenceWatch::begin(std::slice::from_ref(&cooling), tree.path());
         let whole = || {
             let mut watch = watch();
-            watch.worked();
+            watch.look();
             watch.end()
         };
         device(0, "pwm-fan\n", "3\n");
-        assert_eq!(whole(), Throttling::NoEvidence);
+        assert_eq!(whole(), Finding::NoEvidence);
         device(1, "cpufreq-cpu0\n", "0\n");
-        assert_eq!(whole(), Throttling::NotSeen);
+        assert_eq!(whole(), Finding::NotSeen);
         // Without a look after the work nothing is known about it.
-        assert_eq!(watch().end(), Throttling::NoEvidence);
+        assert_eq!(watch().end(), Finding::NoEvidence);
         device(1, "cpufreq-cpu0\n", "2\n");
         assert_eq!(whole(), yes("cooled"));
     }
 
     #[test]
     fn one_that_saw_it_is_enough() {
-        use Throttling::{NoEvidence, NotSeen, Unclear};
-        let all = |list: &[Throttling]| together(list.iter().cloned());
+        use Finding::{NoEvidence, NotSeen, Unclear};
+        let all = |list: &[Finding]| together(list.iter().cloned());
         assert_eq!(all(&[]), NoEvidence);
         assert_eq!(all(&[NoEvidence, NotSeen]), NotSeen);
         assert_eq!(all(&[NotSeen, Unclear, NotSeen]), Unclear);
         assert_eq!(all(&[yes("a"), Unclear, NoEvidence]), yes("a"));
-        let both = Throttling::Seen(vec!["a".to_owned(), "b".to_owned()]);
+        let both = Finding::Seen(vec!["a".to_owned(), "b".to_owned()]);
         assert_eq!(all(&[yes("a"), NotSeen, yes("b")]), both);
     }
 
