@@ -210,8 +210,7 @@ impl Attempt<'_> {
         worker.send(&self.request());
         let done = self.follow(worker, observed, cpu, board, deadline);
         let (after, used_after) = (CpuTimes::read(), used(worker));
-        // The last repetition may have been cut off before it told its end.
-        board.look();
+        observed.moments.worked = Some(board.look());
         self.control.forget_worker();
         observed.process_memory = worker.memory();
         observed.contention = before

@@ -22,12 +22,15 @@ pub struct Moments {
     /// By how many repetitions had ended. At 0 the worker was about to begin the first one,
     /// warmed up where it tells the end of its warm-up at once.
     pub reps: BTreeMap<u32, Moment>,
+    /// When the work had ended, or was cut off.
+    pub worked: Option<Moment>,
 }
 
 impl Moments {
     /// From the loaded model on.
     fn under_way(&self) -> impl Iterator<Item = &Moment> {
-        self.loaded.iter().chain(self.reps.values())
+        let between = self.loaded.iter().chain(self.reps.values());
+        between.chain(&self.worked)
     }
 
     /// The hottest that was seen from the loaded model on.

@@ -56,11 +56,56 @@ pub fn surroundings(result: &JobResult) -> Section {
         };
         rows.push(row("Total", vec![Value::of(figure, "J")], note));
     }
+    rows.extend(temperature(result));
+    rows.extend(memory_left(result));
     Section {
         heading: "Around it".to_owned(),
         columns: vec!["± u95".to_owned()],
         rows,
     }
+}
+
+/// From the start of the first repetition to the end of the last one. A result that says
+/// nothing of it, not even why, has no row.
+fn temperature(result: &JobResult) -> Option<Row> {
+    let start = result.reps.first()?.start.as_ref()?;
+    let end = result.reps.last()?.end.as_ref()?;
+    let value = match (start.temperature_c, end.temperature_c) {
+        (Some(from), Some(to)) => Value::text(format!("{from:.1} → {to:.1} °C")),
+        _ => Value::of(
+            Figure::Missing(end.reasons.get("temperature_c").copied()),
+            "°C",
+        ),
+    };
+    let clocks = end.clocks_mhz.iter().flatten();
+    let clocks: Vec<String> = clocks
+        .take(MOST_CLOCKS)
+        .map(|(domain, mhz)| format!("{domain} {mhz:.0} MHz"))
+        .collect();
+    Some(row("Temperature", vec![value], clocks.join(", ")))
+}
+
+/// As many as there is room for beside a figure.
+const MOST_CLOCKS: usize = 3;
+
+fn memory_left(result: &JobResult) -> Option<Row> {
+    let memory = &result.memory;
+    let least = memory.available_min_bytes;
+    let why = memory.reasons.get("available_min_bytes").copied();
+    least.map(drop).or(why.map(drop))?;
+    let value = match least {
+        Some(bytes) => Value::text(gigabytes(bytes)),
+        None => Value::of(Figure::Missing(why), "GB"),
+    };
+    let note = match memory.available_before_bytes {
+        Some(before) => format!("at least; {} before the worker", gigabytes(before)),
+        None => "at least".to_owned(),
+    };
+    Some(row("Memory left", vec![value], note))
+}
+
+fn gigabytes(bytes: u64) -> String {
+    format!("{:.2} GB", bytes as f64 * 1e-9)
 }
 
 fn span_s(result: &JobResult) -> Option<f64> {
@@ -149,4 +194,43 @@ fn sampling(rail: &Rail) -> Vec<Row> {
         ),
         row("Coverage", vec![coverage], lost),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing;
+    use crate::record::result::Moment;
+
+    fn shown(result: &JobResult, label: &str) -> Option<(String, String)> {
+        let section = surroundings(result);
+        let mut rows = section.rows.into_iter();
+        let row = rows.find(|row| row.label == label)?;
+        Some((row.values[0].text.clone(), row.note))
+    }
+
+    #[test]
+    fn heat_clocks_and_memory_stand_around_the_figures() {
+        let mut result = testing::result().body;
+        assert_eq!(shown(&result, "Temperature"), None, "a result of before");
+        assert_eq!(shown(&result, "Memory left"), None);
+        let moment = |celsius: Option<f64>| Moment {
+            temperature_c: celsius,
+            clocks_mhz: Some([("cpu0-3".to_owned(), 2400.0)].into()),
+            reasons: [("temperature_c".to_owned(), Reason::NotSupported)].into(),
+            ..Moment::default()
+        };
+        result.reps[0].start = Some(moment(Some(48.21)));
+        result.reps[2].end = Some(moment(Some(61.0)));
+        result.memory.available_before_bytes = Some(7_516_192_768);
+        result.memory.available_min_bytes = Some(5_368_709_120);
+        let heat = ("48.2 → 61.0 °C".to_owned(), "cpu0-3 2400 MHz".to_owned());
+        assert_eq!(shown(&result, "Temperature"), Some(heat));
+        let memory = ("5.37 GB", "at least; 7.52 GB before the worker");
+        let memory = (memory.0.to_owned(), memory.1.to_owned());
+        assert_eq!(shown(&result, "Memory left"), Some(memory));
+        result.reps[2].end = Some(moment(None));
+        let (text, _) = shown(&result, "Temperature").expect("it says why");
+        assert_eq!(text, "– not-supported");
+    }
 }
