@@ -175,8 +175,11 @@ fn generate_tells_the_time_of_every_token() {
 
     let run = run(&mut worker, &run_request(generate(20), 1, 2));
     assert_eq!(run.end, Some(StopReason::Length));
-    // The reporting between the repetitions belongs to neither.
-    assert_eq!(run.phases_of(None), [Phase::Warmup, Phase::Other]);
+    // The reporting after the warm-up and between the repetitions belongs to none of them.
+    assert_eq!(
+        run.phases_of(None),
+        [Phase::Warmup, Phase::Other, Phase::Other]
+    );
     assert_eq!(
         run.phases_of(Some(1)),
         [Phase::Prepare, Phase::Prefill, Phase::Decode]
@@ -356,7 +359,7 @@ fn bench_has_prefill_and_decode_at_a_depth() {
         run(&mut worker, &run_request(Work::Bench(sizes), 1, 1))
     };
     let both = bench(600, 10, 32);
-    assert_eq!(both.phases_of(None), [Phase::Warmup]);
+    assert_eq!(both.phases_of(None), [Phase::Warmup, Phase::Other]);
     assert_eq!(
         both.phases_of(Some(1)),
         [

@@ -346,6 +346,7 @@ fn run_generate(
             return Ok(reason);
         }
     }
+    report_warmup(output, counts, timeline);
     let mut last = StopReason::Length;
     for rep in 1..=counts.repetitions {
         stamps.begin(rep, timeline.begin(rep));
@@ -380,6 +381,7 @@ fn run_bench(
             return Ok(reason);
         }
     }
+    report_warmup(output, counts, timeline);
     for rep in 1..=counts.repetitions {
         stamps.begin(rep, timeline.begin(rep));
         let note = |token, at| stamps.note(token, at);
@@ -391,6 +393,15 @@ fn run_bench(
         }
     }
     Ok(StopReason::Length)
+}
+
+/// Tells at once that the worker is warm: what the board is like then is where the first
+/// repetition starts from.
+fn report_warmup(output: &Output, counts: Counts, timeline: &mut Timeline) {
+    if counts.warmup > 0 {
+        report(output, timeline);
+        timeline.end_now(Phase::Other, 0);
+    }
 }
 
 /// Between measured phases: the token times that are left, then the phases.
