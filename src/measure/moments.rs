@@ -116,3 +116,99 @@ fn rounded(values: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
     let digits = |(name, value): (&String, &f64)| (name.clone(), six_digits(*value));
     values.iter().map(digits).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Play, context, job, rail, window};
+    use super::super::{Recorded, TokenBatches, records};
+    use super::*;
+    use crate::measure::Ending;
+    use crate::runtime::protocol::StopReason;
+    use crate::sensor::{Quality, Window};
+    use crate::units::{Span, Volts};
+    use crate::workload::Phase;
+
+    fn moment(celsius: Result<f64, Absence>, bytes: Result<u64, Absence>) -> Moment {
+        Moment {
+            temperature_c: celsius,
+            clocks_mhz: Err(Absence::NotSupported),
+            fan_rpm: Err(Absence::NotSupported),
+            fan_drive: BTreeMap::new(),
+            mem_available_bytes: bytes,
+        }
+    }
+
+    #[test]
+    fn one_that_told_is_more_than_those_that_did_not() {
+        let none = Err(Absence::NotPermitted);
+        let mut moments = Moments {
+            before: Some(moment(Ok(90.0), Ok(1))),
+            ..Moments::default()
+        };
+        // Before the load is not under way.
+        assert_eq!(moments.hottest_c(), None);
+        assert_eq!(moments.least_available_bytes(), None);
+        moments.loaded = Some(moment(none, Err(Absence::NotSupported)));
+        assert_eq!(moments.hottest_c(), Some(none));
+        moments.reps.insert(0, moment(Ok(50.0), Ok(7)));
+        moments.reps.insert(1, moment(Ok(61.0), Ok(5)));
+        moments.worked = Some(moment(none, Ok(6)));
+        assert_eq!(moments.hottest_c(), Some(Ok(61.0)));
+        assert_eq!(moments.least_available_bytes(), Some(Ok(5)));
+    }
+
+    /// One repetition on a rail whose windows were changed on their way.
+    fn rep(change: impl Fn(usize, Window) -> Window) -> Rep {
+        let mut play = Play::begin();
+        play.generate(1, 4, StopReason::Length);
+        let play = play.end(Ending::Succeeded);
+        let whole = play.recorded(rail("input"));
+        let prefill = play.observed.phase(Phase::Prefill, Some(1));
+        let from = prefill.expect("it was played").t0;
+        let mut trace = Trace::default();
+        for (t0, t1, power) in whole.trace.iter() {
+            let plain = window(t0, t1, power.0 * t1.since(t0).as_secs_f64());
+            let number = t0.since(from).0 / Span::from_millis(5).0;
+            trace.push(&change(number as usize, plain));
+        }
+        let rails = [Recorded { trace, ..whole }];
+        let context = context(job(|_| ()));
+        let made = records(&context, &play.observed, &rails, TokenBatches::default());
+        let mut reps = made.result.body.reps.into_iter();
+        reps.next().expect("there is one")
+    }
+
+    #[test]
+    fn the_lowest_voltage_is_told_or_the_reason_why_not() {
+        let told = |rep: &Rep| (rep.supply_min_v, rep.reasons.get("supply_min_v").copied());
+        let sagging = rep(|number, window| match number {
+            3 => Window {
+                voltage: Some(Volts(4.712_345_678)),
+                ..window
+            },
+            _ => window,
+        });
+        assert_eq!(told(&sagging), (Some(4.71235), None));
+        let silent = rep(|_, window| Window {
+            voltage: None,
+            ..window
+        });
+        assert_eq!(told(&silent), (None, Some(Reason::NotSupported)));
+        let clipped = rep(|number, window| match number {
+            3 => Window {
+                quality: Quality::Saturated,
+                ..window
+            },
+            _ => window,
+        });
+        assert_eq!(told(&clipped), (None, Some(Reason::Saturated)));
+        let lost = rep(|number, window| match number {
+            3..30 => Window {
+                quality: Quality::Failed,
+                ..window
+            },
+            _ => window,
+        });
+        assert_eq!(told(&lost), (None, Some(Reason::Coverage)));
+    }
+}

@@ -238,8 +238,11 @@ fn every_field_of_the_contract_is_there() {
 }
 
 /// Facts that may be unknown; the rest of a result are figures.
-const FACTS: [&str; 4] = ["board", "params", "engine", "model"];
-const FACT_FIELDS: [&str; 10] = [
+const FACTS: [&str; 3] = ["params", "engine", "model"];
+const FACT_FIELDS: [&str; 13] = [
+    "power_mode",
+    "power_mode_id",
+    "power_mode_reason",
     "reason",
     "repack_reason",
     "rep",
