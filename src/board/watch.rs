@@ -12,15 +12,18 @@ pub struct BoardWatch<'a> {
 }
 
 impl<'a> BoardWatch<'a> {
-    /// Finds what there is to look at, and what evidence there is already. It may run a
-    /// command: not to be called within a measured window; nor [`Self::end`].
-    pub fn begin(host: &'a Host) -> Self {
+    /// Finds what there is to look at, and what evidence there is already; with the board
+    /// as it is before the attempt. It may run a command: not to be called within a measured
+    /// window; nor [`Self::end`].
+    pub fn begin(host: &'a Host) -> (Self, Moment) {
         let evidence = |list| EvidenceWatch::begin(list, &host.sysfs);
-        Self {
+        let watch = Self {
             outlook: Outlook::find(host),
             throttling: evidence(&host.profile.throttle),
             under_voltage: evidence(&host.profile.under_voltage),
-        }
+        };
+        let before = watch.outlook.look();
+        (watch, before)
     }
 
     /// The board at this moment. Only files that are open already are read.

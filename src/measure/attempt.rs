@@ -54,8 +54,7 @@ pub trait Watcher {
 impl Attempt<'_> {
     /// Runs the attempt. Never fails: what went wrong is in [`Observed::ending`].
     pub fn run(&self) -> Observed {
-        let mut board = BoardWatch::begin(self.host);
-        let before = board.look();
+        let (mut board, before) = BoardWatch::begin(self.host);
         let mut observed = Observed::new(clock::now());
         observed.moments.before = Some(before);
         let mut cpu = OwnCpu::start();
@@ -365,7 +364,7 @@ mod tests {
         assert!(matches!(hello, Ok(Message::Hello { .. })), "{hello:?}");
         let mut observed = Observed::new(clock::now());
         let deadline = clock::now();
-        let mut board = BoardWatch::begin(attempt.host);
+        let (mut board, _) = BoardWatch::begin(attempt.host);
         let mut cpu = OwnCpu::start();
         let ended = attempt.follow(&mut worker, &mut observed, &mut cpu, &mut board, deadline);
         assert_eq!(ended, Err(Ending::Stopped(Stop::Timeout)));
