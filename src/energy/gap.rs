@@ -3,7 +3,7 @@
 use crate::units::MonoNs;
 
 /// One gap and the sums over all gaps before it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Gap {
     pub t0: MonoNs,
     pub t1: MonoNs,
@@ -46,7 +46,7 @@ impl Bridged {
 }
 
 /// The gaps of a trace in order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Gaps(Vec<Gap>);
 
 impl Gaps {

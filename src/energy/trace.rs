@@ -8,6 +8,9 @@
 //! the first and after the last window their power goes on. What is not inside a window is
 //! counted as bridged.
 //!
+//! A trace is made of its windows alone: [`Trace::iter_windows`] gives them back as they are
+//! kept, and pushing those into an empty trace makes an equal one, bit for bit.
+//!
 //! 56 bytes a window, and 56 more for each gap. The caller bounds the growth.
 
 use super::Budget;
@@ -21,7 +24,7 @@ const MAX_POWER: Watts = Watts(1e9);
 /// Windows before a gap whose powers tell how much the bridged one may be off.
 const GAP_NEIGHBOURS: usize = 4;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Slot {
     t0: MonoNs,
     t1: MonoNs,
@@ -34,7 +37,7 @@ struct Slot {
 }
 
 /// The windows of one rail.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Trace {
     pub(super) limits: ErrorLimits,
     slots: Vec<Slot>,
@@ -42,14 +45,13 @@ pub struct Trace {
     /// would pad them.
     energy: Vec<i128>,
     gaps: Gaps,
-    /// When the voltage was first known.
-    volts_from: Option<MonoNs>,
+    /// Slots with which windows began to tell their voltage, and ceased to, in turn.
+    told: Vec<u32>,
     /// Slots by index, each list in order.
     saturated: Vec<u32>,
     near_full_scale: Vec<u32>,
     /// (slot, lost conversions up to it).
     lost: Vec<(u32, u64)>,
-    rejected: u64,
 }
 
 impl Trace {
@@ -75,17 +77,18 @@ impl Trace {
         let t0 = self.end().map_or(window.t0, |end| end.max(window.t0));
         let plausible = window.power.0.abs() <= MAX_POWER.0;
         if t0 >= window.t1 || !delivered || !plausible || self.slots.len() >= u32::MAX as usize {
-            self.rejected += 1;
             return;
         }
+        let index = self.slots.len() as u32;
         let power = window.power.0;
-        let told = window.voltage.map(|v| v.0).filter(|v| v.is_finite());
-        if told.is_some() && self.volts_from.is_none() {
-            self.volts_from = Some(t0);
+        // Rounded before anything is made of it: what is computed follows from what is kept.
+        let told = window.voltage.map(|v| v.0 as f32).filter(|v| v.is_finite());
+        if told.is_some() != self.is_told(index) {
+            self.told.push(index);
         }
         let before = self.slots.last();
-        let volts = told.unwrap_or(before.map_or(0.0, |slot| f64::from(slot.volts)));
-        let step = self.limits.current_step.0 * volts.abs() + self.limits.power_step.0;
+        let volts = told.unwrap_or(before.map_or(0.0, |slot| slot.volts));
+        let step = self.limits.current_step.0 * f64::from(volts.abs()) + self.limits.power_step.0;
         let unsteady = before.is_some_and(|slot| (power - slot.power).abs() > step);
         let slot = Slot {
             t0,
@@ -94,13 +97,12 @@ impl Trace {
             volt_seconds: before.map_or(0.0, |slot| {
                 slot.volt_seconds
                     + f64::from(slot.volts) * seconds(slot.t0, slot.t1)
-                    + volts * seconds(slot.t1, t0)
+                    + f64::from(volts) * seconds(slot.t1, t0)
             }),
-            volts: volts as f32,
+            volts,
             unsteady: before.map_or(0, |slot| slot.unsteady) + u32::from(unsteady),
         };
         let energy = self.bridge_to(&slot);
-        let index = self.slots.len() as u32;
         match window.quality {
             Quality::Saturated => self.saturated.push(index),
             Quality::NearFullScale => self.near_full_scale.push(index),
@@ -140,11 +142,6 @@ impl Trace {
         self.slots.len() as u64
     }
 
-    /// Windows that [`Self::push`] rejected.
-    pub fn rejected(&self) -> u64 {
-        self.rejected
-    }
-
     /// When the first window began.
     pub fn start(&self) -> Option<MonoNs> {
         self.slots.first().map(|slot| slot.t0)
@@ -160,6 +157,43 @@ impl Trace {
         self.slots
             .iter()
             .map(|slot| (slot.t0, slot.t1, Watts(slot.power)))
+    }
+
+    /// The windows in order with all that is kept of them, which is not their current.
+    pub fn iter_windows(&self) -> impl Iterator<Item = Window> + '_ {
+        let mut lost = self.lost.iter().scan(0, |before, &(index, sum)| {
+            let here = sum - std::mem::replace(before, sum);
+            Some((index, here))
+        });
+        let mut next_lost = lost.next();
+        (0u32..).zip(&self.slots).map(move |(index, slot)| Window {
+            t0: slot.t0,
+            t1: slot.t1,
+            power: Watts(slot.power),
+            voltage: self.is_told(index).then(|| Volts(slot.volts.into())),
+            current: None,
+            quality: if self.saturated.binary_search(&index).is_ok() {
+                Quality::Saturated
+            } else if self.near_full_scale.binary_search(&index).is_ok() {
+                Quality::NearFullScale
+            } else {
+                Quality::Good
+            },
+            lost: match next_lost {
+                Some((at, count)) if at == index => {
+                    next_lost = lost.next();
+                    // A window's own count, as it was pushed.
+                    count as u32
+                }
+                _ => 0,
+            },
+        })
+    }
+
+    /// Whether the window at `index` told its voltage; for the one to come, whether the last
+    /// did.
+    fn is_told(&self, index: u32) -> bool {
+        self.told.partition_point(|&change| change <= index) % 2 == 1
     }
 
     /// Energy from `t0` to `t1`, bridged parts included, whatever is known about it.
@@ -235,7 +269,7 @@ impl Trace {
     /// Mean voltage from `t0` to `t1`; `None` where no window up to `t1` told it. A window
     /// that doesn't tell has the voltage of the one before.
     pub(super) fn mean_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<f64> {
-        let from = self.volts_from?;
+        let from = self.volts_from()?;
         let t0 = t0.max(from);
         if t1 <= t0 {
             return (t1 > from).then(|| self.volts_near(t1));
@@ -243,10 +277,16 @@ impl Trace {
         Some((self.volt_seconds_at(t1) - self.volt_seconds_at(t0)) / seconds(t0, t1))
     }
 
+    /// When the voltage was first known.
+    fn volts_from(&self) -> Option<MonoNs> {
+        let first = *self.told.first()?;
+        Some(self.slots[first as usize].t0)
+    }
+
     /// Lowest voltage of the windows with any part in `[t0, t1]`; `None` where no window up to
     /// the last of them told it.
     pub fn min_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<Volts> {
-        let from = self.volts_from?;
+        let from = self.volts_from()?;
         let touched = self.touched(t0, t1);
         let slots = &self.slots[touched.start as usize..touched.end as usize];
         let told = slots.iter().filter(|slot| slot.t0 >= from);

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::energy::signal::{Integral, Uniform, ramp, sampled, sine, square, window};
-use crate::units::{Span, Volts};
+use crate::units::{Amps, Span, Volts};
 use proptest::prelude::*;
 
 const MS: u64 = 1_000_000;
@@ -47,7 +47,7 @@ fn overlapping_backward_and_impossible_windows_do_no_harm() {
         quality: Quality::Stale,
         ..window(30, 40, 1.0)
     });
-    assert_eq!((trace.windows(), trace.rejected()), (2, 5));
+    assert_eq!(trace.windows(), 2);
 }
 
 #[test]
@@ -86,6 +86,25 @@ fn mean_voltage_is_weighted_by_time_and_unknown_before_it_was_told() {
     assert_eq!(trace.mean_volts(MonoNs(0), MonoNs(10)), None);
     let mean = trace.mean_volts(MonoNs(0), MonoNs(50)).unwrap();
     assert!((mean - 7.0).abs() < 1e-9);
+}
+
+#[test]
+fn a_trace_gives_its_windows_back_with_all_that_was_told() {
+    let told = |t0, quality, volts: Option<f64>, lost| Window {
+        voltage: volts.map(Volts),
+        quality,
+        lost,
+        ..window(t0, t0 + 10, 1.0)
+    };
+    let windows = [
+        told(0, Quality::Good, None, 3),
+        told(10, Quality::Saturated, Some(5.25), 0),
+        told(30, Quality::NearFullScale, None, 1),
+        told(40, Quality::Good, Some(5.5), 0),
+    ];
+    let mut trace = Trace::default();
+    windows.iter().for_each(|window| trace.push(window));
+    assert!(trace.iter_windows().eq(windows));
 }
 
 #[test]
@@ -206,6 +225,39 @@ proptest! {
             prop_assert!((0.0..=1.0).contains(&measured.coverage));
             prop_assert!(measured.windows <= measured.touched);
         }
+    }
+
+    #[test]
+    fn a_trace_made_of_its_own_windows_is_the_same_trace(
+        windows in prop::collection::vec(any_window(), 0..60),
+        orderly in orderly(),
+        limits in prop_oneof![
+            Just(ErrorLimits::default()),
+            Just(ErrorLimits {
+                current_step: Amps(0.1),
+                refresh: Span::from_micros(3),
+                ..ErrorLimits::default()
+            }),
+        ],
+    ) {
+        let mut trace = Trace::new(limits.clone());
+        let mut t = 0;
+        for (AnyWindow(window), (gap, width, watts)) in windows.iter().zip(orderly.iter().cycle()) {
+            // Most in order, some as odd as they come.
+            t += gap;
+            let ordered = Window {
+                t0: MonoNs(t),
+                t1: MonoNs(t + width),
+                power: Watts(*watts),
+                ..*window
+            };
+            t += width;
+            trace.push(if window.lost % 8 == 0 { window } else { &ordered });
+        }
+        let mut again = Trace::new(limits);
+        trace.iter_windows().for_each(|window| again.push(&window));
+        prop_assert_eq!(&again, &trace);
+        prop_assert_eq!(trace.iter_windows().count() as u64, trace.windows());
     }
 
     #[test]
