@@ -14,6 +14,7 @@ const UNIT: Unit = Unit {
     clock_ratio: 1.02,
     offset: Volts(63e-6),
     gain: 1.027,
+    bus_gain: 1.0,
 };
 
 fn source(amps: f64, calibration: Option<&Calibration>, clock: &VirtualClock) -> Box<dyn Source> {

@@ -38,6 +38,8 @@ pub struct Estimate {
     pub boundary: f64,
     /// Random: readings that are older than they seem.
     pub age: f64,
+    /// Random: changes of power while the source doesn't look.
+    pub duty: f64,
     /// Random: time that no window covers.
     pub bridged: f64,
 }
@@ -54,6 +56,7 @@ impl Estimate {
         noise: 0.0,
         boundary: 0.0,
         age: 0.0,
+        duty: 0.0,
         bridged: 0.0,
     };
 
@@ -71,7 +74,8 @@ impl Estimate {
     /// Standard uncertainty of what repeating averages away.
     pub fn u_ran(&self) -> f64 {
         let ends = self.boundary.hypot(self.age);
-        self.noise.hypot(ends).hypot(self.bridged)
+        let between = self.duty.hypot(self.bridged);
+        self.noise.hypot(ends).hypot(between)
     }
 
     /// Combined standard uncertainty.
@@ -117,6 +121,7 @@ impl Estimate {
             noise: of(self.noise),
             boundary: of(self.boundary),
             age: of(self.age),
+            duty: of(self.duty),
             bridged: of(self.bridged),
             ..self
         }
@@ -128,6 +133,7 @@ impl Estimate {
             noise: self.noise.hypot(other.noise),
             boundary: self.boundary.hypot(other.boundary),
             age: self.age.hypot(other.age),
+            duty: self.duty.hypot(other.duty),
             bridged: self.bridged.hypot(other.bridged),
             ..self
         }

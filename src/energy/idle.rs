@@ -82,10 +82,12 @@ pub struct IdleLevel {
 
 impl IdleLevel {
     /// The level of the idle phase from `t0` to `t1`, over the stretch that [`settling`]
-    /// judged: longer phases are those that had to settle first. Fewer than 3 complete
-    /// windows give no level. The phase's energy in the timeline is that of all of it.
+    /// judged: longer phases are those that had to settle first. Only complete windows count,
+    /// since those at its ends are half work, and fewer than 3 give no level. The phase's
+    /// energy in the timeline is that of all of it.
     pub fn measure(trace: &Trace, t0: MonoNs, t1: MonoNs, minimum: Span) -> Self {
         let t0 = trailing(t0, t1, minimum);
+        let (t0, t1) = trace.whole_windows(t0, t1).unwrap_or((t0, t1));
         Self {
             t0,
             t1,

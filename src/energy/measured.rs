@@ -31,10 +31,13 @@ pub struct Measured {
     pub bridged_time: Span,
     pub saturated: u64,
     pub near_full_scale: u64,
-    /// Limits of the error of splitting the windows at `t0` and `t1`.
+    /// Limits of the error of splitting the windows at `t0` and `t1`, negative where power
+    /// falls.
     pub boundary: [Joules; 2],
     /// Limit of the error of readings that are older than they seem.
     pub age: Joules,
+    /// Standard uncertainty from the parts of the windows in which the source is blind.
+    pub blind_u: Joules,
     /// Standard uncertainty of the bridged energy.
     pub bridged_u: Joules,
     pub volts: Option<Volts>,
@@ -66,6 +69,7 @@ impl Trace {
             near_full_scale: self.near_full_scale_in(&touched),
             boundary: [self.boundary_limit(t0), self.boundary_limit(t1)],
             age: self.age_limit(t0, t1),
+            blind_u: self.blind_u(t0, t1),
             bridged_u: Joules(bridged.variance.sqrt()),
             volts: self.mean_volts(t0, t1).map(Volts),
             dithered: self.dithered(&touched),

@@ -11,7 +11,7 @@
 //! A trace is made of its windows alone: [`Trace::iter_windows`] gives them back as they are
 //! kept, and pushing those into an empty trace makes an equal one, bit for bit.
 //!
-//! 56 bytes a window, and 56 more for each gap. The caller bounds the growth.
+//! 64 bytes a window, and 56 more for each gap. The caller bounds the growth.
 
 use super::Budget;
 use super::gap::{Bridged, Gaps};
@@ -31,6 +31,9 @@ struct Slot {
     power: f64,
     /// Integral of the voltage up to `t0`, in V·s.
     volt_seconds: f64,
+    /// Squares of the change of power from each window to the next, over the latter's
+    /// length, summed up to this window, in J².
+    swings: f64,
     volts: f32,
     /// Windows up to this one that differ from the one before by more than an ADC step.
     unsteady: u32,
@@ -98,6 +101,9 @@ impl Trace {
                 slot.volt_seconds
                     + f64::from(slot.volts) * seconds(slot.t0, slot.t1)
                     + f64::from(volts) * seconds(slot.t1, t0)
+            }),
+            swings: before.map_or(0.0, |slot| {
+                slot.swings + ((power - slot.power) * seconds(t0, window.t1)).powi(2)
             }),
             volts,
             unsteady: before.map_or(0, |slot| slot.unsteady) + u32::from(unsteady),
@@ -234,7 +240,8 @@ impl Trace {
     }
 
     /// How far off the proportional split at `t` may be: a step between the windows on both
-    /// sides, anywhere in the straddled window, moves at most ΔP·w/4 across `t`.
+    /// sides, anywhere in the straddled window, moves at most ΔP·w/4 across `t`. Negative
+    /// where power falls.
     pub(super) fn boundary_limit(&self, t: MonoNs) -> Joules {
         let after = self.slots.partition_point(|slot| slot.t0 < t);
         let Some(index) = after.checked_sub(1).filter(|&i| t < self.slots[i].t1) else {
@@ -242,11 +249,46 @@ impl Trace {
         };
         let near = &self.slots[index.saturating_sub(1)..(index + 2).min(self.slots.len())];
         let slot = &self.slots[index];
+        let falls = near[near.len() - 1].power < near[0].power;
         let step = match near {
             [alone] => alone.power.abs(),
             _ => range(near),
         };
-        Joules(step * seconds(slot.t0, slot.t1) / 4.0)
+        Joules(if falls { -step } else { step } * seconds(slot.t0, slot.t1) / 4.0)
+    }
+
+    /// The part of `[t0, t1]` from the start of its first complete window to the end of its
+    /// last: no window is split there. `None` without one.
+    pub(super) fn whole_windows(&self, t0: MonoNs, t1: MonoNs) -> Option<(MonoNs, MonoNs)> {
+        let first = self.slots.partition_point(|slot| slot.t0 < t0);
+        let end = self.slots.partition_point(|slot| slot.t1 <= t1);
+        (first < end).then(|| (self.slots[first].t0, self.slots[end - 1].t1))
+    }
+
+    /// Standard uncertainty of the energy from `t0` to `t1` because the source is blind for a
+    /// share b of each window of length w, at its end. A power step ΔP anywhere in a window is
+    /// then off by 0 to b·ΔP·w, b²·ΔP²·w²/3 in square. It shows as one difference of
+    /// neighbouring means or as two, with (2 + b)/3·ΔP² as their mean sum of squares. Slow
+    /// changes add up instead: all of them come b·w/2 late.
+    pub(super) fn blind_u(&self, t0: MonoNs, t1: MonoNs) -> Joules {
+        let blind = self.limits.blind_share;
+        let touched = self.touched(t0, t1);
+        let (Some(first), Some(last)) = (
+            self.slots.get(touched.start as usize),
+            (touched.end as usize)
+                .checked_sub(1)
+                .map(|last| &self.slots[last]),
+        ) else {
+            return Joules(0.0);
+        };
+        if touched.is_empty() {
+            return Joules(0.0);
+        }
+        let before = (touched.start as usize).checked_sub(1);
+        let next = self.slots.get(touched.end as usize).unwrap_or(last);
+        let swings = next.swings - before.map_or(0.0, |before| self.slots[before].swings);
+        let late = 0.5 * (last.power - first.power) * seconds(last.t0, last.t1);
+        Joules(blind * (swings.max(0.0) / (2.0 + blind)).sqrt().hypot(late))
     }
 
     /// How far off the energy from `t0` to `t1` may be because a point tells what was up to

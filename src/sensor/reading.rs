@@ -98,6 +98,8 @@ pub struct ErrorLimits {
     pub energy_step: Joules,
     /// How old a point may be when it is read: the source refreshes it no more often.
     pub refresh: Span,
+    /// Share of a window in which the source doesn't look, and takes the rest's mean for it.
+    pub blind_share: f64,
 }
 
 impl ErrorLimits {

@@ -12,8 +12,8 @@ fn joules(trace: &Trace, t0: u64, t1: u64) -> f64 {
 }
 
 #[test]
-fn a_window_takes_56_bytes() {
-    assert_eq!(size_of::<Slot>() + size_of::<i128>(), 56);
+fn a_window_takes_64_bytes() {
+    assert_eq!(size_of::<Slot>() + size_of::<i128>(), 64);
 }
 
 #[test]

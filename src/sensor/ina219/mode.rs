@@ -232,6 +232,7 @@ impl CycleMode for Mode {
             scale,
             current_offset: correction.offset_limit(Volts(self.row().2 * 1e-6)) / shunt,
             current_step: Volts(self.shunt_step_v()) / shunt,
+            blind_share: 1.0 - self.duty(),
             ..ErrorLimits::default()
         }
     }

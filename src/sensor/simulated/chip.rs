@@ -31,6 +31,8 @@ pub struct Unit {
     pub offset: Volts,
     /// Indicated over true shunt voltage: the shunt's tolerance and the chip's gain together.
     pub gain: f64,
+    /// Indicated over true bus voltage.
+    pub bus_gain: f64,
 }
 
 impl Default for Unit {
@@ -39,6 +41,7 @@ impl Default for Unit {
             clock_ratio: 1.0,
             offset: Volts(0.0),
             gain: 1.0,
+            bus_gain: 1.0,
         }
     }
 }
@@ -206,7 +209,8 @@ impl<C: Clock> Chip<C> {
             let steps = (drop_v / (10e-6 * f64::from(step))).round() as i32;
             sum += (steps * step).clamp(-full_scale, full_scale);
         }
-        (f64::from(sum) / f64::from(adc.conversions)).round() as i16
+        // How the chip rounds is not told; to even favours neither side.
+        (f64::from(sum) / f64::from(adc.conversions)).round_ties_even() as i16
     }
 
     fn convert_bus(&self, adc: &Adc) -> u16 {
@@ -216,7 +220,7 @@ impl<C: Clock> Chip<C> {
             8000
         };
         let step = 4e-3 * f64::from(adc.coarseness);
-        let steps = (self.wiring.bus.0 / step).round() as i32;
+        let steps = (self.wiring.bus.0 * self.wiring.unit.bus_gain / step).round() as i32;
         (steps * adc.coarseness).clamp(0, full_scale) as u16
     }
 

@@ -7,7 +7,7 @@ mod waveform;
 mod wire;
 
 pub use chip::{Chip, NoAcknowledge, Unit, Wiring};
-pub use waveform::{Waveform, WaveformError};
+pub use waveform::{Charge, Waveform, WaveformError};
 use wire::Wire;
 
 use super::config::SensorConfig;

@@ -35,6 +35,16 @@ pub enum Waveform {
         busy_a: f64,
         load: CpuLoad,
     },
+    /// Any other, which a configuration can't state: for tests and benches.
+    Drawn(Box<dyn Charge>),
+}
+
+/// A current by its charge.
+pub trait Charge: std::fmt::Debug + Send {
+    /// Ampere-seconds from time zero to `t`.
+    fn until(&self, t: MonoNs) -> f64;
+    /// The largest magnitude that the current reaches.
+    fn peak(&self) -> Amps;
 }
 
 /// A period in whole nanoseconds, which keeps phases exact after any uptime.
@@ -119,6 +129,7 @@ impl Waveform {
                 Some(whole + self.within_period(into1) - self.within_period(into0))
             }
             Self::Cpu { .. } => None,
+            Self::Drawn(charge) => Some(charge.until(t1) - charge.until(t0)),
         }
     }
 
@@ -141,6 +152,7 @@ impl Waveform {
     /// The largest magnitude that the current reaches.
     pub fn peak(&self) -> Amps {
         Amps(match self {
+            Self::Drawn(charge) => charge.peak().0,
             Self::Constant { level_a } => level_a.abs(),
             Self::Square { low_a, high_a, .. } | Self::Ramp { low_a, high_a, .. } => {
                 low_a.abs().max(high_a.abs())
@@ -180,7 +192,7 @@ impl Waveform {
                 mean_a * into + amplitude_a / omega * (1.0 - (omega * into).cos())
             }
             Self::Constant { level_a } => level_a * into,
-            Self::Cpu { .. } => f64::NAN,
+            Self::Cpu { .. } | Self::Drawn(_) => f64::NAN,
         }
     }
 }
