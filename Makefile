@@ -8,10 +8,10 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-llama bench-sampler bench-observer footprint fuzz build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz build install
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing system packages (apt; root, sudo, or the line to run)
 	@scripts/setup
@@ -31,6 +31,12 @@ lint: setup ## format, clippy with and without the default features, dependencie
 # Without the default features the two comparisons, which run for many minutes, stay out.
 bench: setup ## micro benchmarks
 	$(CARGO) bench --locked --no-default-features --bench energy
+
+bench-accuracy: setup ## errors of known waveforms beside the stated uncertainty
+	$(CARGO) bench --locked --no-default-features --bench accuracy
+
+bench-monte-carlo: setup ## the stated uncertainty against ten thousand simulated chips
+	$(CARGO) bench --locked --no-default-features --bench monte_carlo
 
 bench-sampler: setup ## whether the sampler keeps up with 940 cycles/s, idle and under load
 	$(CARGO) bench --locked --bench sampler
