@@ -264,6 +264,7 @@ pub fn ideal(case: &Case, width: f64, seconds: f64, each: usize, seed: u64) -> R
     }
     let on_top = OnTop {
         half_step_w: 0.0,
+        half_bus_step_rel: 0.0,
         blind_j: 0.0,
         width,
     };
@@ -282,6 +283,7 @@ pub fn real(case: &Case, rig: &Rig, seconds: f64, each: usize, seed: u64) -> Row
     let width = rig.mode().cycle().as_secs_f64() * rig.unit.clock_ratio;
     let on_top = OnTop {
         half_step_w: 0.5 * limits.current_step.0 * rig.bus.0,
+        half_bus_step_rel: 0.5 * limits.voltage_step.0 / rig.bus.0,
         blind_j: limits.blind_share * case.swing_w * width,
         width,
     };
@@ -296,6 +298,7 @@ pub fn real(case: &Case, rig: &Rig, seconds: f64, each: usize, seed: u64) -> Row
 #[derive(Debug, Clone, Copy)]
 struct OnTop {
     half_step_w: f64,
+    half_bus_step_rel: f64,
     /// Of one swing, at most.
     blind_j: f64,
     width: f64,
@@ -305,7 +308,8 @@ impl OnTop {
     fn joules(self, case: &Case, seconds: f64) -> f64 {
         let swings = case.swings_hz * seconds + 2.0;
         let blind_u = self.blind_j * (swings * self.alike(case).min(swings) / 3.0).sqrt();
-        self.half_step_w * seconds + BLIND_FACTOR * blind_u
+        let half_steps_w = self.half_step_w + self.half_bus_step_rel * case.mean_w;
+        half_steps_w * seconds + BLIND_FACTOR * blind_u
     }
 
     /// Swings in a row that meet the chip in the same part of its cycle: a load that repeats

@@ -80,8 +80,9 @@ pub fn attribute(trace: &Trace, first: u32, times: &[MonoNs], decode_t0: MonoNs)
 
 #[cfg(test)]
 mod tests {
-    use super::super::signal::{Uniform, sampled, sine};
+    use super::super::signal::{Uniform, sampled, sine, window};
     use super::*;
+    use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
 
@@ -169,6 +170,45 @@ mod tests {
         // A token's own boundaries weigh more on it than decode's on decode.
         let token = tokens[10].energy_j.unwrap();
         assert!(token.u_ran() / token.value > 10.0 * decode.u_ran() / decode.value);
+    }
+
+    proptest! {
+        /// Long enough tokens on any windows, with lost ones among them.
+        #[test]
+        fn tokens_add_up_to_decode_whatever_the_windows(
+            windows in prop::collection::vec((1u64..3 * MS, -1.0..30.0f64), 900..1000),
+            lost in prop::collection::vec(0usize..900, 0..2),
+            lengths in prop::collection::vec(200 * MS..400 * MS, 1..5),
+            t0 in 0u64..100 * MS,
+        ) {
+            let mut trace = Trace::default();
+            let mut t = 0;
+            for (k, &(width, watts)) in windows.iter().enumerate() {
+                if !lost.contains(&k) {
+                    trace.push(&window(t, t + width, watts));
+                }
+                t += width;
+            }
+            let mut known = t0;
+            let times: Vec<_> = lengths
+                .iter()
+                .map(|length| {
+                    known += length;
+                    MonoNs(known)
+                })
+                .collect();
+            let tokens = attribute(&trace, 1, &times, MonoNs(t0)).tokens;
+            let energies: Result<Vec<f64>, Reason> =
+                tokens.iter().map(|token| token.energy_j.map(|e| e.value)).collect();
+            if let Ok(energies) = energies {
+                let decode = trace.measure(MonoNs(t0), MonoNs(known)).raw.value;
+                let sum: f64 = energies.iter().sum();
+                prop_assert!((sum - decode).abs() <= 1e-12 * (1.0 + decode.abs()));
+            } else {
+                let withheld = |token: &TokenEnergy| token.energy_j.is_err();
+                prop_assert!(tokens.iter().any(withheld));
+            }
+        }
     }
 
     #[test]

@@ -51,15 +51,25 @@ impl<'a> Budget<'a> {
         rectangular(0.5 * current.hypot(self.limits.power_step.0))
     }
 
+    /// Quantisation of the voltage, relative to it and so to the power.
+    fn voltage_quantum_rel(&self, volts: f64) -> f64 {
+        if volts > 0.0 {
+            rectangular(0.5 * self.limits.voltage_step.0) / volts
+        } else {
+            0.0
+        }
+    }
+
     /// `energy` with the uncertainty of what was measured with it.
     pub fn estimate(&self, energy: Joules, measured: &Measured) -> Estimate {
         let seconds = measured.span().as_secs_f64();
         let volts = measured.volts.unwrap_or(Volts(0.0)).0.abs();
         let quantum = self.quantum_w(volts) * seconds;
+        let of_voltage = self.voltage_quantum_rel(volts) * energy.0.abs();
         let (quantisation, noise) = if measured.dithered {
-            (0.0, quantum / (measured.touched as f64).sqrt())
+            (of_voltage, quantum / (measured.touched as f64).sqrt())
         } else {
-            (quantum, 0.0)
+            (quantum.hypot(of_voltage), 0.0)
         };
         // A counter is off by up to half a step at either end, wherever the windows are.
         let counter = rectangular(0.5 * self.limits.energy_step.0);
@@ -178,6 +188,52 @@ mod tests {
         assert!((random(0, 100_000_000) - bridged).abs() < 1e-9);
         let split = 6.0e-3 / 30f64.sqrt();
         assert!((random(49_500_000, 60_000_000) - bridged.hypot(split)).abs() < 1e-9);
+    }
+
+    /// A phase that draws more than what is around it loses at both ends, the more so the less
+    /// its bounds follow the windows.
+    #[test]
+    fn a_phase_that_begins_and_ends_with_steps_is_covered() {
+        let mut random = Uniform(1_234);
+        let (width, trials) = (4_800_000u64, 2000);
+        let (mut covered, mut squares, mut stated) = (0, 0.0, 0.0);
+        for _ in 0..trials {
+            let a = random.within(10.0, 11.0) * width as f64;
+            let b = a + random.within(5.0, 15.0) * width as f64;
+            let (idle, work) = (random.within(2.0, 4.0), random.within(5.0, 12.0));
+            let (from, to) = (a * 1e-9, b * 1e-9);
+            let truth = |t: f64| idle * t + (work - idle) * (t.clamp(from, to) - from);
+            let trace = sampled(&truth, 0, width, 40);
+            let estimate = trace.measure(MonoNs(a as u64), MonoNs(b as u64)).raw;
+            let error = (estimate.value - work * (to - from)) / (work - idle);
+            covered += u32::from(error.abs() * (work - idle) <= estimate.u95() + 1e-7);
+            squares += error * error;
+            stated += (estimate.u() / (work - idle)).powi(2);
+        }
+        assert!(covered >= trials * 95 / 100, "{covered} of {trials}");
+        let ratio = (stated / squares).sqrt();
+        assert!((0.95..1.1).contains(&ratio), "{ratio} times the observed");
+    }
+
+    #[test]
+    fn steps_of_the_voltage_count_whether_the_current_is_noisy_or_not() {
+        let limits = ErrorLimits {
+            voltage_step: Volts(0.1),
+            current_step: Amps(0.01),
+            ..ErrorLimits::default()
+        };
+        let of = |noise: f64| {
+            let mut trace = Trace::new(limits.clone());
+            for k in 0..1000 {
+                let watts = 5.0 + if k % 2 == 0 { noise } else { -noise };
+                trace.push(&window(k * 1_000_000, (k + 1) * 1_000_000, watts));
+            }
+            trace.measure(MonoNs(0), MonoNs(1_000_000_000)).raw
+        };
+        // Half of 2 % of 5 V, and half of 50 mW.
+        let (voltage, current) = (0.05 / 3f64.sqrt(), 0.025 / 3f64.sqrt());
+        assert!((of(0.0).quantisation - voltage.hypot(current)).abs() < 1e-9);
+        assert!((of(0.5).quantisation - voltage).abs() < 1e-9);
     }
 
     /// Draws the sensor's errors anew in each trial, measures random intervals of a square

@@ -225,6 +225,19 @@ mod tests {
         assert!((level.power_w.unwrap().value - 3.0).abs() < 1e-9);
     }
 
+    #[test]
+    fn work_beside_an_idle_phase_is_not_in_its_level() {
+        // 9 W until 10 s and from 20 s on, in the middle of a window of 50 ms.
+        let power = |t: f64| 3.0 * t + 6.0 * (t.min(10.02) + (t - 20.02).max(0.0));
+        let trace = at_20_hz(&power, 30);
+        let (t0, t1) = (MonoNs(10_020_000_000), MonoNs(20_020_000_000));
+        let level = IdleLevel::measure(&trace, t0, t1, Span(10 * S));
+        assert!((level.power_w.unwrap().value - 3.0).abs() < 1e-9);
+        assert_eq!((level.t0.0, level.t1.0), (10_050_000_000, 20_000_000_000));
+        let phase = trace.measure(t0, t1).power_w().unwrap();
+        assert!(phase.value - 3.0 > 0.01);
+    }
+
     fn level(t0: u64, t1: u64, watts: f64) -> IdleLevel {
         IdleLevel {
             t0: MonoNs(t0 * S),

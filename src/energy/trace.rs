@@ -273,20 +273,13 @@ impl Trace {
     pub(super) fn blind_u(&self, t0: MonoNs, t1: MonoNs) -> Joules {
         let blind = self.limits.blind_share;
         let touched = self.touched(t0, t1);
-        let (Some(first), Some(last)) = (
-            self.slots.get(touched.start as usize),
-            (touched.end as usize)
-                .checked_sub(1)
-                .map(|last| &self.slots[last]),
-        ) else {
+        let (start, end) = (touched.start as usize, touched.end as usize);
+        let inside = &self.slots[start..end];
+        let (Some(first), Some(last)) = (inside.first(), inside.last()) else {
             return Joules(0.0);
         };
-        if touched.is_empty() {
-            return Joules(0.0);
-        }
-        let before = (touched.start as usize).checked_sub(1);
-        let next = self.slots.get(touched.end as usize).unwrap_or(last);
-        let swings = next.swings - before.map_or(0.0, |before| self.slots[before].swings);
+        let before = start.checked_sub(1).map_or(0.0, |at| self.slots[at].swings);
+        let swings = self.slots.get(end).unwrap_or(last).swings - before;
         let late = 0.5 * (last.power - first.power) * seconds(last.t0, last.t1);
         Joules(blind * (swings.max(0.0) / (2.0 + blind)).sqrt().hypot(late))
     }

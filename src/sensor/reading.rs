@@ -91,7 +91,9 @@ pub struct ErrorLimits {
     pub current_offset: Amps,
     /// One ADC step of current.
     pub current_step: Amps,
-    /// The same for sources that tell power only.
+    /// One ADC step of voltage, where power is computed from it.
+    pub voltage_step: Volts,
+    /// Offset and step for sources that tell power only.
     pub power_offset: Watts,
     pub power_step: Watts,
     /// One step of a counter.

@@ -259,7 +259,6 @@ fn added(parts: &[(&ErrorLimits, Option<Volts>)]) -> ErrorLimits {
         sum.power_step = sum.power_step + limits.power_step + voltage * limits.current_step;
         sum.energy_step = sum.energy_step + limits.energy_step;
         sum.refresh = sum.refresh.max(limits.refresh);
-        sum.blind_share = sum.blind_share.max(limits.blind_share);
     }
     sum
 }

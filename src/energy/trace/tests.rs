@@ -163,6 +163,76 @@ fn closed_forms() {
     against_closed_form(&sine(5.0, 3.0, 0.051), 6.0, 5.0);
 }
 
+#[test]
+fn a_blind_part_counts_where_power_changes() {
+    let trace = |blind_share, steps: &[f64]| {
+        let mut trace = Trace::new(ErrorLimits {
+            blind_share,
+            ..ErrorLimits::default()
+        });
+        for (k, watts) in (0..).zip(steps) {
+            trace.push(&window(k * 10 * MS, (k + 1) * 10 * MS, *watts));
+        }
+        trace
+    };
+    let steps = [2.0, 2.0, 2.0, 8.0, 8.0, 8.0, 8.0, 2.0, 2.0, 2.0];
+    let blind_u = |trace: Trace, t0, t1| trace.blind_u(MonoNs(t0), MonoNs(t1)).0;
+    assert_eq!(blind_u(trace(0.0, &steps), 0, 100 * MS), 0.0);
+    assert_eq!(blind_u(trace(0.5, &steps), 40 * MS, 60 * MS), 0.0);
+    assert_eq!(blind_u(trace(0.5, &steps), 200 * MS, 300 * MS), 0.0);
+    // One step of 6 W, half of whose window of 10 ms is not seen, also comes late.
+    let step = 0.5 * 0.06 * (1.0 / 2.5f64).sqrt().hypot(0.5);
+    assert!((blind_u(trace(0.5, &steps), 0, 50 * MS) - step).abs() < 1e-12);
+    // Up and down again: late or not, the energy is the same.
+    let both = 0.5 * 0.06 * (2.0 / 2.5f64).sqrt();
+    assert!((blind_u(trace(0.5, &steps), 0, 100 * MS) - both).abs() < 1e-12);
+}
+
+/// Steps anywhere, converters that look for a part of each window only, random intervals.
+#[test]
+fn the_blind_part_is_covered() {
+    let mut random = Uniform(99);
+    let (width, windows, trials) = (4 * MS, 60u64, 2000);
+    let mut covered = 0;
+    for _ in 0..trials {
+        let blind_share = random.within(0.05, 0.7);
+        let seconds = width as f64 * 1e-9;
+        let truth = square(
+            random.within(0.5, 4.0),
+            random.within(4.0, 12.0),
+            random.within(3.0, 30.0) * seconds,
+            random.within(0.3, 0.7),
+        );
+        let mut trace = Trace::new(ErrorLimits {
+            blind_share,
+            ..ErrorLimits::default()
+        });
+        for k in 0..windows {
+            let (a, b) = ((k * width) as f64 * 1e-9, ((k + 1) * width) as f64 * 1e-9);
+            let looked = a + (1.0 - blind_share) * (b - a);
+            let mean = (truth(looked) - truth(a)) / (looked - a);
+            trace.push(&window(k * width, (k + 1) * width, mean));
+        }
+        let a = random.within(0.0, (20 * width) as f64) as u64;
+        let b = a + random.within((4 * width) as f64, (35 * width) as f64) as u64;
+        let estimate = trace.measure(MonoNs(a), MonoNs(b)).raw;
+        let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
+        covered += u32::from((estimate.value - energy).abs() <= estimate.u95() + 1e-12);
+    }
+    assert!(covered >= trials * 95 / 100, "{covered} of {trials}");
+}
+
+#[test]
+fn an_interval_shrinks_to_its_whole_windows() {
+    let trace = sampled(&|t| t, 5, 10, 4);
+    let whole = |t0, t1| trace.whole_windows(MonoNs(t0), MonoNs(t1));
+    assert_eq!(whole(0, 100), Some((MonoNs(5), MonoNs(45))));
+    assert_eq!(whole(5, 45), Some((MonoNs(5), MonoNs(45))));
+    assert_eq!(whole(6, 44), Some((MonoNs(15), MonoNs(35))));
+    assert_eq!(whole(6, 24), None);
+    assert_eq!(whole(100, 200), None);
+}
+
 #[derive(Debug, Clone)]
 struct AnyWindow(Window);
 
@@ -300,6 +370,27 @@ proptest! {
             (m.coverage, m.windows, m.touched, m.boundary),
             (n.coverage, n.windows, n.touched, n.boundary)
         );
+    }
+
+    #[test]
+    fn what_came_before_changes_nothing(
+        before in orderly(),
+        parts in prop::collection::vec((Just(0u64), 1..20_000u64, 0.0..20.0f64), 8..40),
+        a in 0.0..1.0f64,
+        b in 0.0..1.0f64,
+    ) {
+        let (_, start) = built(&before, 0);
+        let (with, end) = built(&[before.clone(), parts.clone()].concat(), 0);
+        let (without, _) = built(&parts, start);
+        // Neighbours say how far off a split or a bridge may be: some belong to the interval.
+        let from = start + parts[..5].iter().map(|part| part.1).sum::<u64>();
+        let at = |share: f64| MonoNs(from + (share * (end - from) as f64) as u64);
+        let (t0, t1) = (at(a.min(b)), at(a.max(b)));
+        let (m, n) = (with.measure(t0, t1), without.measure(t0, t1));
+        prop_assert_eq!(m.raw.value, n.raw.value);
+        prop_assert_eq!((m.windows, m.touched, m.lost), (n.windows, n.touched, n.lost));
+        prop_assert_eq!((m.coverage, m.boundary), (n.coverage, n.boundary));
+        prop_assert!((m.raw.u95() - n.raw.u95()).abs() <= 1e-9 * n.raw.u95());
     }
 
     #[test]

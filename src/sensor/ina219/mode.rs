@@ -126,6 +126,9 @@ const RANGES: [(ShuntVoltageRange, u32, f64); 4] = [
     (ShuntVoltageRange::Fsr320mv, 320, 200.0),
 ];
 
+/// One step of the bus converter at 12 bit.
+const BUS_STEP_V: f64 = 4e-3;
+
 /// Headroom over the stated maximum: averaging hides peaks.
 const HEADROOM: f64 = 1.5;
 
@@ -232,6 +235,7 @@ impl CycleMode for Mode {
             scale,
             current_offset: correction.offset_limit(Volts(self.row().2 * 1e-6)) / shunt,
             current_step: Volts(self.shunt_step_v()) / shunt,
+            voltage_step: Volts(BUS_STEP_V * self.bus.coarseness()),
             blind_share: 1.0 - self.duty(),
             ..ErrorLimits::default()
         }

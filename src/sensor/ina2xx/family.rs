@@ -212,6 +212,7 @@ impl CycleMode for Mode {
             scale,
             current_offset: correction.offset_limit(self.family.offset) / shunt,
             current_step: self.family.shunt_step / shunt,
+            voltage_step: self.family.bus_step,
             blind_share: 1.0 - self.duty(),
             ..ErrorLimits::default()
         }
