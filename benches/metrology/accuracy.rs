@@ -210,6 +210,13 @@ impl Lot {
         self.quantile(0.5, |e| 100.0 * e.u95 / e.truth)
     }
 
+    /// Mean of the errors relative to their truths.
+    pub fn mean_rel(lots: &[&Lot]) -> f64 {
+        let errors: Vec<&Error> = lots.iter().flat_map(|lot| &lot.0).collect();
+        let sum: f64 = errors.iter().map(|error| error.joules / error.truth).sum();
+        sum / errors.len() as f64
+    }
+
     pub fn inside(&self) -> usize {
         self.0.iter().filter(|error| error.is_inside()).count()
     }

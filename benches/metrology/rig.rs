@@ -40,7 +40,8 @@ impl Rig {
             shunt_adc,
             bus_adc,
             unit: Unit::default(),
-            bus: Volts(5.0),
+            // Neither it nor the currents fall on a step of the converters.
+            bus: Volts(5.0827),
             host_ratio: 1.0,
         }
     }
