@@ -8,7 +8,8 @@ mod metrology;
 
 use jouled::sensor::ina2xx::CycleMode;
 use jouled::sensor::ina219::AdcMode;
-use metrology::accuracy::{self, Case, INSIDE, Row};
+use metrology::accuracy::{self, INSIDE, Row};
+use metrology::cases::{self, Case};
 use metrology::chips::{self, COVERED, Group};
 use metrology::rig::Rig;
 
@@ -30,7 +31,7 @@ fn assert_demands(rows: &[Row]) {
 }
 
 fn measured(width: f64, one: impl Fn(&Case, u64) -> Row) -> Vec<Row> {
-    let cases = accuracy::cases(width);
+    let cases = cases::cases(width);
     cases
         .iter()
         .zip(SEED..)

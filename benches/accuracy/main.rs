@@ -9,6 +9,7 @@ mod metrology;
 use jouled::sensor::ina2xx::CycleMode;
 use jouled::sensor::ina219::AdcMode;
 use metrology::accuracy::{self, INSIDE, Lot, Row};
+use metrology::cases;
 use metrology::rig::Rig;
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
         let mode = rig.mode();
         let width = mode.cycle().as_secs_f64();
         let seconds = WINDOWS * width;
-        let cases = accuracy::cases(width);
+        let cases = cases::cases(width);
         let numbered = || cases.iter().zip(1..);
 
         let title = format!("ideal converter, windows of {:.3} ms", 1e3 * width);

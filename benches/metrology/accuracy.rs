@@ -1,13 +1,12 @@
 //! How far the energies of phases and tokens are off when the truth is known in closed form,
 //! and whether they lie inside their stated uncertainty.
 
-use super::power::{Constant, Power, Ramp, Recorded, Sine, Square};
+use super::cases::{Case, Phases};
 use super::rig::Rig;
 use jouled::energy::{Estimate, Trace, attribute};
 use jouled::sensor::ina2xx::CycleMode;
 use jouled::sensor::{ErrorLimits, Quality, Window};
 use jouled::units::{Amps, MonoNs, Volts, Watts};
-use std::sync::Arc;
 
 /// The longer phases have so many windows per unit of ΔP/P, and at most 0.1 % of error.
 const LONG: f64 = 500.0;
@@ -26,132 +25,6 @@ const FEWEST: usize = 20;
 const BLIND_FACTOR: f64 = 3.5;
 /// Share of a cycle by which the phase of a swing must move to be another.
 const OTHER_PHASE: f64 = 0.5;
-/// A W7700's power, see the data's README, as a board's.
-const RECORDED_FACTOR: f64 = 0.05;
-
-/// Where the phases of a case lie.
-#[derive(Debug, Clone, Copy)]
-enum Phases {
-    Anywhere,
-    /// From each rise of the power to the next fall, as prefill and decode lie.
-    OnHigh,
-}
-
-/// A known power.
-#[derive(Debug)]
-pub struct Case {
-    pub name: String,
-    power: Arc<dyn Power>,
-    swing_w: f64,
-    mean_w: f64,
-    /// Steps, or halves of a swing, in a second.
-    swings_hz: f64,
-    phases: Phases,
-    square: Option<Square>,
-    /// Length of a token that follows the power.
-    token_s: Option<f64>,
-}
-
-impl Case {
-    fn new(name: String, power: impl Power + 'static, swing_w: f64, mean_w: f64, hz: f64) -> Self {
-        Self {
-            name,
-            power: Arc::new(power),
-            swing_w,
-            mean_w,
-            swings_hz: hz,
-            phases: Phases::Anywhere,
-            square: None,
-            token_s: None,
-        }
-    }
-
-    fn square(low: f64, high: f64, period: f64, duty: f64, ahead: f64) -> Self {
-        let square = || Square {
-            low,
-            high,
-            period,
-            duty,
-            ahead,
-        };
-        let name = format!("square {period} s, {:.0} % high", 100.0 * duty);
-        let mean = low + duty * (high - low);
-        Self {
-            square: Some(square()),
-            ..Self::new(name, square(), high - low, mean, 2.0 / period)
-        }
-    }
-
-    /// The same with phases that are its high parts.
-    fn on_high(self) -> Self {
-        let high = self
-            .square
-            .as_ref()
-            .map_or(self.mean_w, |square| square.high);
-        Self {
-            name: format!("{}, on it", self.name),
-            phases: Phases::OnHigh,
-            mean_w: high,
-            ..self
-        }
-    }
-
-    fn swing_rel(&self) -> f64 {
-        self.swing_w / self.mean_w
-    }
-}
-
-/// The cases for windows of `width` seconds.
-pub fn cases(width: f64) -> Vec<Case> {
-    let recorded = || Recorded::parse(include_str!("../accuracy/data/w7700.csv"), RECORDED_FACTOR);
-    let token = 12.5 * width;
-    let sine = |mean, amplitude, period: f64, name: &str| {
-        Case::new(
-            format!("sine {:.3} s, {name}", period),
-            Sine {
-                mean,
-                amplitude,
-                period,
-            },
-            2.0 * amplitude,
-            mean,
-            2.0 / period,
-        )
-    };
-    let ramp = |low: f64, high: f64, period: f64| {
-        let power = Ramp { low, high, period };
-        let mean = 0.5 * (low + high);
-        let name = format!("ramp {period} s");
-        Case::new(name, power, high - low, mean, 1.0 / period)
-    };
-    let r = recorded();
-    let measured = Case::new(
-        "measured trace".to_owned(),
-        recorded(),
-        r.swing_w(),
-        r.mean_w(),
-        r.steps_hz(),
-    );
-    vec![
-        Case::new("constant".to_owned(), Constant(6.3), 0.0, 6.3, 0.0),
-        Case::square(2.0, 8.0, 1.731, 0.5, 0.0),
-        Case::square(4.0, 7.0, 0.713, 0.3, 0.37),
-        Case::square(4.0, 7.0, 0.0937, 0.7, 0.81),
-        Case::square(5.0, 7.5, 0.0211, 0.5, 0.11),
-        Case::square(5.0, 7.5, 0.0031, 0.5, 0.29),
-        Case::square(3.0, 8.0, 6.017, 0.5, 0.21).on_high(),
-        Case::square(3.0, 8.0, 0.613, 0.5, 0.73).on_high(),
-        ramp(4.0, 8.0, 0.313),
-        ramp(2.0, 9.0, 7.1),
-        Case {
-            token_s: Some(token),
-            ..sine(6.0, 2.5, token, "the token rate")
-        },
-        sine(6.0, 1.0, 0.5713, "slow"),
-        measured,
-    ]
-}
-
 /// One figure: its true error beside what it states.
 #[derive(Debug, Clone, Copy)]
 pub struct Error {

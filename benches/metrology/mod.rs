@@ -9,6 +9,7 @@
 
 pub mod accuracy;
 pub mod attempt;
+pub mod cases;
 pub mod chips;
 pub mod power;
 pub mod rig;
