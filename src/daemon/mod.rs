@@ -100,6 +100,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let identity = Identity::of(&config).context("machine id")?;
     let mut store = Store::open(&config.storage.dir)?;
     let lost = store.recover(&Moment::now(&identity.device))?;
+    match store.sweep_raw() {
+        Ok(0) => {}
+        Ok(swept) => tracing::warn!("{swept} files of raw data without their attempt are removed"),
+        // Measuring goes on without it.
+        Err(error) => tracing::error!(%error, "raw data can't be swept"),
+    }
     store.republish_open_states(&Moment::now(&identity.device))?;
     let store = Arc::new(Mutex::new(store));
     let host = config.board.host().context("board.profile is unknown")?;

@@ -3,12 +3,12 @@
 
 use super::Shared;
 use crate::measure::{
-    Attempt, AttemptRecords, Context, Control, Ending, Observed, Stop, TokenBatches, Watcher,
-    records,
+    Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
+    Watcher, archive, records,
 };
 use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
-use crate::record::result::Model;
+use crate::record::result::{Build, Model};
 use crate::runtime::gguf;
 use crate::store::{self, Begun, Finished, Outgoing};
 use crate::units::{MonoNs, Span};
@@ -176,6 +176,7 @@ impl Runner {
     fn attempt(&self, job: &Job, begun: Begun, control: &Arc<Control>) -> Option<AttemptRecords> {
         let shared = &self.shared;
         let context = Context {
+            jouled: Build::this(),
             device: shared.identity.device.clone(),
             job: job.clone(),
             attempt: begun.attempt,
@@ -191,7 +192,7 @@ impl Runner {
             Err(ending) => {
                 let mut observed = Observed::new(clock::now());
                 observed.ending = ending;
-                return Some(records(&context, &observed, &[], TokenBatches::default()));
+                return Some(self.record(&context, &observed, &[], TokenBatches::default()));
             }
         };
         let context = Context {
@@ -223,7 +224,31 @@ impl Runner {
         }
         let rails = shared.meter.stop_recording();
         let batches = live.batches.into_inner();
-        (!interrupted).then(|| records(&context, &observed, &rails, batches))
+        (!interrupted).then(|| self.record(&context, &observed, &rails, batches))
+    }
+
+    /// Makes the records of an attempt, and keeps what they were made of if the job asks.
+    fn record(
+        &self,
+        context: &Context,
+        observed: &Observed,
+        rails: &[Recorded],
+        batches: TokenBatches,
+    ) -> AttemptRecords {
+        let live = batches.extents().to_vec();
+        let mut records = records(context, observed, rails, batches);
+        let job = &context.job;
+        if job.publish.trace {
+            let raw = store::lock(&self.shared.store).raw();
+            let kept = raw.keep(&job.id, context.attempt, |out| {
+                archive::write(out, context, observed, rails, &live).map(|_| ())
+            });
+            records.note_raw(kept.map_err(|error| {
+                tracing::error!(%error, id = %job.id, "raw data is not kept");
+                error.to_string()
+            }));
+        }
+        records
     }
 
     /// Everything that can be found out before a worker is spawned.
@@ -340,7 +365,7 @@ impl Watcher for Live<'_> {
         self.due.set((self.due.get() + every).max(now));
         let records = self.runner.shared.meter.with_traces(|traces| {
             let mut batches = self.batches.borrow_mut();
-            batches.take_covered(self.context, observed, &traces[primary])
+            batches.take_settled(self.context, observed, &traces[primary])
         });
         for record in records {
             self.runner.mqtt.live(LiveRecord::Tokens {

@@ -42,6 +42,8 @@ pub enum Reason {
     Unclear,
     /// The record would be larger than a record may be.
     TooLarge,
+    /// The disk did not take it.
+    NotStored,
     /// Fewer values than the statistic needs.
     TooFew,
 }

@@ -10,9 +10,10 @@
 use super::{Figure, Measured, Trace};
 use crate::units::MonoNs;
 use crate::workload::Phase;
+use serde::{Deserialize, Serialize};
 
 /// When a phase was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseSpan {
     pub phase: Phase,
     /// From 1; `None` outside repetitions.

@@ -18,7 +18,7 @@ mod doubt;
 use super::Budget;
 use super::gap::{Bridged, Gaps};
 use crate::sensor::{ErrorLimits, Quality, Window};
-use crate::units::{Joules, MonoNs, Volts, Watts};
+use crate::units::{Joules, MonoNs, Span, Volts, Watts};
 
 /// Above any power that is measured here: keeps the cumulative energy far from overflow.
 const MAX_POWER: Watts = Watts(1e9);
@@ -140,6 +140,10 @@ impl Trace {
         end + femtojoules(power, last.t1, next.t0)
     }
 
+    pub fn limits(&self) -> &ErrorLimits {
+        &self.limits
+    }
+
     /// The rail's uncertainty budget.
     pub fn budget(&self) -> Budget<'_> {
         Budget::new(&self.limits)
@@ -202,6 +206,15 @@ impl Trace {
     /// did.
     fn is_told(&self, index: u32) -> bool {
         self.told.partition_point(|&change| change <= index) % 2 == 1
+    }
+
+    /// Whether no window to come can change what is measured up to `t`: the window after it
+    /// is there, and after all that a point may tell about it.
+    pub fn has_settled(&self, t: MonoNs) -> bool {
+        let last = self.slots.last();
+        last.is_some_and(|last| {
+            last.t0.since(t) > Span(0) && last.t0.since(t) >= self.limits.refresh
+        })
     }
 
     /// Energy from `t0` to `t1`, bridged parts included, whatever is known about it.

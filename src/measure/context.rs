@@ -1,13 +1,16 @@
 //! What an attempt's records say beside what was observed in it.
 
-use crate::record::result::{Board, Model};
+use crate::record::result::{Board, Build, Model};
 use crate::record::{Stamp, Stamped};
 use crate::workload::Job;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// What is known before the attempt begins.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Context {
+    /// What measured: a record says so whoever makes it again.
+    pub jouled: Build,
     pub device: String,
     pub job: Job,
     pub attempt: u32,

@@ -3,11 +3,13 @@
 
 use crate::runtime::protocol::StopReason;
 use crate::units::{MonoNs, Span};
+use serde::{Deserialize, Serialize};
 use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// Why an attempt has to end early. The first reason stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stop {
     Cancelled,
     Timeout,

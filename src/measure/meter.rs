@@ -56,6 +56,7 @@ struct Stretch {
 }
 
 /// One rail of a finished recording.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Recorded {
     pub spec: RailSpec,
     pub trace: Trace,

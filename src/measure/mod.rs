@@ -4,7 +4,9 @@
 //! [`Meter`] collects the windows of every rail meanwhile; [`records`] makes figures of both
 //! once everything has ended.
 
+pub mod archive;
 mod attempt;
+mod coded;
 mod context;
 mod control;
 mod figures;
@@ -26,4 +28,4 @@ pub use meter::{Meter, Recorded};
 pub use moments::Moments;
 pub use observed::{Ending, Observed};
 pub use result::{AttemptRecords, records};
-pub use tokens::TokenBatches;
+pub use tokens::{Extent, TokenBatches};

@@ -1,5 +1,6 @@
 //! What an attempt observed: the raw material of its record.
 
+use super::coded;
 use super::control::Stop;
 use super::moments::Moments;
 use crate::board::{Contention, Finding};
@@ -10,10 +11,12 @@ use crate::runtime::protocol::{Loaded, PhaseCounters, RepDone, WorkerMemory};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Kind, Phase};
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ending {
     Succeeded,
     Failed(String),
@@ -21,7 +24,7 @@ pub enum Ending {
 }
 
 /// Everything that was observed.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observed {
     pub t0: MonoNs,
     pub t1: MonoNs,
@@ -32,6 +35,7 @@ pub struct Observed {
     /// Whether each idle phase settled.
     pub settled: BTreeMap<Phase, bool>,
     /// What the worker did in each phase of each repetition; equal ones are added up.
+    #[serde(with = "coded::pairs")]
     pub counters: BTreeMap<(Phase, Option<u32>), PhaseCounters>,
     pub tokens: BTreeMap<u32, TokenTimes>,
     pub reps: Vec<RepDone>,
@@ -47,12 +51,13 @@ pub struct Observed {
 }
 
 /// When the output tokens of a repetition became known.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct TokenTimes {
     /// When the repetition began.
     pub t0: MonoNs,
     /// By index. Decode begins at element 0: in `generate` the token that ends prefill, in
     /// `bench` no token at all.
+    #[serde(with = "coded::times")]
     pub known: Vec<MonoNs>,
 }
 

@@ -3,7 +3,7 @@
 use super::{Context, Ending, Observed, Recorded};
 use crate::board::{Absence, Contention, Finding, Moment};
 use crate::energy::Trace;
-use crate::record::result::{Board, Engine, Model};
+use crate::record::result::{Board, Build, Engine, Model};
 use crate::record::{Stamp, Stamped, VERSION};
 use crate::runtime::process::ProcessMemory;
 use crate::runtime::protocol::{
@@ -71,6 +71,7 @@ pub fn job(change: impl FnOnce(&mut Value)) -> Job {
 
 pub fn context(job: Job) -> Context {
     Context {
+        jouled: Build::this(),
         device: "pi5-01".to_owned(),
         job,
         attempt: 1,

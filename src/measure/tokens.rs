@@ -7,29 +7,74 @@ use crate::record::job::{Token, Tokens};
 use crate::record::{Reason, Stamped};
 use crate::units::MonoNs;
 use crate::workload::Kind;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Tokens of a record: about 45 kB of JSON.
 const MOST_TOKENS: usize = 256;
+
+/// Which tokens a record holds: those of a repetition from `from` up to but not with `to`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    pub rep: u32,
+    pub from: usize,
+    pub to: usize,
+}
 
 /// The token records of an attempt so far.
 #[derive(Debug, Default)]
 pub struct TokenBatches {
     /// Tokens of each repetition that are in a record already.
     taken: BTreeMap<u32, usize>,
+    extents: Vec<Extent>,
     records: Vec<Stamped<Tokens>>,
 }
 
 impl TokenBatches {
-    /// Makes records of the tokens whose time `trace` covers, and returns the new ones.
-    pub fn take_covered(
+    /// Makes records of the tokens whose figures `trace` has settled, and returns the new
+    /// ones. They are those that would be made after the attempt: the last tokens known wait
+    /// for one that came later, since the next may share their step.
+    pub fn take_settled(
         &mut self,
         context: &Context,
         observed: &Observed,
         trace: &Trace,
     ) -> Vec<Stamped<Tokens>> {
-        let covered = trace.end().unwrap_or_default();
-        self.take(context, observed, Some(trace), |t| t <= covered)
+        let ready = |times: &TokenTimes, from: usize| {
+            let left = times.known.get(from..).unwrap_or_default();
+            let last = times.known.last();
+            let settled = |t: &&MonoNs| Some(*t) != last && trace.has_settled(**t);
+            from + left.iter().take_while(settled).count()
+        };
+        self.take(context, observed, Some(trace), ready)
+    }
+
+    /// Makes the records again that had left when the attempt ended. An extent that these
+    /// tokens don't have, or that doesn't follow the one before, is left out.
+    pub fn again(
+        context: &Context,
+        observed: &Observed,
+        trace: Option<&Trace>,
+        extents: &[Extent],
+    ) -> Self {
+        let mut batches = Self::default();
+        for extent in extents {
+            let times = observed.tokens.get(&extent.rep);
+            let taken = batches.taken.get(&extent.rep).copied();
+            let taken = taken.unwrap_or_else(|| first(context));
+            let within = |times: &&TokenTimes| {
+                extent.from == taken && taken < extent.to && extent.to <= times.known.len()
+            };
+            if let Some(times) = times.filter(within) {
+                batches.push(context, times, *extent, trace);
+            }
+        }
+        batches
+    }
+
+    /// Of the records so far.
+    pub fn extents(&self) -> &[Extent] {
+        &self.extents
     }
 
     /// Makes records of all that is left; without a trace every energy is missing.
@@ -39,7 +84,7 @@ impl TokenBatches {
         observed: &Observed,
         trace: Option<&Trace>,
     ) -> Vec<Stamped<Tokens>> {
-        self.take(context, observed, trace, |_| true);
+        self.take(context, observed, trace, |times, _| times.known.len());
         self.records
     }
 
@@ -48,42 +93,61 @@ impl TokenBatches {
         context: &Context,
         observed: &Observed,
         trace: Option<&Trace>,
-        ready: impl Fn(MonoNs) -> bool,
+        ready: impl Fn(&TokenTimes, usize) -> usize,
     ) -> Vec<Stamped<Tokens>> {
         let before = self.records.len();
-        // Element 0 of `bench` is no token.
-        let first = usize::from(context.job.kind == Kind::Bench);
         for (&rep, times) in &observed.tokens {
             let known = &times.known;
-            let taken = self.taken.entry(rep).or_insert(first);
-            let left = known.get(*taken..).unwrap_or_default();
-            let until = *taken + left.iter().take_while(|t| ready(**t)).count();
-            while *taken < until {
-                let mut next = until.min(*taken + MOST_TOKENS);
+            let mut taken = self.taken.get(&rep).copied().unwrap_or(first(context));
+            let until = ready(times, taken);
+            while taken < until {
+                let mut next = until.min(taken + MOST_TOKENS);
                 // Tokens that became known together share an energy: they stay together.
                 while next < until && known[next] == known[next - 1] {
                     next += 1;
                 }
-                let seq = self.records.len() as u64;
-                let record = record(context, rep, seq, times, *taken..next, trace);
-                self.records.push(context.stamped(record));
-                *taken = next;
+                let extent = Extent {
+                    rep,
+                    from: taken,
+                    to: next,
+                };
+                self.push(context, times, extent, trace);
+                taken = next;
             }
         }
         self.records[before..].to_vec()
     }
+
+    fn push(
+        &mut self,
+        context: &Context,
+        times: &TokenTimes,
+        extent: Extent,
+        trace: Option<&Trace>,
+    ) {
+        let seq = self.records.len() as u64;
+        let record = record(context, seq, times, extent, trace);
+        self.records.push(context.stamped(record));
+        self.extents.push(extent);
+        self.taken.insert(extent.rep, extent.to);
+    }
+}
+
+/// Element 0 of `bench` is no token.
+fn first(context: &Context) -> usize {
+    usize::from(context.job.kind == Kind::Bench)
 }
 
 /// The record of the tokens in `part`.
 fn record(
     context: &Context,
-    rep: u32,
     seq: u64,
     times: &TokenTimes,
-    part: std::ops::Range<usize>,
+    extent: Extent,
     trace: Option<&Trace>,
 ) -> Tokens {
     let known = &times.known;
+    let part = extent.from..extent.to;
     let decode_t0 = known[0];
     let first = u32::try_from(part.start).unwrap_or(u32::MAX);
     let t0 = known[part.start.saturating_sub(1)];
@@ -99,7 +163,7 @@ fn record(
     Tokens {
         id: context.job.id.to_string(),
         attempt: context.attempt,
-        rep,
+        rep: extent.rep,
         seq,
         resolved: energies.resolved,
         u_sys_rel: u_sys_rel.ok(),
@@ -140,7 +204,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
         /// However often batches are taken while the attempt runs, every token is in exactly one
-        /// record, and has the energy that it has without.
+        /// record, and has the figures that it has without.
         #[test]
         fn tokens_leave_once_live_or_after(
             output in 1_u32..600,
@@ -163,7 +227,7 @@ mod tests {
             for ms in looks {
                 let until = T0 + Span::from_millis(ms);
                 let part = play.recorded_until(rail("input"), until);
-                live.extend(batches.take_covered(&context, &running, &part.trace));
+                live.extend(batches.take_settled(&context, &running, &part.trace));
             }
             let all = batches.finish(&context, &play.observed, Some(&whole.trace));
             prop_assert_eq!(&all[..live.len()], &live[..]);
@@ -176,10 +240,10 @@ mod tests {
                 let of = |record: &Stamped<Tokens>| {
                     let rep = record.body.rep;
                     let tokens = record.body.tokens.iter();
-                    tokens.map(|t| (rep, t.i, t.t_s, t.energy_j, t.reason)).collect::<Vec<_>>()
+                    tokens.map(|t| (rep, t.clone())).collect::<Vec<_>>()
                 };
                 let mut flat: Vec<_> = records.iter().flat_map(of).collect();
-                flat.sort_by_key(|(rep, i, ..)| (*rep, *i));
+                flat.sort_by_key(|(rep, token)| (*rep, token.i));
                 flat
             };
             prop_assert_eq!(flat(&all), flat(&after));

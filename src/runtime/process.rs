@@ -1,10 +1,11 @@
 //! What the kernel says about another process: memory, CPU time, faults. From
 //! `/proc/PID/status`, `stat` and `io` (proc(5)).
 
+use serde::{Deserialize, Serialize};
 use std::fs;
 
 /// Memory of a process, in bytes. `None`: the kernel does not say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ProcessMemory {
     /// Largest resident set so far (VmHWM), mapped weights included.
     pub rss_peak_bytes: Option<u64>,

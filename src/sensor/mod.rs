@@ -11,6 +11,7 @@ pub mod hwmon;
 pub mod i2c;
 pub mod ina219;
 pub mod ina2xx;
+mod interned;
 mod known;
 pub mod modbus;
 mod open;

@@ -1,5 +1,6 @@
 //! The trait that every source implements and the types that it yields.
 
+use super::interned::{self, Name};
 use crate::units::{Amps, Joules, MonoNs, Ohms, Span, Volts, Watts};
 use serde::{Deserialize, Serialize};
 
@@ -82,11 +83,12 @@ pub enum ReadingKind {
 
 /// Half-widths of the errors of a rail, each a rectangular distribution's limit, from the
 /// data sheet or the user. A limit of 0 means that the source has no such error.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ErrorLimits {
     /// Named relative errors of power, constant over time: shunt tolerance, gain, bus gain,
     /// time base.
-    pub scale: Vec<(&'static str, f64)>,
+    #[serde(deserialize_with = "interned::named")]
+    pub scale: Vec<(Name, f64)>,
     /// Constant error of current; times the bus voltage it is one of power.
     pub current_offset: Amps,
     /// One ADC step of current.
@@ -121,7 +123,7 @@ impl ErrorLimits {
 }
 
 /// What is known about a rail before it is read.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RailSpec {
     pub name: String,
     pub boundary: Boundary,
@@ -130,7 +132,8 @@ pub struct RailSpec {
     /// What the boundary leaves out, in words.
     pub excludes: Vec<String>,
     /// `ina219`, `rapl`, `hwmon`, `simulated` ...
-    pub source: &'static str,
+    #[serde(deserialize_with = "interned::name")]
+    pub source: Name,
     pub simulated: bool,
     pub kind: ReadingKind,
     /// `avg8/12bit`; `None` for a source without modes.

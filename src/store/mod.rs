@@ -18,6 +18,7 @@ mod attempts;
 mod jobs;
 mod models;
 mod outbox;
+mod raw;
 mod retention;
 mod schema;
 
@@ -28,6 +29,7 @@ pub use attempts::{Begun, Finished, Recovered};
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
 pub use models::FileIdentity;
 pub use outbox::{Backlog, Outgoing, Pending, RecordKind};
+pub use raw::{RawDirectory, RawFile};
 pub use retention::Expired;
 
 use crate::record::Stamp;
@@ -57,6 +59,11 @@ pub enum StoreError {
         path: PathBuf,
         found: i64,
         known: i64,
+    },
+    #[error("{path}: {source}; the raw data in it can't be looked after")]
+    Raw {
+        path: PathBuf,
+        source: std::io::Error,
     },
     #[error("{path}: {source}; check the disk's free space and health")]
     Sqlite {

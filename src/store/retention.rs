@@ -2,6 +2,7 @@
 
 use super::jobs::{COLUMNS, state_row};
 use super::outbox::enqueue_state;
+use super::raw::{self, Aged, RawFile};
 use super::{Moment, StateRow, Store, StoreError};
 use crate::workload::JobId;
 use rusqlite::{Transaction, params};
@@ -13,6 +14,7 @@ pub struct Expired {
     /// Of these, records that no broker ever took.
     pub undelivered: u64,
     pub jobs: u64,
+    pub raw_files: u64,
 }
 
 impl Store {
@@ -67,24 +69,35 @@ impl Store {
     }
 
     /// Removes what is older than `keep_s`: records (also those that no broker took, counted)
-    /// and ended jobs with their ids. Then published records, the oldest first, until the
-    /// outbox holds at most `max_bytes` of payload.
+    /// and ended jobs with their ids, and raw data. Then published records and raw data, the
+    /// oldest first, until the payload of the outbox and the raw files hold at most
+    /// `max_bytes`.
     pub fn expire(
         &mut self,
         keep_s: i64,
         max_bytes: u64,
         unix_s: i64,
     ) -> Result<Expired, StoreError> {
-        let expired = self.change(|tx| expire(tx, unix_s.saturating_sub(keep_s), max_bytes))?;
+        let raw = self.raw();
+        let files = raw.files().map_err(|source| raw.unusable(source))?;
+        let before_s = unix_s.saturating_sub(keep_s);
+        let (mut expired, gone) = self.change(|tx| expire(tx, before_s, max_bytes, files))?;
         if expired.records > 0 {
             let vacuumed = self.db.execute_batch("PRAGMA incremental_vacuum");
             self.named(vacuumed)?;
         }
+        expired.raw_files = raw.remove(&gone)?;
         Ok(expired)
     }
 }
 
-fn expire(tx: &Transaction<'_>, before_s: i64, max_bytes: u64) -> rusqlite::Result<Expired> {
+/// Also returns the raw files that have to go once this is committed.
+fn expire(
+    tx: &Transaction<'_>,
+    before_s: i64,
+    max_bytes: u64,
+    files: Vec<RawFile>,
+) -> rusqlite::Result<(Expired, Vec<RawFile>)> {
     const ENDED: &str = "SELECT id FROM job WHERE state NOT IN ('queued', 'running')";
     let undelivered: i64 = tx.query_row(
         &format!(
@@ -108,34 +121,68 @@ fn expire(tx: &Transaction<'_>, before_s: i64, max_bytes: u64) -> rusqlite::Resu
         ),
         [before_s],
     )?;
-    let bytes: i64 = tx.query_row(
-        "SELECT coalesce(sum(length(payload)), 0) FROM outbox",
-        [],
-        |row| row.get(0),
-    )?;
-    let excess = bytes.saturating_sub_unsigned(max_bytes);
-    let over = match excess > 0 {
-        true => tx.execute(
-            "DELETE FROM outbox WHERE seq IN (
-                 SELECT seq FROM (
-                     SELECT seq, sum(length(payload)) OVER (ORDER BY seq) - length(payload) AS freed
-                     FROM outbox WHERE delivery = 'published')
-                 WHERE freed < ?1)",
-            [excess],
-        )?,
-        false => 0,
-    };
-    Ok(Expired {
+    // A file whose job has just gone is an orphan by now.
+    let (known, mut gone) = raw::by_age(tx, files)?;
+    let (aged, kept): (Vec<Aged>, Vec<Aged>) =
+        known.into_iter().partition(|file| file.ended_s < before_s);
+    gone.extend(aged.into_iter().map(|aged| aged.file));
+    let mut over = 0;
+    let raw_bytes = kept.iter().map(|aged| aged.file.bytes).sum();
+    let held = payload_bytes(tx)?.saturating_add_unsigned(raw_bytes);
+    let mut excess = held.saturating_sub_unsigned(max_bytes);
+    for aged in kept {
+        over += drop_published(tx, aged.ended_s, &mut excess)?;
+        if excess <= 0 {
+            break;
+        }
+        excess = excess.saturating_sub_unsigned(aged.file.bytes);
+        gone.push(aged.file);
+    }
+    over += drop_published(tx, i64::MAX, &mut excess)?;
+    let expired = Expired {
         records: (old + over) as u64,
         undelivered: undelivered as u64,
         jobs: jobs as u64,
-    })
+        raw_files: 0,
+    };
+    Ok((expired, gone))
+}
+
+fn payload_bytes(tx: &Transaction<'_>) -> rusqlite::Result<i64> {
+    let sum = "SELECT coalesce(sum(length(payload)), 0) FROM outbox";
+    tx.query_row(sum, [], |row| row.get(0))
+}
+
+/// Removes published records made before `before_s`, the oldest first, until `excess` bytes
+/// of payload are gone, and lowers it by what is.
+fn drop_published(
+    tx: &Transaction<'_>,
+    before_s: i64,
+    excess: &mut i64,
+) -> rusqlite::Result<usize> {
+    if *excess <= 0 {
+        return Ok(0);
+    }
+    let mut delete = tx.prepare(
+        "DELETE FROM outbox WHERE seq IN (
+             SELECT seq FROM (
+                 SELECT seq, sum(length(payload)) OVER (ORDER BY seq) - length(payload) AS freed
+                 FROM outbox WHERE delivery = 'published' AND created_s < ?1)
+             WHERE freed < ?2)
+         RETURNING length(payload)",
+    )?;
+    let dropped: Vec<i64> = delete
+        .query_map([before_s, *excess], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    *excess -= dropped.iter().sum::<i64>();
+    Ok(dropped.len())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::outbox::tests::*;
     use super::super::testing::*;
+    use super::super::{RawDirectory, Store};
     use std::collections::HashSet;
 
     #[test]
@@ -201,5 +248,41 @@ mod tests {
             (expired.records, expired.undelivered, expired.jobs),
             (5, 5, 1)
         );
+    }
+
+    #[test]
+    fn raw_data_goes_with_its_job_and_counts_into_what_is_held() {
+        let (_dir, mut store) = new_store();
+        let raw = store.raw();
+        for (name, unix_s) in [("old", 10), ("middle", 900), ("new", 1000)] {
+            run(&mut store, name, unix_s);
+            raw.keep(&id(name), 1, |out| out.write_all(&[7; 1000]))
+                .expect("writable");
+        }
+        publish_all(&mut store);
+        let left = |raw: &RawDirectory| -> Vec<String> {
+            let files = raw.files().expect("readable");
+            files.iter().map(|file| file.id.to_string()).collect()
+        };
+        let expired = store.expire(500, u64::MAX, 1000).expect("writable");
+        assert_eq!((expired.raw_files, expired.jobs), (1, 1));
+        assert_eq!(left(&raw), ["middle", "new"]);
+
+        // Of one moment, raw data goes before records: a result says more in less.
+        let held = |store: &mut Store| store.change(payload).expect("readable") as u64;
+        let records = held(&mut store);
+        let expired = store.expire(500, records + 1000, 1000).expect("writable");
+        assert_eq!((expired.raw_files, expired.records), (1, 0));
+        assert_eq!(left(&raw), ["new"]);
+
+        // Of two moments, the older one's records go before the younger one's raw data.
+        let expired = store.expire(500, records / 2 + 1000, 1000);
+        assert_eq!(expired.expect("writable").raw_files, 0);
+        assert!(held(&mut store) <= records / 2);
+        assert_eq!(left(&raw), ["new"]);
+    }
+
+    fn payload(tx: &rusqlite::Transaction<'_>) -> rusqlite::Result<i64> {
+        super::payload_bytes(tx)
     }
 }

@@ -14,7 +14,7 @@ use super::tokens::TokenBatches;
 use super::trace;
 use crate::energy::{self, Baseline, IdleLevel};
 use crate::record::job::{Tokens, Trace as TraceRecord};
-use crate::record::result::{Build, IdlePair, JobResult, Records};
+use crate::record::result::{IdlePair, JobResult, Raw, Records};
 use crate::record::{Reason, Stamped};
 use crate::units::Span;
 use crate::workload::{JobState, Phase, TokensWhen};
@@ -25,11 +25,32 @@ use std::collections::BTreeMap;
 use surroundings::{contention, memory, own, thermal};
 use warnings::warnings;
 
+/// Within what a result leaves free.
+const LONGEST_WHY: usize = 300;
+
 /// Everything that an attempt leaves behind.
+#[derive(Debug, Clone, PartialEq)]
 pub struct AttemptRecords {
     pub tokens: Vec<Stamped<Tokens>>,
     pub traces: Vec<Stamped<TraceRecord>>,
     pub result: Stamped<JobResult>,
+}
+
+impl AttemptRecords {
+    /// Says where the raw data is kept, or in one sentence why it is not.
+    pub fn note_raw(&mut self, kept: Result<Raw, String>) {
+        let result = &mut self.result.body;
+        match kept {
+            Ok(raw) => {
+                result.raw = Some(raw);
+                result.reasons.remove("raw");
+            }
+            Err(why) => {
+                let why: String = why.chars().take(LONGEST_WHY).collect();
+                result.warnings.push(format!("raw data: not kept: {why}"));
+            }
+        }
+    }
 }
 
 /// Makes the records of an attempt from what was observed and recorded. `batches` are the
@@ -54,7 +75,7 @@ pub fn records(
         trace: traces.len() as u64,
     };
     AttemptRecords {
-        result: fitted(context.stamped(result(context, observed, rails, primary, counts))),
+        result: context.stamped(fitted(result(context, observed, rails, primary, counts))),
         tokens,
         traces,
     }
@@ -93,7 +114,12 @@ fn result(
     let mut noted = Noted::default();
     let load = load(observed, trace).ok_or(Reason::NotReached);
     let summary = figures::summary(&reps).ok_or(Reason::TooFew);
-    noted.reasons.insert("raw".to_owned(), Reason::NotAsked);
+    // It is kept, if it is, once the result is made.
+    let raw = match job.publish.trace {
+        true => Reason::NotStored,
+        false => Reason::NotAsked,
+    };
+    noted.reasons.insert("raw".to_owned(), raw);
     let timelines: BTreeMap<String, Vec<energy::Part>> = rails
         .iter()
         .map(|rail| (rail.spec.name.clone(), timeline(observed, rail)))
@@ -107,15 +133,7 @@ fn result(
         tags: job.tags.clone(),
         records: counts,
         t0_mono_ns: observed.t0.0,
-        jouled: Build {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            profile: if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            }
-            .to_owned(),
-        },
+        jouled: context.jouled.clone(),
         model: noted.value("model", context.model.clone().ok_or(Reason::NotReached)),
         engine: noted.value("engine", engine.ok_or(Reason::NotReached)),
         params: job.params.clone(),

@@ -108,6 +108,21 @@ pub struct Model {
     pub kv_token_bytes: Option<u64>,
 }
 
+impl Build {
+    /// This one.
+    pub fn this() -> Self {
+        let profile = if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        };
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            profile: profile.to_owned(),
+        }
+    }
+}
+
 /// Why a run is left out of summaries over several runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,61 @@
+//! The raw data of an attempt in a file: everything that its figures are made of.
+//!
+//! gzip of JSON Lines: a header, the context, what was observed, the live token records'
+//! extent, then each rail with its windows, and an end. `docs/raw-data.md` describes every
+//! line. Numbers are written so that they come back bit for bit.
+//!
+//! ```text
+//! Context, Observed, Recorded ─▶ write ─▶ file ─▶ read ─▶ Archive ─▶ Archive::records
+//! ```
+//!
+//! A file may come from anywhere: [`read`] bounds what it takes in, and an error names the
+//! line. What [`write`] accepts, [`read`] accepts too.
+
+mod line;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use super::context::Context;
+use super::meter::Recorded;
+use super::observed::Observed;
+use super::result::{AttemptRecords, records};
+use super::tokens::{Extent, TokenBatches};
+pub use line::{FORMAT, VERSION};
+pub use read::{ReadError, read};
+pub use write::{WriteError, write};
+
+/// A line of JSON: a day's tokens at 100 a second take some 30 MB.
+const MOST_LINE_BYTES: u64 = 64 << 20;
+/// Windows of all rails: a day of one INA219 at its default rate, 1.8 GB in memory.
+const MOST_WINDOWS: u64 = 32 << 20;
+/// All lines, decompressed.
+const MOST_BYTES: u64 = 4 << 30;
+/// More than any board has; each has a timeline of every phase.
+const MOST_RAILS: u64 = 64;
+/// Of the attempt, and repetitions: of these a record holds a few hundred.
+const MOST_PHASES: u64 = 16_384;
+
+/// Everything that the figures of an attempt are made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Archive {
+    pub context: Context,
+    pub observed: Observed,
+    pub rails: Vec<Recorded>,
+    /// Of the token records that left while the attempt ran.
+    pub live: Vec<Extent>,
+}
+
+impl Archive {
+    /// Makes the records of the attempt again.
+    pub fn records(&self) -> AttemptRecords {
+        let primary = self
+            .context
+            .primary
+            .and_then(|primary| self.rails.get(primary));
+        let trace = primary.map(|rail| &rail.trace);
+        let batches = TokenBatches::again(&self.context, &self.observed, trace, &self.live);
+        records(&self.context, &self.observed, &self.rails, batches)
+    }
+}
