@@ -61,6 +61,7 @@ fuzz: setup ## random inputs for the parsers, RUNS for a line of tegrastats (min
 	scripts/fuzz gguf_header $(OTHER_RUNS)
 	scripts/fuzz worker_line $(OTHER_RUNS)
 	scripts/fuzz configuration $(OTHER_RUNS)
+	scripts/fuzz raw_archive $(OTHER_RUNS)
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use jouled::lab::target::Target;
-use jouled::lab::{LabError, demo, jobs, submit};
+use jouled::lab::{LabError, demo, export, jobs, recompute, submit};
 use std::process::ExitCode;
 
 /// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
@@ -48,6 +48,22 @@ enum Command {
         #[command(flatten, next_help_heading = "Connection")]
         target: Target,
     },
+    /// Make an attempt's figures again from its raw data, and compare them with the published
+    ///
+    /// Examples: joulectl recompute --storage /var/lib/jouled
+    ///           joulectl recompute smol-1.1.jsonl.gz --result smol-1.json
+    ///
+    /// A board keeps raw data of jobs with publish.trace (submit --trace). Every figure must
+    /// come out with the same digits; when and where a record was made (time, mono_ns, boot_id,
+    /// clock_sync) and where its raw data lies (raw) are no figures. Without a result to
+    /// compare with, the recomputed one is printed. Exit code 1 when something differs.
+    #[command(verbatim_doc_comment)]
+    Recompute(recompute::Options),
+    /// Write an attempt's raw data as tables for plotting
+    ///
+    /// Windows of each rail, tokens with their energies, and phases, on one time in seconds
+    /// from the attempt's start.
+    Export(export::Options),
     /// Cancel a job, whether it waits or runs
     Cancel {
         /// The job's id, as submit printed it
@@ -82,6 +98,8 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Demo(options) => demo::run(options).await,
             Command::Submit { after, job, target } => submit::run(target, job, after).await,
             Command::Jobs { json, target } => jobs::list(target, *json).await,
+            Command::Recompute(options) => recompute::run(options),
+            Command::Export(options) => export::run(options),
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
         }
     })

@@ -16,6 +16,7 @@
 
 mod attempts;
 mod jobs;
+mod kept;
 mod models;
 mod outbox;
 mod raw;
@@ -27,6 +28,7 @@ mod life;
 
 pub use attempts::{Begun, Finished, Recovered};
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
+pub use kept::Kept;
 pub use models::FileIdentity;
 pub use outbox::{Backlog, Outgoing, Pending, RecordKind};
 pub use raw::{RawDirectory, RawFile};
@@ -99,6 +101,8 @@ pub struct Store {
 }
 
 impl Store {
+    const FILE: &str = "jouled.db";
+
     /// Opens `dir`/jouled.db, and makes it where it doesn't exist.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let create = |path: &Path, source| StoreError::Create {
@@ -122,7 +126,7 @@ impl Store {
             }
             Err(TryLockError::Error(source)) => return Err(create(&lock_path, source)),
         }
-        let path = dir.join("jouled.db");
+        let path = dir.join(Self::FILE);
         let db = schema::open(&path)?;
         Ok(Self {
             db,
