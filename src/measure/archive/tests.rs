@@ -63,7 +63,7 @@ fn lines(file: &[u8]) -> Vec<Value> {
     let mut text = String::new();
     let mut decoder = flate2::read::GzDecoder::new(file);
     std::io::Read::read_to_string(&mut decoder, &mut text).expect("gzip");
-    let parsed = text.lines().map(|line| serde_json::from_str(line));
+    let parsed = text.lines().map(serde_json::from_str);
     parsed.collect::<Result<_, _>>().expect("JSON")
 }
 
@@ -295,7 +295,10 @@ fn records_that_left_live_are_made_again_as_they_left() {
     assert_eq!(body(&again.result), body(&published.result));
 }
 
-fn any_window() -> impl Strategy<Value = (u64, u64, f64, Option<f32>, u8, u32)> {
+/// Gap before it, length, power, voltage, quality, lost conversions.
+type AnyWindow = (u64, u64, f64, Option<f32>, u8, u32);
+
+fn any_window() -> impl Strategy<Value = AnyWindow> {
     (
         prop_oneof![4 => Just(0), 1 => 1_u64..9_000_000],
         1_u64..5_000_000,
@@ -306,7 +309,7 @@ fn any_window() -> impl Strategy<Value = (u64, u64, f64, Option<f32>, u8, u32)> 
     )
 }
 
-fn trace_of(parts: &[(u64, u64, f64, Option<f32>, u8, u32)]) -> Trace {
+fn trace_of(parts: &[AnyWindow]) -> Trace {
     let mut trace = Trace::new(real_rail("input").limits);
     let mut at = 1_u64 << 50;
     for &(gap, dt, power, volts, quality, lost) in parts {
