@@ -121,8 +121,10 @@ impl MonoNs {
 
 impl Add<Span> for MonoNs {
     type Output = MonoNs;
+    /// The clock ends in 584 years. Times that a file invents may lie beyond: they are its
+    /// end.
     fn add(self, span: Span) -> MonoNs {
-        MonoNs(self.0 + span.0)
+        MonoNs(self.0.saturating_add(span.0))
     }
 }
 
@@ -155,7 +157,7 @@ impl Span {
 impl Add for Span {
     type Output = Span;
     fn add(self, other: Span) -> Span {
-        Span(self.0 + other.0)
+        Span(self.0.saturating_add(other.0))
     }
 }
 

@@ -409,6 +409,38 @@ proptest! {
         let coverage = |trace: &Trace| trace.measure(MonoNs(0), MonoNs(end)).coverage;
         prop_assert!(coverage(&less) < coverage(&whole));
     }
+
+    /// What is told while the trace still grows is what is told when it is whole.
+    #[test]
+    fn what_has_settled_never_changes(
+        steps in prop::collection::vec((0_u64..9, 1_u64..9, 0.5..9.0f64, 0_u32..3), 1..40),
+        seen in any::<prop::sample::Index>(),
+        cuts in (0_u64..400, 0_u64..400),
+        refresh in prop_oneof![Just(0), 0_u64..30],
+    ) {
+        let mut at = 20;
+        let windows: Vec<Window> = steps
+            .iter()
+            .map(|&(gap, length, watts, lost)| {
+                // Mostly without one.
+                let t0 = at + gap.saturating_sub(6);
+                at = t0 + length;
+                Window { lost, ..window(t0 * MS, at * MS, watts) }
+            })
+            .collect();
+        let limits = ErrorLimits {
+            refresh: Span(refresh * MS),
+            power_step: Watts(0.5),
+            ..ErrorLimits::default()
+        };
+        let (mut growing, mut whole) = (Trace::new(limits.clone()), Trace::new(limits));
+        windows[..=seen.index(windows.len())].iter().for_each(|w| growing.push(w));
+        windows.iter().for_each(|w| whole.push(w));
+        let (t0, t1) = (MonoNs(cuts.0.min(cuts.1) * MS / 2), MonoNs(cuts.0.max(cuts.1) * MS / 2));
+        if growing.has_settled(t1) {
+            prop_assert_eq!(growing.measure(t0, t1), whole.measure(t0, t1));
+        }
+    }
 }
 
 #[test]

@@ -37,6 +37,26 @@ const MOST_RAILS: u64 = 64;
 /// Of the attempt, and repetitions: of these a record holds a few hundred.
 const MOST_PHASES: u64 = 16_384;
 
+/// Tokens of all repetitions: a day at 97 a second.
+const MOST_TOKENS: u64 = 8 << 20;
+
+/// What of an attempt must be few enough: its name, how many there are and may be.
+fn sizes(observed: &Observed) -> [(&'static str, u64, u64); 4] {
+    let tokens = |rep: &u32| {
+        let times = observed.tokens.get(rep);
+        times.map_or(0, |times| times.known.len() as u64)
+    };
+    let all = observed.tokens.keys().map(tokens).sum();
+    // Each repetition goes through its tokens, also where several have one number.
+    let visited = observed.reps.iter().map(|done| tokens(&done.rep)).sum();
+    [
+        ("phases", observed.phases.len() as u64, MOST_PHASES),
+        ("repetitions", observed.reps.len() as u64, MOST_PHASES),
+        ("tokens", all, MOST_TOKENS),
+        ("tokens", visited, MOST_TOKENS),
+    ]
+}
+
 /// Everything that the figures of an attempt are made of.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Archive {

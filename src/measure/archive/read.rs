@@ -1,7 +1,7 @@
 //! Reading a raw file, which may be damaged, or made to do harm.
 
 use super::line::{End, FORMAT, Header, Line, Rail, VERSION};
-use super::{Archive, MOST_BYTES, MOST_LINE_BYTES, MOST_PHASES, MOST_RAILS, MOST_WINDOWS};
+use super::{Archive, MOST_BYTES, MOST_LINE_BYTES, MOST_RAILS, MOST_WINDOWS, sizes};
 use crate::energy::Trace;
 use crate::measure::context::Context;
 use crate::measure::meter::Recorded;
@@ -147,10 +147,10 @@ impl<R: BufRead> Lines<R> {
     fn observed(&mut self) -> Result<Observed, What> {
         match self.next()?.ok_or(What::CutOff)? {
             Line::Observed(observed) => {
-                let most = observed.phases.len().max(observed.reps.len()) as u64;
-                match most > MOST_PHASES {
-                    true => Err(What::TooMuch("phases")),
-                    false => Ok(*observed),
+                let crowd = sizes(&observed).into_iter().find(|(_, n, most)| n > most);
+                match crowd {
+                    Some((what, ..)) => Err(What::TooMuch(what)),
+                    None => Ok(*observed),
                 }
             }
             _ => Err(What::OutOfPlace("what was observed comes third")),

@@ -1,7 +1,7 @@
 //! Writing a raw file.
 
 use super::line::{CHUNK, End, FORMAT, Header, Line, Rail, VERSION, Windows};
-use super::{MOST_BYTES, MOST_LINE_BYTES, MOST_PHASES, MOST_RAILS, MOST_WINDOWS};
+use super::{MOST_BYTES, MOST_LINE_BYTES, MOST_RAILS, MOST_WINDOWS, sizes};
 use crate::measure::context::Context;
 use crate::measure::meter::Recorded;
 use crate::measure::observed::Observed;
@@ -15,7 +15,7 @@ use std::io::{self, Write};
 pub enum WriteError {
     #[error("{0}")]
     Io(#[from] io::Error),
-    #[error("{what} are more than the {most} that a raw file can hold; run shorter attempts")]
+    #[error("it has more {what} than the {most} that a raw file can hold; run shorter attempts")]
     TooLarge { what: &'static str, most: u64 },
     /// A number that is none, for instance.
     #[error("{what} can't be read back: {why}; please report it")]
@@ -31,12 +31,11 @@ pub fn write<W: Write>(
     live: &[Extent],
 ) -> Result<W, WriteError> {
     let windows = rails.iter().map(|rail| rail.trace.windows()).sum();
-    for (what, number, limit) in [
-        ("its rails", rails.len() as u64, MOST_RAILS),
-        ("its phases", observed.phases.len() as u64, MOST_PHASES),
-        ("its repetitions", observed.reps.len() as u64, MOST_PHASES),
-        ("its windows", windows, MOST_WINDOWS),
-    ] {
+    let recorded = [
+        ("rails", rails.len() as u64, MOST_RAILS),
+        ("windows", windows, MOST_WINDOWS),
+    ];
+    for (what, number, limit) in recorded.into_iter().chain(sizes(observed)) {
         if number > limit {
             return Err(WriteError::TooLarge { what, most: limit });
         }
@@ -122,12 +121,12 @@ impl<W: Write> Lines<W> {
         json.push(b'\n');
         self.bytes += json.len() as u64;
         if json.len() as u64 > MOST_LINE_BYTES {
-            let what = "the bytes of a line";
+            let what = "bytes of a line";
             let most = MOST_LINE_BYTES;
             return Err(WriteError::TooLarge { what, most });
         }
         if self.bytes > MOST_BYTES {
-            let what = "its bytes";
+            let what = "bytes";
             let most = MOST_BYTES;
             return Err(WriteError::TooLarge { what, most });
         }
