@@ -431,6 +431,7 @@ proptest! {
         let limits = ErrorLimits {
             refresh: Span(refresh * MS),
             power_step: Watts(0.5),
+            blind_share: 0.3,
             ..ErrorLimits::default()
         };
         let (mut growing, mut whole) = (Trace::new(limits.clone()), Trace::new(limits));

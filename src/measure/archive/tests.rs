@@ -252,7 +252,7 @@ fn a_bomb_ends_at_the_longest_line() {
 #[test]
 fn what_would_not_come_back_is_not_written() {
     let mut kept = archive(&generated(), job(|_| ()));
-    kept.observed.hottest_c = Some(f64::NAN);
+    kept.observed.own_cpu_s.insert(Phase::Load, f64::NAN);
     let told = write(
         Vec::new(),
         &kept.context,
@@ -350,10 +350,12 @@ fn any_observed() -> impl Strategy<Value = Observed> {
         prop::collection::vec((proptest::option::of(any::<u32>()), counters), 0..4),
         proptest::option::of(any::<f64>().prop_filter("a number", |x| x.is_finite())),
     )
-        .prop_map(|(ending, tokens, counters, hottest_c)| {
+        .prop_map(|(ending, tokens, counters, cpu_s)| {
             let mut observed = Observed::new(T0);
             observed.ending = ending;
-            observed.hottest_c = hottest_c;
+            observed
+                .own_cpu_s
+                .extend(cpu_s.map(|cpu_s| (Phase::Decode, cpu_s)));
             for (rep, known) in tokens {
                 observed.push_tokens(rep, T0, known.into_iter().map(MonoNs).collect());
             }
