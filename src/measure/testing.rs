@@ -254,11 +254,26 @@ impl Play {
 
     /// What a rail has delivered by `until`.
     pub fn recorded_until(&self, spec: RailSpec, until: MonoNs) -> Recorded {
+        self.delivered(spec, WINDOW, |window| {
+            Some(window).filter(|w| w.t1 <= until)
+        })
+    }
+
+    /// The whole attempt in windows of `width`, as `deliver` lets them through.
+    pub fn delivered(
+        &self,
+        spec: RailSpec,
+        width: Span,
+        mut deliver: impl FnMut(Window) -> Option<Window>,
+    ) -> Recorded {
         let mut trace = Trace::new(spec.limits.clone());
         let mut t0 = T0 - Span::from_millis(7);
-        while t0 + WINDOW <= until {
-            let t1 = t0 + WINDOW;
-            trace.push(&window(t0, t1, self.energy(t1) - self.energy(t0)));
+        while t0 + width <= self.now + width + width {
+            let t1 = t0 + width;
+            let whole = window(t0, t1, self.energy(t1) - self.energy(t0));
+            if let Some(window) = deliver(whole) {
+                trace.push(&window);
+            }
             t0 = t1;
         }
         Recorded {
@@ -373,6 +388,13 @@ pub fn on_the_wire<T: serde::Serialize>(record: Stamped<T>) -> Value {
     if let Some(build) = value.get_mut("jouled") {
         *build = json!({"version": "[version]", "profile": "[profile]"});
     }
+    rounded(&mut value);
+    value
+}
+
+/// A part of a record, with nine digits of each number.
+pub fn rounded_as_on_the_wire<T: serde::Serialize>(part: &T) -> Value {
+    let mut value = serde_json::to_value(part).expect("JSON");
     rounded(&mut value);
     value
 }

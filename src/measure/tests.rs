@@ -1,7 +1,12 @@
 //! Whole attempts with invented time: their records as they leave, and what must hold for
 //! every one of them.
 
-use super::testing::{Play, T0, context, job, on_the_wire, rail, real_rail, window};
+mod missing;
+mod rails;
+
+use super::testing::{
+    Play, T0, context, job, on_the_wire, rail, real_rail, rounded_as_on_the_wire, window,
+};
 use super::{
     AttemptRecords, Context, Ending, Moments, Observed, Recorded, Stop, TokenBatches, records,
 };

@@ -1,7 +1,9 @@
 //! The records of an attempt, made when everything has ended.
 
+mod comparisons;
 mod fit;
 mod idle;
+mod left_out;
 mod rails;
 mod surroundings;
 mod warnings;
@@ -18,8 +20,10 @@ use crate::record::result::{IdlePair, JobResult, Raw, Records};
 use crate::record::{Reason, Stamped};
 use crate::units::Span;
 use crate::workload::{JobState, Phase, TokensWhen};
+use comparisons::comparisons;
 use fit::fitted;
 use idle::{idle_phase, idle_reasons, load};
+use left_out::left_out;
 use rails::{interval, rail_facts, timeline, total};
 use std::collections::BTreeMap;
 use surroundings::{contention, memory, own, thermal};
@@ -110,6 +114,9 @@ fn result(
         (None, Some(_)) => Err(Reason::NotReached),
         (None, None) => Err(Reason::NoPrimaryRail),
     };
+    let thermal = thermal(observed);
+    let contention = contention(observed);
+    let left_out = left_out(state, &contention, &thermal);
     let engine = loaded.map(|loaded| loaded.engine.clone());
     let mut noted = Noted::default();
     let load = load(observed, trace).ok_or(Reason::NotReached);
@@ -156,7 +163,7 @@ fn result(
             .iter()
             .map(|rail| (rail.spec.name.clone(), total(observed, rail)))
             .collect(),
-        comparisons: Vec::new(),
+        comparisons: comparisons(observed, rails),
         idle: IdlePair {
             before: idle_phase(observed, Phase::IdleBefore, before, trace),
             after: idle_phase(observed, Phase::IdleAfter, after, trace),
@@ -165,11 +172,11 @@ fn result(
         load: noted.value("load", load),
         summary: noted.value("summary", summary),
         memory: memory(context, observed),
-        thermal: thermal(observed),
-        contention: contention(observed),
+        thermal,
+        contention,
         own: own(observed),
         warnings: warnings(context, observed, rails),
-        left_out: Vec::new(),
+        left_out,
         raw: None,
         reps: reps.into_iter().map(|rep| rep.record).collect(),
         reasons: noted.reasons,
