@@ -7,6 +7,7 @@ mod left_out;
 mod rails;
 mod surroundings;
 mod warnings;
+mod withheld;
 
 use super::context::Context;
 use super::figures::{self, Noted, Repetition};

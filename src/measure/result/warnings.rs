@@ -1,6 +1,7 @@
 //! What a reader of the result must know, in sentences.
 
 use super::rails::whole;
+use super::withheld::withheld;
 use crate::board::Finding;
 use crate::measure::context::Context;
 use crate::measure::meter::Recorded;
@@ -23,17 +24,20 @@ pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded
             ));
         }
         if whole.saturated > 0 {
-            let n = whole.saturated;
+            let windows = counted(whole.saturated, "window");
             warnings.push(format!(
-                "{name}: {n} windows at full scale; raise max_current_a"
+                "{name}: {windows} at full scale; raise max_current_a"
             ));
         }
         if whole.near_full_scale > 0 {
-            let n = whole.near_full_scale;
+            let windows = counted(whole.near_full_scale, "averaged window");
             warnings.push(format!(
-                "{name}: {n} averaged windows near full scale may hide clipping"
+                "{name}: {windows} near full scale may hide clipping"
             ));
         }
+    }
+    if let Some(primary) = context.primary.and_then(|primary| rails.get(primary)) {
+        warnings.extend(withheld(observed, primary));
     }
     for (phase, settled) in &observed.settled {
         if !settled {
@@ -67,4 +71,11 @@ pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded
         }
     }
     warnings
+}
+
+fn counted(n: u64, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
 }
