@@ -1,7 +1,7 @@
-//! The ratio of two speeds from interleaved pairs: the mean of log-ratios with Student's t.
+//! The ratio of two speeds from interleaved pairs, with the medians beside it.
 
 use super::rig::Speed;
-use jouled::energy::Statistic;
+use jouled::energy::{self, Statistic};
 use std::fmt;
 
 pub struct Ratio {
@@ -11,33 +11,32 @@ pub struct Ratio {
     pub mean: f64,
     /// Half of the 95 % interval of the mean log-ratio: 0.01 is about 1 %.
     pub half_width: f64,
+    interval: (f64, f64),
     pairs: usize,
 }
 
 impl Ratio {
     /// Of two pairs or more.
     pub fn of(pairs: &[(Speed, Speed)], phase: impl Fn(&Speed) -> f64) -> Self {
-        let ours: Vec<f64> = pairs.iter().map(|(ours, _)| phase(ours)).collect();
-        let theirs: Vec<f64> = pairs.iter().map(|(_, theirs)| phase(theirs)).collect();
-        let logs: Vec<f64> = ours
+        let speeds: Vec<(f64, f64)> = pairs
             .iter()
-            .zip(&theirs)
-            .map(|(ours, theirs)| (ours / theirs).ln())
+            .map(|(ours, theirs)| (phase(theirs), phase(ours)))
             .collect();
-        let of = |values| Statistic::of(values).expect("there are pairs");
-        let log = of(&logs);
+        let (theirs, ours): (Vec<f64>, Vec<f64>) = speeds.iter().copied().unzip();
+        let median = |values: &[f64]| Statistic::of(values).expect("there are pairs").median;
+        let ratio = energy::Ratio::paired(&speeds).expect("there are two pairs or more");
         Self {
-            ours_median: of(&ours).median,
-            theirs_median: of(&theirs).median,
-            mean: log.mean.exp(),
-            half_width: log.u95.expect("there are two pairs or more"),
+            ours_median: median(&ours),
+            theirs_median: median(&theirs),
+            mean: ratio.ratio(),
+            half_width: ratio.half_width(),
+            interval: ratio.interval(),
             pairs: pairs.len(),
         }
     }
 
     pub fn interval(&self) -> (f64, f64) {
-        let factor = self.half_width.exp();
-        (self.mean / factor, self.mean * factor)
+        self.interval
     }
 }
 

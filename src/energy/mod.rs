@@ -13,6 +13,7 @@
 mod attribute;
 mod budget;
 mod distribution;
+mod compare;
 mod estimate;
 mod figures;
 mod gap;
@@ -31,6 +32,7 @@ mod signal;
 pub use attribute::{TokenEnergies, TokenEnergy, attribute};
 pub use budget::Budget;
 pub use distribution::{Distribution, token_times_s};
+pub use compare::{Ratio, Sensors, Shared, Verdict};
 pub use estimate::{Estimate, Figure};
 pub use figures::{Figures, GrossNet, PhaseEnergy, RepEnergy};
 pub use idle::{Baseline, GIVE_UP, IdleLevel, Settling, settling};
