@@ -40,6 +40,6 @@ pub use mbu::DecodeReads;
 pub use measured::{MIN_COVERAGE, MIN_WINDOWS, Measured, RESOLVED_WINDOWS};
 pub use reason::Reason;
 pub use reconcile::{Line, Reconciled, reconcile};
-pub use summary::Statistic;
+pub use summary::{Statistic, student_t};
 pub use timeline::{Part, PhaseSpan, timeline};
 pub use trace::Trace;

@@ -50,7 +50,7 @@ impl Statistic {
 
 /// The 97.5 % quantile of Student's t. Up to 10 degrees of freedom the usual table, beyond
 /// that the expansion 26.7.5 of Abramowitz and Stegun, which is then good to 1e-4.
-pub(super) fn student_t(degrees: usize) -> f64 {
+pub fn student_t(degrees: usize) -> f64 {
     const TABLE: [f64; 10] = [
         12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
     ];

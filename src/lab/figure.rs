@@ -68,7 +68,8 @@ fn missing(reason: Option<Reason>) -> String {
     }
 }
 
-fn prefix(value: f64) -> (f64, &'static str) {
+/// The factor and the SI prefix that suit a value.
+pub fn prefix(value: f64) -> (f64, &'static str) {
     match value.abs() {
         size if size == 0.0 || (0.1..1e4).contains(&size) => (1.0, ""),
         size if size >= 1e4 => (1e-3, "k"),
@@ -92,7 +93,8 @@ fn number(value: f64, u95: Option<f64>) -> String {
     }
 }
 
-fn decimals_for(value: f64, significant: i32) -> usize {
+/// Decimals that show so many significant digits of a value.
+pub fn decimals_for(value: f64, significant: i32) -> usize {
     if value == 0.0 || !value.is_finite() {
         return 1;
     }
@@ -102,6 +104,33 @@ fn decimals_for(value: f64, significant: i32) -> usize {
         .unwrap_or(value.abs());
     let decade = rounded.log10().floor() as i32;
     (significant - 1 - decade).clamp(0, 9) as usize
+}
+
+fn significant(value: f64, digits: i32) -> String {
+    let decimals = decimals_for(value, digits);
+    format!("{value:.decimals$}")
+}
+
+/// A stated limit or step: three digits, without zeros that say nothing: `10 mA`.
+pub fn stated(value: f64, unit: &str) -> String {
+    let (factor, prefix) = prefix(value);
+    format!("{} {prefix}{unit}", short(value * factor))
+}
+
+/// A stated share in percent: `0.5 %`.
+pub fn share(value: f64) -> String {
+    format!("{} %", short(100.0 * value))
+}
+
+fn short(value: f64) -> String {
+    let number = significant(value, 3);
+    match number.contains('.') {
+        true => number
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
+        false => number,
+    }
 }
 
 /// A duration with three significant digits: `35.1 ms`, `4.87 s`.
@@ -158,6 +187,14 @@ mod tests {
         let missing = Figure::because(None, None, Some(Reason::TooCoarse));
         assert_eq!(missing.show("J"), "– too-coarse");
         assert_eq!(Figure::Missing(None).show("J"), "–");
+    }
+
+    #[test]
+    fn limits_have_no_empty_digits() {
+        assert_eq!(stated(0.010, "A"), "10 mA");
+        assert_eq!(stated(0.0024, "W"), "2.4 mW");
+        assert_eq!((share(0.01), share(0.005)), ("1 %".into(), "0.5 %".into()));
+        assert_eq!(share(1.0), "100 %");
     }
 
     #[test]

@@ -1,19 +1,24 @@
 //! The lab side: everything behind `joulectl`. It talks to boards over MQTT only, by the
-//! published contract; nothing of it runs on the measured board but `demo`.
+//! published contract; nothing of it runs on the measured board but `demo`. `explain` and
+//! `compare` read result records from files.
 
 pub mod broker;
 pub mod client;
 pub mod demo;
 mod error;
 pub mod export;
+pub mod explain;
 pub mod figure;
+mod file;
 pub mod follow;
 pub mod interrupt;
 pub mod jobs;
+mod lookup;
 pub mod model;
 pub mod page;
 mod process;
 pub mod recompute;
+pub mod reason;
 pub mod sheet;
 pub mod submit;
 pub mod table;

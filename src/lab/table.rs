@@ -6,8 +6,8 @@ use console::{measure_text_width, style};
 const LABEL: usize = 24;
 const GAP: usize = 2;
 /// Narrower terminals get wrapped notes instead of a narrower table.
-const NARROWEST: usize = 60;
-const WIDEST: usize = 120;
+pub(super) const NARROWEST: usize = 60;
+pub(super) const WIDEST: usize = 120;
 
 /// Columns of the terminal; 80 where the output is no terminal.
 pub fn width() -> usize {
@@ -127,13 +127,13 @@ fn render_row(row: &Row, widths: &[usize], before_note: usize, width: usize) -> 
     lines
 }
 
-fn pad(text: &str, width: usize) -> String {
+pub(super) fn pad(text: &str, width: usize) -> String {
     let missing = width.saturating_sub(measure_text_width(text));
     format!("{text}{:missing$}", "")
 }
 
 /// Lines of at most `width` columns, broken between words.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
         match lines.last_mut() {
