@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use jouled::lab::target::Target;
-use jouled::lab::{LabError, demo, explain, export, jobs, recompute, submit};
+use jouled::lab::{LabError, compare, demo, explain, export, jobs, recompute, submit};
 use std::process::ExitCode;
 
 /// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
@@ -64,6 +64,13 @@ enum Command {
     /// Windows of each rail, tokens with their energies, and phases, on one time in seconds
     /// from the attempt's start.
     Export(export::Options),
+    /// Say which of two configurations costs less, or that the noise doesn't tell
+    ///
+    /// Examples: joulectl compare a.json b.json
+    /// joulectl compare a-*.json --with b-*.json --figure j_per_output_token_net
+    ///
+    /// Runs that were contended, throttled or did not succeed are left out and named.
+    Compare(compare::Options),
     /// Show what the uncertainty of a figure is made of, line by line
     ///
     /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input
@@ -104,6 +111,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Jobs { json, target } => jobs::list(target, *json).await,
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),
+            Command::Compare(options) => compare::run(options),
             Command::Explain(options) => explain::run(options),
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
         }

@@ -4,6 +4,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod compare;
 pub mod demo;
 mod error;
 pub mod export;

@@ -43,6 +43,9 @@ pub fn render(sheet: &Sheet, width: usize) -> String {
             line(style(part).yellow().bold().to_string());
         }
     }
+    for part in sheet.left_out.iter().flat_map(|text| wrap(text, width)) {
+        line(style(part).yellow().bold().to_string());
+    }
     for section in &sheet.sections {
         line(String::new());
         for text in render_section(section, width) {

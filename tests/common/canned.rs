@@ -96,7 +96,15 @@ pub fn result(device: &str, id: &str) -> Stamped<JobResult> {
             "contained_in": null, "excludes": [], "source": "simulated", "simulated": true,
             "mode": "12bit/9bit", "range_mv": 80, "shunt_ohm": 0.01, "duty": 0.86,
             "coverage": 0.9998, "windows": 20_132, "lost_windows": 4, "saturated_windows": 0,
-            "rate_hz": 1599.6, "missed_deadlines": 2}],
+            "rate_hz": 1599.6, "missed_deadlines": 2},
+            {"name": "vdd_in", "boundary": "module", "boundary_basis": "profile",
+            "contained_in": "input", "excludes": [], "source": "hwmon", "simulated": false,
+            "mode": null, "range_mv": null, "shunt_ohm": null, "duty": null,
+            "coverage": 1.0, "windows": 118, "lost_windows": 0, "saturated_windows": 0,
+            "rate_hz": 10.0, "missed_deadlines": 0}],
+        "comparisons": [{"rail": "input", "against": "vdd_in", "slope": 1.021,
+            "slope_u95": 0.022, "offset_w": 0.61, "offset_w_u95": 0.09, "residual_w": 0.034,
+            "n": 23, "stretch_s": 0.5, "reason": null}],
         "timeline": {"input": timeline},
         "total": {"input": {"energy_j": total, "energy_j_u95": total * 0.015, "reason": null}},
         "idle": {
@@ -120,7 +128,8 @@ pub fn result(device: &str, id: &str) -> Stamped<JobResult> {
         "contention": {"foreign_cpu": 0.09, "steal": 0.0, "psi_some": 0.01, "contended": true,
             "reasons": {}},
         "self": {"cpu_s": {"decode": 0.1}, "sampler_power_w": null, "reasons": {}},
-        "warnings": [],
+        "warnings": ["contended: other processes used the CPU during the run"],
+        "left_out": ["contended"],
     });
     serde_json::from_value(stamped(device, body)).expect("the canned result is a result")
 }
@@ -128,8 +137,11 @@ pub fn result(device: &str, id: &str) -> Stamped<JobResult> {
 fn rep(rep: u32) -> Value {
     let decode_s = (DECODE_TOKENS * TOKEN_NS) as f64 * 1e-9;
     let prefill_s = PREFILL_NS as f64 * 1e-9;
-    let phase = |tokens: u64, duration_s: f64, power: f64| {
-        json!({"tokens": tokens, "duration_s": duration_s, "tok_s": tokens as f64 / duration_s,
+    let phase = |tokens: u64, duration_s: f64, power: f64, ipc: f64| {
+        let hardware = json!({"instructions": 6_000_000_000_u64, "cycles": 3_000_000_000_u64,
+            "ipc": ipc, "cache_references": null, "cache_misses": null});
+        json!({"counters": {"major_faults": 0, "read_bytes": 0, "hardware": hardware,
+            "reasons": {}}, "tokens": tokens, "duration_s": duration_s, "tok_s": tokens as f64 / duration_s,
             "energy_j": power * duration_s, "energy_j_u95": power * duration_s * 0.015,
             "energy_net_j": (power - IDLE_W) * duration_s,
             "energy_net_j_u95": power * duration_s * 0.015,
@@ -137,7 +149,10 @@ fn rep(rep: u32) -> Value {
     };
     json!({"rep": rep, "ttft_s": 0.038, "output_tokens": 128, "stop_reason": "length",
         "resolved": true, "u_sys_rel": 0.0073,
-        "prefill": phase(16, prefill_s, 6.9), "decode": phase(DECODE_TOKENS, decode_s, BUSY_W),
+        "prefill": phase(16, prefill_s, 6.9, 2.31),
+        "decode": phase(DECODE_TOKENS, decode_s, BUSY_W, 1.07),
+        "tpot_distribution_s": {"n": 127, "min": 0.0069, "median": 0.00719, "mean": 0.00724,
+            "p90": 0.00751, "p99": 0.00902, "max": 0.0101, "sd": 0.0003, "iqr": 0.0002},
         "j_per_prompt_token": 0.0155, "j_per_prompt_token_u95": 0.0004,
         "j_per_prompt_token_net": null, "j_per_prompt_token_net_u95": null,
         "j_per_output_token": 0.0472, "j_per_output_token_u95": 0.0007,

@@ -72,7 +72,10 @@ fn one_repetition_is_explained_by_itself() {
     let text = shown(&record, &[], 80);
     assert!(text.contains("reps.1.j_per_output_token"), "{text}");
     let summary = shown(&record, &["j_per_output_token"], 120);
-    assert!(summary.contains("one repetition has no spread"), "{summary}");
+    assert!(
+        summary.contains("one repetition has no spread"),
+        "{summary}"
+    );
     assert!(summary.contains("reps.1.j_per_output_token"), "{summary}");
 }
 

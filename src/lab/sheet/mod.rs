@@ -2,11 +2,13 @@
 //! and the HTML page show the same sheet.
 
 mod context;
+mod rails;
 
 use super::figure::{Figure, median, seconds};
-use crate::record::result::{JobResult, PhaseFigures, Rep, Statistic};
+use super::reason;
+use crate::record::result::{Distribution, JobResult, LeftOut, PhaseFigures, Rep, Statistic};
 use crate::record::{Reason, Stamp};
-use crate::workload::{JobState, Phase};
+use crate::workload::Phase;
 use serde::Serialize;
 
 /// One result, ready to be laid out.
@@ -18,6 +20,8 @@ pub struct Sheet {
     pub state: String,
     /// Rails of this result whose power is not that of any machine.
     pub simulated: Vec<String>,
+    /// Why summaries over several runs leave this one out.
+    pub left_out: Option<String>,
     /// The figures that most people come for.
     pub headline: Vec<Row>,
     pub sections: Vec<Section>,
@@ -84,6 +88,7 @@ impl Sheet {
             sections.push(speed(result));
             sections.push(energy(result));
         }
+        sections.extend(rails::rails(result));
         sections.push(context::surroundings(result));
         sections.push(context::provenance(result));
         let headline = headline(&sections);
@@ -102,11 +107,28 @@ impl Sheet {
                 .filter(|rail| rail.simulated)
                 .map(|rail| rail.name.clone())
                 .collect(),
+            left_out: left_out(&result.left_out),
             headline,
             sections,
             warnings: warnings(stamp, result),
         }
     }
+}
+
+/// The sentence that nobody may overlook, where a run is marked.
+fn left_out(marks: &[LeftOut]) -> Option<String> {
+    let because = |mark: &LeftOut| match mark {
+        LeftOut::NotSucceeded => "it did not succeed",
+        LeftOut::Contended => "other programs used the CPU meanwhile (contended)",
+        LeftOut::Throttled => "the board was throttled",
+    };
+    let all: Vec<&str> = marks.iter().map(because).collect();
+    (!all.is_empty()).then(|| {
+        format!(
+            "MARKED: summaries over several runs leave this one out: {}.",
+            all.join("; ")
+        )
+    })
 }
 
 /// Rows of the speed and energy sections once more, under names that stand alone.
@@ -134,7 +156,13 @@ fn speed(result: &JobResult) -> Section {
     let summary = result.summary.as_ref();
     let first = &result.reps[0];
     let per_phase = |phase: Option<&PhaseFigures>| match phase {
-        Some(phase) => format!("{} tokens in {}", phase.tokens, seconds(phase.duration_s)),
+        Some(phase) => {
+            let time = format!("{} tokens in {}", phase.tokens, seconds(phase.duration_s));
+            let ipc = phase.counters.hardware.and_then(|hardware| hardware.ipc);
+            ipc.map_or(time.clone(), |ipc| {
+                format!("{time}, {ipc:.2} instructions a cycle")
+            })
+        }
         None => String::new(),
     };
     let rate = |statistic: Option<&Statistic>, of: fn(&Rep) -> Option<&PhaseFigures>| {
@@ -178,9 +206,27 @@ fn speed(result: &JobResult) -> Section {
             row(
                 "Time per output token",
                 vec![over_reps(|rep| rep.figures.tpot_s, "tpot_s")],
-                "1 ÷ decode rate",
+                token_times(&result.reps),
             ),
         ],
+    }
+}
+
+/// How single tokens lie around the mean: medians over the repetitions.
+fn token_times(reps: &[Rep]) -> String {
+    let over = |of: fn(&Distribution) -> f64| {
+        let known = reps
+            .iter()
+            .filter_map(|rep| rep.tpot_distribution_s.as_ref());
+        median(known.map(of).collect())
+    };
+    match over(|times| times.median).zip(over(|times| times.p99)) {
+        Some((p50, p99)) => format!(
+            "1 ÷ decode rate; single tokens: p50 {}, p99 {}",
+            seconds(p50),
+            seconds(p99)
+        ),
+        None => "1 ÷ decode rate".to_owned(),
     }
 }
 
@@ -206,78 +252,80 @@ fn energy(result: &JobResult) -> Section {
         }) => Figure::because(Some(*mean), Some(*u95), None),
         _ => middle(&result.reps, field, name),
     };
-    let joules = |figure| Value::of(figure, "J");
+    let pair = |label: &str, gross: Figure, net: Figure, note: &str| {
+        // What to do about a missing figure is worth more than what it is made of.
+        let note = match gross {
+            Figure::Missing(Some(why)) => reason::sentence(why),
+            _ => note,
+        };
+        let joules = |figure| Value::of(figure, "J");
+        row(label, vec![joules(gross), joules(net)], note)
+    };
     Section {
         heading: "Energy".to_owned(),
         columns: vec!["gross ± u95".to_owned(), "net of idle ± u95".to_owned()],
         rows: vec![
-            row(
+            pair(
                 "Per output token",
-                vec![
-                    joules(figure(
-                        summary.and_then(|s| s.j_per_output_token.as_ref()),
-                        |rep| {
-                            let f = &rep.figures;
-                            (f.j_per_output_token, f.j_per_output_token_u95)
-                        },
-                        "j_per_output_token",
-                    )),
-                    joules(figure(
-                        summary.and_then(|s| s.j_per_output_token_net.as_ref()),
-                        |rep| {
-                            let f = &rep.figures;
-                            (f.j_per_output_token_net, f.j_per_output_token_net_u95)
-                        },
-                        "j_per_output_token_net",
-                    )),
-                ],
+                figure(
+                    summary.and_then(|s| s.j_per_output_token.as_ref()),
+                    |rep| {
+                        let f = &rep.figures;
+                        (f.j_per_output_token, f.j_per_output_token_u95)
+                    },
+                    "j_per_output_token",
+                ),
+                figure(
+                    summary.and_then(|s| s.j_per_output_token_net.as_ref()),
+                    |rep| {
+                        let f = &rep.figures;
+                        (f.j_per_output_token_net, f.j_per_output_token_net_u95)
+                    },
+                    "j_per_output_token_net",
+                ),
                 "decode",
             ),
-            row(
+            pair(
                 "Per prompt token",
-                vec![
-                    joules(figure(
-                        summary.and_then(|s| s.j_per_prompt_token.as_ref()),
-                        |rep| {
-                            let f = &rep.figures;
-                            (f.j_per_prompt_token, f.j_per_prompt_token_u95)
-                        },
-                        "j_per_prompt_token",
-                    )),
-                    joules(figure(
-                        None,
-                        |rep| {
-                            let f = &rep.figures;
-                            (f.j_per_prompt_token_net, f.j_per_prompt_token_net_u95)
-                        },
-                        "j_per_prompt_token_net",
-                    )),
-                ],
+                figure(
+                    summary.and_then(|s| s.j_per_prompt_token.as_ref()),
+                    |rep| {
+                        let f = &rep.figures;
+                        (f.j_per_prompt_token, f.j_per_prompt_token_u95)
+                    },
+                    "j_per_prompt_token",
+                ),
+                figure(
+                    None,
+                    |rep| {
+                        let f = &rep.figures;
+                        (f.j_per_prompt_token_net, f.j_per_prompt_token_net_u95)
+                    },
+                    "j_per_prompt_token_net",
+                ),
                 "prefill",
             ),
-            row(
+            pair(
                 "Per output, all in",
-                vec![
-                    joules(figure(
-                        None,
-                        |rep| {
-                            let f = &rep.figures;
-                            (f.j_per_output_token_all_in, f.j_per_output_token_all_in_u95)
-                        },
-                        "j_per_output_token_all_in",
-                    )),
-                    joules(figure(
-                        None,
-                        |rep| {
-                            let f = &rep.figures;
-                            (
-                                f.j_per_output_token_all_in_net,
-                                f.j_per_output_token_all_in_net_u95,
-                            )
-                        },
-                        "j_per_output_token_all_in_net",
-                    )),
-                ],
+                figure(
+                    summary.and_then(|s| s.j_per_output_token_all_in.as_ref()),
+                    |rep| {
+                        let f = &rep.figures;
+                        (f.j_per_output_token_all_in, f.j_per_output_token_all_in_u95)
+                    },
+                    "j_per_output_token_all_in",
+                ),
+                figure(
+                    None,
+                    |rep| {
+                        let f = &rep.figures;
+                        (
+                            f.j_per_output_token_all_in_net,
+                            f.j_per_output_token_all_in_net_u95,
+                        )
+                    },
+                    "j_per_output_token_all_in_net",
+                ),
                 "prefill + decode",
             ),
         ],
@@ -302,12 +350,6 @@ fn middle(reps: &[Rep], field: Field, name: &str) -> Figure {
 
 fn warnings(stamp: &Stamp, result: &JobResult) -> Vec<String> {
     let mut warnings = result.warnings.clone();
-    if result.state == JobState::Succeeded && result.contention.contended == Some(true) {
-        warnings.push("other programs used the CPU meanwhile (contended)".to_owned());
-    }
-    if result.thermal.throttled == Some(true) {
-        warnings.push("the CPU was throttled".to_owned());
-    }
     if result.reps.iter().any(|rep| !rep.resolved) {
         warnings.push(
             "single tokens are shorter than 10 windows of the sensor: trust the phases' \

@@ -1,0 +1,185 @@
+//! Runs that belong together, and which of them count.
+
+use crate::energy::{Shared, Statistic};
+use crate::lab::explain::budget::{counted, in_repetition};
+use crate::lab::lookup::{self, Absent, Found, Path};
+use crate::record::result::{JobResult, LeftOut, Rail};
+use crate::record::{Reason, Stamped};
+use serde::Serialize;
+
+/// One run, read from a file.
+pub struct Run {
+    pub file: String,
+    pub record: Stamped<JobResult>,
+}
+
+/// Which runs count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Marked {
+    LeftOut,
+    Included,
+}
+
+/// A run that does not count, and why.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Left {
+    pub file: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<LeftOut>,
+    /// Why it has no such figure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+/// What the values of a sample are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Of {
+    Runs,
+    /// Of the only run: how runs differ is not in it.
+    Repetitions,
+}
+
+/// One figure of a group of runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    pub of: Of,
+    /// One value a run or a repetition; `None` keeps the place of one that does not count.
+    pub values: Vec<Option<f64>>,
+    pub statistic: Option<Statistic>,
+    pub shared: Shared,
+    pub left: Vec<Left>,
+}
+
+impl Sample {
+    /// The figure at `path` of the runs that count.
+    ///
+    /// Errors: a path that no run has.
+    pub fn of(runs: &[Run], path: &Path, marked: Marked) -> Result<Self, Absent> {
+        let mut left = Vec::new();
+        let mut values = Vec::new();
+        let mut shared = Vec::new();
+        for run in runs {
+            let result = &run.record.body;
+            let marks = match marked {
+                Marked::LeftOut => result.left_out.clone(),
+                Marked::Included => Vec::new(),
+            };
+            let found = lookup::find(result, path);
+            if found == Err(Absent::Unknown) {
+                return Err(Absent::Unknown);
+            }
+            let counts = found.as_ref().ok().filter(|_| marks.is_empty());
+            values.push(counts.map(Found::value));
+            shared.extend(counts.map(|found| systematic(result, path, found)));
+            if counts.is_none() {
+                let reason = match found {
+                    Err(Absent::Because(reason)) => reason,
+                    _ => None,
+                };
+                left.push(Left {
+                    file: run.file.clone(),
+                    marks,
+                    reason,
+                });
+            }
+        }
+        let mut of = Of::Runs;
+        if let ([only], [Some(_)]) = (runs, values.as_slice())
+            && let Some(repetitions) = repetitions(&only.record.body, path)
+        {
+            of = Of::Repetitions;
+            values = repetitions.into_iter().map(Some).collect();
+        }
+        let known: Vec<f64> = values.iter().copied().flatten().collect();
+        Ok(Self {
+            of,
+            statistic: Statistic::of(&known),
+            values,
+            shared: mean(&shared),
+            left,
+        })
+    }
+
+    pub fn known(&self) -> Vec<f64> {
+        self.values.iter().copied().flatten().collect()
+    }
+}
+
+/// The values behind a figure of the summary.
+fn repetitions(result: &JobResult, path: &Path) -> Option<Vec<f64>> {
+    let Path::Summary(name) = path else {
+        return None;
+    };
+    counted(&result.reps)
+        .map(|rep| {
+            let found = lookup::find(result, &in_repetition(name, rep.rep)?);
+            Some(found.ok()?.value())
+        })
+        .collect()
+}
+
+/// Systematic standard uncertainties of a figure as shares of it.
+fn systematic(result: &JobResult, path: &Path, found: &Found) -> Shared {
+    let value = found.value().abs();
+    let (u_sys, parts) = match found {
+        Found::Statistic(statistic) => {
+            let of_first = match path {
+                Path::Summary(name) => counted(&result.reps)
+                    .next()
+                    .and_then(|rep| in_repetition(name, rep.rep))
+                    .and_then(|path| lookup::find(result, &path).ok()),
+                _ => None,
+            };
+            (statistic.u_sys.unwrap_or_default(), of_first)
+        }
+        Found::Measured { .. } => (0.0, Some(found.clone())),
+        Found::Plain(_) => return Shared::default(),
+    };
+    let rail = primary(result);
+    let (budget, whole) = match parts {
+        Some(Found::Measured {
+            budget: Some(budget),
+            value,
+            ..
+        }) => (budget, value.abs()),
+        // All of it, as if nothing were shared.
+        _ => {
+            return Shared {
+                other: u_sys / value,
+                ..Shared::default()
+            };
+        }
+    };
+    let relative = |names: &dyn Fn(&str) -> bool| {
+        let squares: f64 = budget
+            .iter()
+            .filter(|(source, _)| names(source))
+            .map(|(_, u)| (u / whole).powi(2))
+            .sum();
+        squares.sqrt()
+    };
+    let gains = |source: &str| rail.is_some_and(|rail| rail.limits.scale.contains_key(source));
+    Shared {
+        scale: relative(&gains),
+        offset: relative(&|source| source == "offset"),
+        other: relative(&|source| matches!(source, "quantisation" | "baseline" | "drift")),
+    }
+}
+
+/// Errors that all runs of a sensor share don't average out.
+fn mean(all: &[Shared]) -> Shared {
+    let n = all.len().max(1) as f64;
+    let of = |part: fn(&Shared) -> f64| all.iter().map(part).sum::<f64>() / n;
+    Shared {
+        scale: of(|shared| shared.scale),
+        offset: of(|shared| shared.offset),
+        other: of(|shared| shared.other),
+    }
+}
+
+/// The primary rail of a run.
+pub fn primary(result: &JobResult) -> Option<&Rail> {
+    let name = result.primary_rail.as_ref()?;
+    result.rails.iter().find(|rail| rail.name == *name)
+}

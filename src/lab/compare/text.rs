@@ -1,0 +1,197 @@
+//! A comparison for the terminal.
+
+use super::group::{Left, Marked, Of};
+use super::{Against, Compared, Row};
+use crate::energy::{Sensors, Verdict};
+use crate::lab::figure::{Figure, decimals_for, prefix, reason_name};
+use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
+use console::{measure_text_width, style};
+use std::collections::BTreeSet;
+
+/// The tables of all figures, then which runs stand behind the letters and which don't count.
+pub fn render(compared: &[Compared], marked: Marked, width: usize) -> String {
+    let width = width.clamp(NARROWEST, WIDEST);
+    let mut lines: Vec<String> = Vec::new();
+    if let Some(first) = compared.first() {
+        for row in &first.groups {
+            let text = format!("{}  {} on {}", row.group, row.what, row.device);
+            lines.extend(wrap(&text, width));
+        }
+    }
+    for figure in compared {
+        lines.push(String::new());
+        lines.extend(table(figure));
+        lines.extend(
+            figure
+                .ratios
+                .iter()
+                .flat_map(|ratio| sentence(ratio, width)),
+        );
+        for warning in &figure.warnings {
+            lines.extend(marked_lines(warning, width));
+        }
+    }
+    lines.extend(left_out(compared, marked, width));
+    let mut out = lines
+        .iter()
+        .map(|line| line.trim_end())
+        .collect::<Vec<_>>()
+        .join("\n");
+    out.push('\n');
+    out
+}
+
+fn marked_lines(warning: &str, width: usize) -> Vec<String> {
+    wrap(warning, width - 2)
+        .into_iter()
+        .enumerate()
+        .map(|(n, part)| {
+            let mark = if n == 0 { "! " } else { "  " };
+            style(format!("{mark}{part}")).yellow().to_string()
+        })
+        .collect()
+}
+
+fn table(figure: &Compared) -> Vec<String> {
+    let largest = figure
+        .groups
+        .iter()
+        .filter_map(|row| row.mean)
+        .fold(0.0, f64::max);
+    let (factor, si) = match figure.unit {
+        // A prefix would hinder comparing rates.
+        unit if unit.contains('/') => (1.0, ""),
+        _ => prefix(largest),
+    };
+    let decimals = decimals_for(largest * factor, 4);
+    let number = |value: Option<f64>| match value {
+        Some(value) => format!("{:.decimals$}", value * factor),
+        None => "–".to_owned(),
+    };
+    let cells = |row: &Row| {
+        [
+            row.group.to_string(),
+            match row.of {
+                Of::Runs => counted(row.n, "run"),
+                Of::Repetitions => counted(row.n, "repetition"),
+            },
+            number(row.median),
+            number(row.iqr),
+            number(row.mean),
+            number(row.sd),
+            row.boundary.clone(),
+        ]
+    };
+    let heading = ["", "n", "median", "IQR", "mean", "sd", "boundary"].map(str::to_owned);
+    let rows: Vec<[String; 7]> = figure.groups.iter().map(cells).collect();
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .chain([&heading])
+            .map(|row| measure_text_width(&row[column]));
+        cells.max().unwrap_or_default() + 2
+    };
+    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
+    let line = |row: &[String; 7]| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| pad(cell, *width));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    let unit = format!("{si}{}", figure.unit);
+    let title = match unit.as_str() {
+        "" => figure.figure.clone(),
+        unit => format!("{} in {unit}", figure.figure),
+    };
+    let mut lines = vec![
+        style(title).bold().to_string(),
+        style(line(&heading)).underlined().to_string(),
+    ];
+    for (row, group) in rows.iter().zip(&figure.groups) {
+        let simulated = if group.simulated { "  SIMULATED" } else { "" };
+        lines.push(format!("{}{}", line(row), style(simulated).yellow()));
+    }
+    lines
+}
+
+fn counted(n: u32, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
+/// `B ÷ A  0.921 (0.905 to 0.937): B is lower by 7.9 %`
+fn sentence(against: &Against, width: usize) -> Vec<String> {
+    let (a, b) = (against.first, against.group);
+    let (Some(ratio), Some(low), Some(high)) = (against.ratio, against.low, against.high) else {
+        let text = format!(
+            "{b} ÷ {a}  – too-few: a side with fewer than two values has no spread; not resolved"
+        );
+        return wrap(&text, width);
+    };
+    let percent = |share: f64| {
+        let decimals = decimals_for(100.0 * share, 2).min(2);
+        format!("{:.decimals$} %", 100.0 * share)
+    };
+    let verdict = match against.verdict {
+        Verdict::BLower => style(format!("{b} is lower by {}", percent(1.0 - ratio))).green(),
+        Verdict::ALower => {
+            style(format!("{a} is lower by {}", percent(1.0 - ratio.recip()))).green()
+        }
+        Verdict::NotResolved => {
+            style("NOT RESOLVED: the noise is larger than the effect; neither is lower".to_owned())
+                .yellow()
+        }
+    };
+    let sensors = match against.sensors {
+        Sensors::Same => "one sensor: its gain cancels",
+        Sensors::Different => "different sensors: their gains count",
+    };
+    let digits = decimals_for(1.0, 4).max(decimals_for(high - low, 2)).min(5);
+    let numbers = format!("{b} ÷ {a}  {ratio:.digits$}  95 %: {low:.digits$} to {high:.digits$}");
+    vec![
+        format!(
+            "{}  {}",
+            style(numbers).bold(),
+            style(format!("({sensors})")).dim()
+        ),
+        format!("       {verdict}"),
+    ]
+}
+
+fn left_out(compared: &[Compared], marked: Marked, width: usize) -> Vec<String> {
+    if marked == Marked::Included {
+        return marked_lines(
+            "--include-marked: runs that were contended, throttled or did not succeed count here",
+            width,
+        );
+    }
+    let mut said = BTreeSet::new();
+    let mut lines = Vec::new();
+    for row in compared.iter().flat_map(|figure| &figure.groups) {
+        for left in &row.left_out {
+            let text = format!("left out of {}: {}: {}", row.group, left.file, why(left));
+            if said.insert(text.clone()) {
+                lines.extend(marked_lines(&text, width));
+            }
+        }
+    }
+    lines
+}
+
+fn why(left: &Left) -> String {
+    let marks = left.marks.iter().filter_map(|mark| {
+        let name = serde_json::to_value(mark).ok()?;
+        Some(name.as_str()?.to_owned())
+    });
+    let missing = left
+        .reason
+        .map(|reason| format!("no such figure, {}", reason_name(reason)));
+    let all: Vec<String> = marks.chain(missing).collect();
+    match all.is_empty() {
+        true => "no such figure".to_owned(),
+        false => all.join(", "),
+    }
+}
