@@ -12,8 +12,8 @@
 
 mod attribute;
 mod budget;
-mod distribution;
 mod compare;
+mod distribution;
 mod estimate;
 mod figures;
 mod gap;
@@ -31,8 +31,8 @@ mod signal;
 
 pub use attribute::{TokenEnergies, TokenEnergy, attribute};
 pub use budget::Budget;
-pub use distribution::{Distribution, token_times_s};
 pub use compare::{Ratio, Sensors, Shared, Verdict};
+pub use distribution::{Distribution, token_times_s};
 pub use estimate::{Estimate, Figure};
 pub use figures::{Figures, GrossNet, PhaseEnergy, RepEnergy};
 pub use idle::{Baseline, GIVE_UP, IdleLevel, Settling, settling};

@@ -9,6 +9,7 @@ use crate::sensor::Boundary;
 fn run(id: &str, factor: f64) -> Run {
     let mut record = testing::result();
     record.body.id = id.to_owned();
+    record.body.left_out.clear();
     for (n, rep) in record.body.reps.iter_mut().enumerate() {
         let figures = &mut rep.figures;
         let each = factor * (1.0 + 0.004 * (n as f64 - 1.0));

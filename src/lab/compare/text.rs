@@ -3,7 +3,7 @@
 use super::group::{Left, Marked, Of};
 use super::{Against, Compared, Row};
 use crate::energy::{Sensors, Verdict};
-use crate::lab::figure::{Figure, decimals_for, prefix, reason_name};
+use crate::lab::figure::{decimals_for, prefix, reason_name};
 use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
 use console::{measure_text_width, style};
 use std::collections::BTreeSet;
@@ -177,6 +177,13 @@ fn left_out(compared: &[Compared], marked: Marked, width: usize) -> Vec<String> 
                 lines.extend(marked_lines(&text, width));
             }
         }
+    }
+    if !lines.is_empty() {
+        lines.push(
+            style("  --include-marked counts marked runs all the same")
+                .dim()
+                .to_string(),
+        );
     }
     lines
 }

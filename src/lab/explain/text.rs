@@ -9,7 +9,7 @@ use crate::record::result::JobResult;
 use console::{measure_text_width, style};
 
 const KIND: usize = 12;
-const SHARE: usize = 9;
+const SHARE: usize = 10;
 const NARROWEST_BAR: usize = 10;
 const NARROWEST_LIMIT: usize = 14;
 const WIDEST_BAR: usize = 24;

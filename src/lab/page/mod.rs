@@ -156,7 +156,7 @@ mod tests {
         let evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>";
         let record = job.result.as_mut().unwrap();
         record.body.reps[0].text = Some(evil.to_owned());
-        record.body.warnings.push(evil.to_owned());
+        record.body.warnings = vec![evil.to_owned()];
         record.body.model.as_mut().unwrap().name = evil.to_owned();
         record.body.rails[0].name = evil.to_owned();
         job.result_json = serde_json::to_string(&*record).unwrap();

@@ -158,7 +158,7 @@ fn speed(result: &JobResult) -> Section {
     let per_phase = |phase: Option<&PhaseFigures>| match phase {
         Some(phase) => {
             let time = format!("{} tokens in {}", phase.tokens, seconds(phase.duration_s));
-            let ipc = phase.counters.hardware.and_then(|hardware| hardware.ipc);
+            let ipc = phase.counters.hardware.as_ref().and_then(|seen| seen.ipc);
             ipc.map_or(time.clone(), |ipc| {
                 format!("{time}, {ipc:.2} instructions a cycle")
             })
