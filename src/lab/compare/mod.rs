@@ -92,7 +92,8 @@ struct Against {
     ratio: Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
-    sensors: Sensors,
+    /// `null` for a figure that no sensor measured.
+    sensors: Option<Sensors>,
     verdict: Verdict,
     /// Why there is no ratio.
     reason: Option<Reason>,
@@ -192,7 +193,7 @@ fn compare(
         .iter()
         .zip(&samples)
         .skip(1)
-        .map(|(group, sample)| against((&groups[0], &samples[0]), (group, sample), design))
+        .map(|(group, sample)| against((&groups[0], &samples[0]), (group, sample), &path, design))
         .collect();
     Ok(Compared {
         figure: path.to_string(),
@@ -207,8 +208,13 @@ fn compare(
     })
 }
 
-fn against(first: (&Group, &Sample), other: (&Group, &Sample), design: Design) -> Against {
-    let sensors = sensors(first.0, other.0);
+fn against(
+    first: (&Group, &Sample),
+    other: (&Group, &Sample),
+    path: &Path,
+    design: Design,
+) -> Against {
+    let sensors = is_energy(path).then(|| sensors(first.0, other.0));
     let (a, b) = (first.1, other.1);
     let ratio = match design {
         Design::Apart => Ratio::independent(&a.known(), &b.known()),
@@ -218,8 +224,8 @@ fn against(first: (&Group, &Sample), other: (&Group, &Sample), design: Design) -
             Ratio::paired(&pairs)
         }
     };
-    let ratio =
-        ratio.map(|ratio| ratio.with_systematic(Shared::of_ratio(a.shared, b.shared, sensors)));
+    let systematic = sensors.map_or(0.0, |sensors| Shared::of_ratio(a.shared, b.shared, sensors));
+    let ratio = ratio.map(|ratio| ratio.with_systematic(systematic));
     let interval = ratio.map(|ratio| ratio.interval());
     Against {
         group: other.0.letter,
@@ -285,6 +291,14 @@ fn row(group: &Group, sample: &Sample) -> Row {
     }
 }
 
+/// Joules and watts belong to a boundary; times and speeds don't.
+fn is_energy(path: &Path) -> bool {
+    matches!(
+        path.unit(),
+        "J" | "W" | "mWh" | "tok/J" | "J·s" | "J·s/token²"
+    )
+}
+
 fn boundary(result: &JobResult) -> String {
     primary(result).map_or_else(|| "no rail".to_owned(), |rail| rail.boundary.to_string())
 }
@@ -306,7 +320,7 @@ fn warnings(groups: &[Group], samples: &[Sample], path: &Path) -> Vec<String> {
         let all: BTreeSet<String> = results().map(of).collect();
         (all.len() > 1).then(|| all.into_iter().collect::<Vec<_>>().join(", "))
     };
-    let of_energy = path.unit().contains('J') || path.unit() == "W";
+    let of_energy = is_energy(path);
     if of_energy && let Some(all) = differ(&boundary) {
         warnings.push(format!(
             "BOUNDARIES DIFFER ({all}): these joules don't enclose the same things, and a ratio \

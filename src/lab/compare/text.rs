@@ -5,6 +5,7 @@ use super::{Against, Compared, Row};
 use crate::energy::{Sensors, Verdict};
 use crate::lab::figure::{decimals_for, prefix, reason_name};
 use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
+use crate::record::result::LeftOut;
 use console::{measure_text_width, style};
 use std::collections::BTreeSet;
 
@@ -127,7 +128,7 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
     let (a, b) = (against.first, against.group);
     let (Some(ratio), Some(low), Some(high)) = (against.ratio, against.low, against.high) else {
         let text = format!(
-            "{b} ÷ {a}  – too-few: a side with fewer than two values has no spread; not resolved"
+            "{b} ÷ {a}  – too-few: fewer than two values a side have no spread; not resolved"
         );
         return wrap(&text, width);
     };
@@ -146,17 +147,14 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
         }
     };
     let sensors = match against.sensors {
-        Sensors::Same => "one sensor: its gain cancels",
-        Sensors::Different => "different sensors: their gains count",
+        Some(Sensors::Same) => "(one sensor: its gain cancels)",
+        Some(Sensors::Different) => "(different sensors: their gains count)",
+        None => "",
     };
     let digits = decimals_for(1.0, 4).max(decimals_for(high - low, 2)).min(5);
     let numbers = format!("{b} ÷ {a}  {ratio:.digits$}  95 %: {low:.digits$} to {high:.digits$}");
     vec![
-        format!(
-            "{}  {}",
-            style(numbers).bold(),
-            style(format!("({sensors})")).dim()
-        ),
+        format!("{}  {}", style(numbers).bold(), style(sensors).dim()),
         format!("       {verdict}"),
     ]
 }
@@ -170,35 +168,36 @@ fn left_out(compared: &[Compared], marked: Marked, width: usize) -> Vec<String> 
     }
     let mut said = BTreeSet::new();
     let mut lines = Vec::new();
-    for row in compared.iter().flat_map(|figure| &figure.groups) {
-        for left in &row.left_out {
-            let text = format!("left out of {}: {}: {}", row.group, left.file, why(left));
-            if said.insert(text.clone()) {
-                lines.extend(marked_lines(&text, width));
+    let mut any_marked = false;
+    for figure in compared {
+        for row in &figure.groups {
+            for left in &row.left_out {
+                any_marked |= !left.marks.is_empty();
+                let why = why(left, &figure.figure);
+                let text = format!("left out of {}: {}: {why}", row.group, left.file);
+                if said.insert(text.clone()) {
+                    lines.extend(marked_lines(&text, width));
+                }
             }
         }
     }
-    if !lines.is_empty() {
-        lines.push(
-            style("  --include-marked counts marked runs all the same")
-                .dim()
-                .to_string(),
-        );
+    if any_marked {
+        let hint = "  --include-marked counts marked runs all the same";
+        lines.push(style(hint).dim().to_string());
     }
     lines
 }
 
-fn why(left: &Left) -> String {
-    let marks = left.marks.iter().filter_map(|mark| {
-        let name = serde_json::to_value(mark).ok()?;
-        Some(name.as_str()?.to_owned())
-    });
-    let missing = left
-        .reason
-        .map(|reason| format!("no such figure, {}", reason_name(reason)));
-    let all: Vec<String> = marks.chain(missing).collect();
-    match all.is_empty() {
-        true => "no such figure".to_owned(),
-        false => all.join(", "),
+fn why(left: &Left, figure: &str) -> String {
+    let name = |mark: &LeftOut| {
+        let name = serde_json::to_value(mark).expect("a mark serialises as its name");
+        name.as_str().unwrap_or_default().to_owned()
+    };
+    if !left.marks.is_empty() {
+        return left.marks.iter().map(name).collect::<Vec<_>>().join(", ");
+    }
+    match left.reason {
+        Some(reason) => format!("no {figure}, {}", reason_name(reason)),
+        None => format!("no {figure}"),
     }
 }

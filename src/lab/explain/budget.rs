@@ -74,6 +74,7 @@ pub fn explain(result: &JobResult, path: &Path) -> Option<Explained> {
         Err(Absent::Unknown) => return None,
         Err(Absent::Because(reason)) => {
             explained.reason = reason;
+            explained.made_of = lacking(result, path);
             return Some(explained);
         }
     };
@@ -279,6 +280,21 @@ fn repetitions<'a>(
         _ => "",
     };
     counted(&result.reps).filter_map(move |rep| Some((in_repetition(name, rep.rep)?, rep)))
+}
+
+/// Which repetitions keep a summary from having the figure: it counts all or none.
+fn lacking(result: &JobResult, path: &Path) -> String {
+    let lack: Vec<String> = repetitions(result, path)
+        .filter(|(path, _)| lookup::find(result, path).is_err())
+        .map(|(_, rep)| rep.rep.to_string())
+        .collect();
+    match lack.is_empty() {
+        true => String::new(),
+        false => format!(
+            "a summary counts all repetitions, and it is missing in {}",
+            lack.join(", ")
+        ),
+    }
 }
 
 /// Repetitions that ran to their end: those that a summary counts.

@@ -13,6 +13,9 @@ use budget::{Explained, explain};
 use serde_json::json;
 use std::path::PathBuf;
 
+/// Names less alike than this are no misspellings of one another.
+const ALIKE: f64 = 0.9;
+
 #[derive(Debug, Clone, clap::Args)]
 pub struct Options {
     /// A result record as JSON; `-` is standard input
@@ -75,13 +78,15 @@ pub fn unknown(result: &JobResult, text: &str) -> LabError {
     let known: Vec<String> = lookup::list(result).iter().map(Path::to_string).collect();
     let nearest = known
         .iter()
-        .max_by(|a, b| strsim::jaro_winkler(a, text).total_cmp(&strsim::jaro_winkler(b, text)));
+        .map(|known| (strsim::jaro_winkler(known, text), known))
+        .filter(|(likeness, _)| *likeness > ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
     LabError::Usage(format!(
         "{text}: the record of job {} has no such figure{}; `joulectl explain RESULT --list` \
          names them",
         result.id,
         match nearest {
-            Some(nearest) => format!("; {nearest} is the nearest"),
+            Some((_, nearest)) => format!("; {nearest} is the nearest"),
             None => String::new(),
         }
     ))

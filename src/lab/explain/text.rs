@@ -79,6 +79,9 @@ pub fn render(explained: &Explained, result: &JobResult, width: usize) -> String
         let why = explained
             .reason
             .map_or("the record does not say why", reason::sentence);
+        paragraph(&explained.made_of)
+            .into_iter()
+            .for_each(&mut line);
         paragraph(why).into_iter().for_each(line);
         return out;
     }
