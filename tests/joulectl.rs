@@ -261,3 +261,61 @@ async fn the_demo_without_its_daemon_says_what_to_do() {
         err(&done)
     );
 }
+
+/// A result record in a file, as `submit --out` writes it.
+fn saved(dir: &Path, id: &str, change: impl FnOnce(&mut Value)) -> String {
+    let mut record = serde_json::to_value(canned::result("pi5-01", id)).unwrap();
+    change(&mut record);
+    let path = dir.join(format!("{id}.json"));
+    std::fs::write(&path, record.to_string()).unwrap();
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn a_figure_is_explained_from_a_file_and_from_standard_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = saved(dir.path(), "smol-1", |_| ());
+    let figure = "reps.1.j_per_prompt_token_net";
+    let done = output(joulectl(&["explain", &file, figure])).await;
+    assert!(done.status.success(), "{}", err(&done));
+    for part in ["SIMULATED", "below-noise", "smaller than its noise"] {
+        assert!(out(&done).contains(part), "{part}: {}", out(&done));
+    }
+    let mut piped = joulectl(&["explain", "-", "--json", figure]);
+    piped.stdin(std::fs::File::open(&file).unwrap());
+    let done = output(piped).await;
+    let json: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(json["simulated"], true);
+    assert_eq!(json["figures"][0]["reason"], "below-noise");
+
+    let done = output(joulectl(&["explain", "/dev/null"])).await;
+    assert_eq!(done.status.code(), Some(2));
+    assert!(err(&done).contains("no JSON"), "{}", err(&done));
+}
+
+#[tokio::test]
+async fn two_results_are_compared_and_marked_ones_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let clean = |record: &mut Value| record["left_out"] = serde_json::json!([]);
+    let (a, b) = (saved(dir.path(), "a", clean), saved(dir.path(), "b", clean));
+    let marked = saved(dir.path(), "c", |_| ());
+    let done = output(joulectl(&["compare", &a, &b, &marked])).await;
+    assert!(done.status.success(), "{}", err(&done));
+    assert!(out(&done).contains("NOT RESOLVED"), "{}", out(&done));
+    let left_out = format!("left out of C: {marked}: contended");
+    let text = out(&done).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains(&left_out), "{text}");
+
+    let json = [
+        "compare",
+        "--json",
+        "--include-marked",
+        &a,
+        "--with",
+        &marked,
+    ];
+    let done = output(joulectl(&json)).await;
+    let json: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(json["figures"][0]["ratios"][0]["verdict"], "not-resolved");
+    assert_eq!(json["include_marked"], true);
+}

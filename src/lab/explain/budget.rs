@@ -168,7 +168,10 @@ fn stated(source: &str, rail: Option<&Rail>, result: &JobResult) -> String {
     };
     let limits = &rail.limits;
     match source {
-        "offset" => either("±", limits.current_offset_a, limits.power_offset_w),
+        "offset" => all(
+            "±",
+            &[(limits.current_offset_a, "A"), (limits.power_offset_w, "W")],
+        ),
         "quantisation" => step(limits, "half a step of "),
         "noise" => step(limits, "noise over steps of "),
         "boundary" if limits.energy_step_j > 0.0 => {
@@ -181,10 +184,7 @@ fn stated(source: &str, rail: Option<&Rail>, result: &JobResult) -> String {
             format!("readings up to {age} old")
         }
         "bridged" => "time that no window covers".to_owned(),
-        "duty" => match rail.duty {
-            Some(duty) => format!("current converted {} of the time", share(duty)),
-            None => String::new(),
-        },
+        "duty" => format!("blind for {} of a window", share(limits.blind_share)),
         "lag" => match &rail.lag {
             Some(lag) => {
                 let delay = Figure::because(Some(lag.lag_s), Some(lag.lag_s_u95), None);
@@ -201,15 +201,20 @@ fn stated(source: &str, rail: Option<&Rail>, result: &JobResult) -> String {
     }
 }
 
-fn either(before: &str, amps: f64, watts: f64) -> String {
-    let current = (amps > 0.0).then(|| short(amps, "A"));
-    let power = (watts > 0.0).then(|| short(watts, "W"));
-    let both: Vec<String> = current.into_iter().chain(power).collect();
-    format!("{before}{}", both.join(" and "))
+/// The limits that there are, joined: `±10 mA and 2 mW`.
+fn all(before: &str, limits: &[(f64, &str)]) -> String {
+    let known = limits.iter().filter(|(limit, _)| *limit > 0.0);
+    let known: Vec<String> = known.map(|(limit, unit)| short(*limit, unit)).collect();
+    format!("{before}{}", known.join(" and "))
 }
 
 fn step(limits: &Limits, before: &str) -> String {
-    either(before, limits.current_step_a, limits.power_step_w)
+    let steps = [
+        (limits.current_step_a, "A"),
+        (limits.voltage_step_v, "V"),
+        (limits.power_step_w, "W"),
+    ];
+    all(before, &steps)
 }
 
 fn drift(result: &JobResult) -> String {

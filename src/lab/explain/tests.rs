@@ -84,6 +84,8 @@ fn one_repetition_is_explained_by_itself() {
 fn every_budget_agrees_with_its_record() {
     let mut coarse = real_rail("input");
     coarse.limits.refresh = crate::units::Span::from_millis(40);
+    coarse.limits.blind_share = 0.11;
+    coarse.limits.voltage_step = crate::units::Volts(0.004);
     for spec in [real_rail("input"), coarse] {
         let result = measured(spec, 3).body;
         let mut with_budget = 0;

@@ -78,9 +78,11 @@ fn limits(limits: &ErrorLimits) -> Limits {
         scale: limits.scale.iter().map(named).collect(),
         current_offset_a: limits.current_offset.0,
         current_step_a: limits.current_step.0,
+        voltage_step_v: limits.voltage_step.0,
         power_offset_w: limits.power_offset.0,
         power_step_w: limits.power_step.0,
         energy_step_j: limits.energy_step.0,
         refresh_s: limits.refresh.as_secs_f64(),
+        blind_share: limits.blind_share,
     }
 }

@@ -1,6 +1,7 @@
 //! Rails beside one another, and runs that summaries leave out.
 
 use super::*;
+use crate::board::Finding;
 use crate::record::result::LeftOut;
 use crate::sensor::{Boundary, RailSpec};
 
@@ -91,11 +92,11 @@ fn runs_are_marked_that_summaries_leave_out() {
             });
     };
     let throttled = |play: &mut Play| {
-        play.observed.throttling = Some(Throttling::Seen(vec!["over-current".to_owned()]));
+        play.observed.throttling = Some(Finding::Seen(vec!["over-current".to_owned()]));
     };
     let unknown = |play: &mut Play| {
         play.observed.contention = None;
-        play.observed.throttling = Some(Throttling::NoEvidence);
+        play.observed.throttling = Some(Finding::NoEvidence);
     };
     assert_eq!(marks(|_| (), Ending::Succeeded), []);
     assert_eq!(marks(unknown, Ending::Succeeded), []);

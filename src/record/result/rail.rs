@@ -51,11 +51,16 @@ pub struct Limits {
     pub current_offset_a: f64,
     /// One ADC step.
     pub current_step_a: f64,
+    #[serde(default)]
+    pub voltage_step_v: f64,
     pub power_offset_w: f64,
     pub power_step_w: f64,
     pub energy_step_j: f64,
     /// How old a point may be when it is read.
     pub refresh_s: f64,
+    /// Share of a window in which the source doesn't look.
+    #[serde(default)]
+    pub blind_share: f64,
 }
 
 /// Delay between load and rail, from steps of the load.
