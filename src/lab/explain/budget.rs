@@ -192,7 +192,7 @@ fn stated(source: &str, rail: Option<&Rail>, result: &JobResult) -> String {
             }
             None => String::new(),
         },
-        "baseline" => "chance and steps in idle power".to_owned(),
+        "baseline" => "noise of idle power".to_owned(),
         "drift" => drift(result),
         _ => match limits.scale.get(source) {
             Some(limit) => format!("±{} of power", share(*limit)),
@@ -222,9 +222,9 @@ fn drift(result: &JobResult) -> String {
     match power(&result.idle.before).zip(power(&result.idle.after)) {
         Some((before, after)) => {
             let half = short(0.5 * (after - before).abs(), "W");
-            format!("±{half}, half of what idle moved")
+            format!("±{half}, half the drift")
         }
-        None => "half of what idle moved".to_owned(),
+        None => "half the drift".to_owned(),
     }
 }
 
@@ -251,7 +251,7 @@ fn of_statistic(explained: &mut Explained, result: &JobResult, path: &Path, stat
     explained.lines.push(Line {
         source: "repetitions".to_owned(),
         kind: Kind::Random,
-        limit: format!("{sd_text} ÷ √{n}, t = {t:.2}"),
+        limit: format!("{sd_text} ÷ √{n}, t={t:.2}"),
         // Half of t, so that k = 2 gives the 95 % interval of so few.
         u: 0.5 * t * sd / f64::from(n).sqrt(),
         share: 0.0,
