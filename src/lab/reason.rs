@@ -50,6 +50,7 @@ pub fn sentence(reason: Reason) -> &'static str {
         Reason::TooLarge => {
             "the record would have been larger than 128 KiB: run fewer repetitions a job"
         }
+        Reason::NotStored => "the board's disk did not take it: see its warnings and free space",
         Reason::TooFew => "there are fewer values than the figure needs: run more repetitions",
     }
 }
