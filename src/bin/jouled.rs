@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use jouled::calibrate::{Gain, Target};
+use jouled::calibrate::{Gain, Series, Target};
 use jouled::config;
 use jouled::probe;
 use jouled::units::Span;
@@ -29,7 +29,7 @@ enum Command {
     Run(ConfigFile),
     /// Check a configuration without running anything.
     Check(ConfigFile),
-    /// Find out what one sensor is off by, and store it in conf.d beside the configuration.
+    /// Find out what the sensors are off by, and store it in conf.d beside the configuration.
     Calibrate(Calibrate),
     /// List every power sensor that is configured or can be found, with what it reads now.
     ///
@@ -40,14 +40,15 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Calibrate {
-    #[command(flatten)]
-    file: ConfigFile,
-    /// The sensor's name in the configuration.
-    #[arg(long, value_name = "NAME")]
-    sensor: String,
-    /// How long each reading lasts, in seconds.
-    #[arg(long, value_name = "S", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
-    seconds: u64,
+    /// The main configuration file; what is found is written to conf.d beside it.
+    #[arg(long, global = true, value_name = "FILE", default_value = INSTALLED)]
+    config: PathBuf,
+    /// The sensor's name in the configuration; lag takes several, or by default all.
+    #[arg(long, global = true, value_name = "NAME")]
+    sensor: Vec<String>,
+    /// How long each reading lasts, in seconds [default: 5; sampler-power: 60 in all].
+    #[arg(long, global = true, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: Option<u64>,
     #[command(subcommand)]
     what: Quantity,
 }
@@ -66,6 +67,20 @@ enum Quantity {
         #[arg(long, value_name = "REL", default_value_t = 0.01)]
         current_limit: f64,
     },
+    /// How late each rail shows the load, from steps of the CPU's load. Fix the clocks first.
+    ///
+    /// Readings of point sources (hwmon, tegrastats, pmic, modbus) are moved by it from then
+    /// on; of the others it is reported.
+    Lag {
+        /// How often the load changes, at least 20.
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(20..=1000))]
+        steps: u16,
+        /// Mean time between two changes, in seconds: five readings of the slowest sensor.
+        #[arg(long, value_name = "S", default_value_t = 0.8, value_parser = step_s)]
+        step_s: f64,
+    },
+    /// What reading the sensors at their configured rate takes, on the primary rail.
+    SamplerPower,
 }
 
 #[derive(clap::Args)]
@@ -144,30 +159,17 @@ fn check(path: &Path) -> anyhow::Result<()> {
 }
 
 fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
-    let config = load(&arguments.file.config)?;
-    let names = || {
-        let names: Vec<&str> = config.sensor.iter().map(|s| s.name.as_str()).collect();
-        names.join(", ")
-    };
-    let sensor = config
-        .sensor
-        .iter()
-        .find(|sensor| sensor.name == arguments.sensor)
-        .with_context(|| {
-            format!(
-                "{}: no sensor \"{}\"; there are: {}",
-                arguments.file.config.display(),
-                arguments.sensor,
-                names()
-            )
-        })?;
-    let target = Target {
-        main: &arguments.file.config,
-        sensor,
-        span: Span::from_millis(1000 * arguments.seconds),
-    };
-    let written = match &arguments.what {
-        Quantity::Offset => jouled::calibrate::offset(target)?,
+    let main = arguments.config.as_path();
+    let config = load(main)?;
+    let reading = |default| Span::from_millis(1000 * arguments.seconds.unwrap_or(default));
+    match &arguments.what {
+        Quantity::Offset => {
+            let target = target(arguments, &config, reading(5))?;
+            let written = jouled::calibrate::offset(target)?;
+            taken_up(main, |again| {
+                calibration_of(again, target) == Some(&written)
+            })
+        }
         Quantity::Gain {
             current,
             current_limit,
@@ -180,16 +182,87 @@ fn calibrate(arguments: &Calibrate) -> anyhow::Result<()> {
                 currents_a: current.clone(),
                 limit: *current_limit,
             };
-            jouled::calibrate::gain(target, &gain)?
+            let target = target(arguments, &config, reading(5))?;
+            let written = jouled::calibrate::gain(target, &gain)?;
+            taken_up(main, |again| {
+                calibration_of(again, target) == Some(&written)
+            })
         }
+        Quantity::Lag { steps, step_s } => {
+            let given = arguments.seconds;
+            anyhow::ensure!(
+                given.is_none(),
+                "lag takes --steps and --step-s, no --seconds"
+            );
+            let series = Series {
+                steps: usize::from(*steps),
+                stretch: Span::from_secs_f64(*step_s),
+                sensors: arguments.sensor.clone(),
+            };
+            let written = jouled::calibrate::lag(main, &config, &series)?;
+            taken_up(main, |again| {
+                written.iter().all(|(name, lags)| {
+                    let sensor = again.sensor.iter().find(|sensor| sensor.name == *name);
+                    sensor.and_then(|sensor| sensor.lag.as_ref()) == Some(lags)
+                })
+            })
+        }
+        Quantity::SamplerPower => {
+            let all = reading(60);
+            anyhow::ensure!(
+                arguments.sensor.is_empty(),
+                "sampler-power is measured on energy.primary, with every sensor: no --sensor"
+            );
+            anyhow::ensure!(
+                all >= Span::from_millis(12_000),
+                "--seconds: sampler-power takes at least 12"
+            );
+            let written = jouled::calibrate::sampler_power(main, &config, all)?;
+            taken_up(main, |again| {
+                again.energy.sampler_power.as_ref() == Some(&written)
+            })
+        }
+    }
+}
+
+/// The one sensor that is calibrated.
+fn target<'a>(
+    arguments: &'a Calibrate,
+    config: &'a config::Config,
+    span: Span,
+) -> anyhow::Result<Target<'a>> {
+    let main = arguments.config.as_path();
+    let names: Vec<&str> = config.sensor.iter().map(|s| s.name.as_str()).collect();
+    let names = names.join(", ");
+    let [name] = arguments.sensor.as_slice() else {
+        anyhow::bail!("name one sensor with --sensor; there are: {names}");
     };
-    let again = load(&arguments.file.config)?;
-    let taken_up = again.sensor.iter().any(|sensor| {
-        sensor.name == arguments.sensor && sensor.calibration.as_ref() == Some(&written)
-    });
+    let sensor = config
+        .sensor
+        .iter()
+        .find(|sensor| sensor.name == *name)
+        .with_context(|| {
+            format!(
+                "{}: no sensor \"{name}\"; there are: {names}",
+                main.display()
+            )
+        })?;
+    Ok(Target { main, sensor, span })
+}
+
+fn calibration_of<'a>(
+    config: &'a config::Config,
+    target: Target<'_>,
+) -> Option<&'a jouled::sensor::Calibration> {
+    let same = |sensor: &&jouled::sensor::SensorConfig| sensor.name == target.sensor.name;
+    config.sensor.iter().find(same)?.calibration.as_ref()
+}
+
+/// Whether what was written is what the configuration says now.
+fn taken_up(main: &Path, says_so: impl FnOnce(&config::Config) -> bool) -> anyhow::Result<()> {
     anyhow::ensure!(
-        taken_up,
-        "a later file of conf.d overrides it: remove the calibration from that one"
+        says_so(&load(main)?),
+        "a later file of conf.d overrides it: remove the same block from that one"
     );
     Ok(())
 }
@@ -250,6 +323,13 @@ fn width() -> usize {
     }
     .unwrap_or((terminal_size::Width(80), terminal_size::Height(24)));
     usize::from(columns)
+}
+
+fn step_s(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.2..=60.0).contains(&seconds) => Ok(seconds),
+        _ => Err("state 0.2 to 60 seconds".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<Span, String> {

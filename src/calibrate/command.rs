@@ -1,10 +1,11 @@
 //! `jouled calibrate` as the user sees it.
 
-use super::{CalibrateError, Point, Reading, file, gain_of, offset_of, read};
-use crate::clock::{self, Monotonic};
+use super::bar::Bar;
+use super::{CalibrateError, Point, Reading, file, gain_of, offset_of, read, today};
+use crate::clock::Monotonic;
 use crate::sensor::{Calibration, KnownRails, SensorConfig, SensorKind, Source, open};
 use crate::units::Span;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 /// Which sensor of which configuration.
@@ -85,20 +86,9 @@ fn opened(
 }
 
 fn measure(source: &mut dyn Source, span: Span) -> Result<Reading, CalibrateError> {
-    let terminal = std::io::stderr().is_terminal();
-    let mut shown = 0;
-    let mut progress = |share: f64| {
-        let percent = (share.clamp(0.0, 1.0) * 100.0) as u32;
-        if terminal && percent != shown {
-            shown = percent;
-            let filled = "#".repeat(percent as usize / 4);
-            eprint!("\rreading [{filled:<25}] {percent:>3} %");
-        }
-    };
-    let reading = read(source, &Monotonic, span, &mut progress);
-    if terminal {
-        eprintln!();
-    }
+    let mut bar = Bar::new("reading");
+    let reading = read(source, &Monotonic, span, &mut |share| bar.show(share));
+    drop(bar);
     let reading = reading?;
     println!(
         "indicated: {:.5} A, standard error {:.5} A, {} cycles",
@@ -158,9 +148,4 @@ fn described(calibration: &Calibration) -> String {
         " %",
     );
     format!("{offset}, {gain} ({})", calibration.date)
-}
-
-/// The day in UTC.
-fn today() -> String {
-    clock::wall().strftime("%Y-%m-%d").to_string()
 }

@@ -1,30 +1,51 @@
-//! `conf.d/calibration-NAME.toml` beside the configuration: a layer that completes the
-//! sensor's block.
+//! What a calibration found, as a layer of the configuration in `conf.d` beside it:
+//! `calibration-NAME.toml` and `lag-NAME.toml` complete a sensor's block,
+//! `sampler-power.toml` the block `[energy]`.
 
 use super::CalibrateError;
-use crate::sensor::Calibration;
+use crate::config::SamplerPower;
+use crate::sensor::{Calibration, Lag};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
-struct Layer<'a> {
-    sensor: [Block<'a>; 1],
+struct SensorLayer<T> {
+    sensor: [T; 1],
 }
 
 #[derive(Serialize)]
-struct Block<'a> {
+struct CalibrationBlock<'a> {
     name: &'a str,
     calibration: &'a Calibration,
 }
 
+#[derive(Serialize)]
+struct LagBlock<'a> {
+    name: &'a str,
+    lag: &'a BTreeMap<String, Lag>,
+}
+
+#[derive(Serialize)]
+struct EnergyLayer<'a> {
+    energy: EnergyBlock<'a>,
+}
+
+#[derive(Serialize)]
+struct EnergyBlock<'a> {
+    sampler_power: &'a SamplerPower,
+}
+
 /// Where the calibration of `sensor` is kept for the configuration `main`.
 pub fn path(main: &Path, sensor: &str) -> PathBuf {
+    layer(main, &format!("calibration-{sensor}"))
+}
+
+fn layer(main: &Path, name: &str) -> PathBuf {
     let folder = main.parent().unwrap_or(Path::new("."));
-    folder
-        .join("conf.d")
-        .join(format!("calibration-{sensor}.toml"))
+    folder.join("conf.d").join(format!("{name}.toml"))
 }
 
 /// Writes it whole or not at all.
@@ -33,15 +54,38 @@ pub fn store(
     sensor: &str,
     calibration: &Calibration,
 ) -> Result<PathBuf, CalibrateError> {
-    let path = path(main, sensor);
-    let layer = Layer {
-        sensor: [Block {
-            name: sensor,
-            calibration,
-        }],
+    let block = CalibrationBlock {
+        name: sensor,
+        calibration,
     };
-    let text = toml::to_string(&layer).expect("names and numbers are plain TOML");
-    let text = format!("# Written by `jouled calibrate` for the sensor \"{sensor}\".\n{text}");
+    let found = format!("`jouled calibrate` for the sensor \"{sensor}\"");
+    write(path(main, sensor), &found, &SensorLayer { sensor: [block] })
+}
+
+/// The lags of a sensor's rails.
+pub(super) fn store_lag(
+    main: &Path,
+    sensor: &str,
+    lag: &BTreeMap<String, Lag>,
+) -> Result<PathBuf, CalibrateError> {
+    let path = layer(main, &format!("lag-{sensor}"));
+    let block = LagBlock { name: sensor, lag };
+    let found = format!("`jouled calibrate lag` for the sensor \"{sensor}\"");
+    write(path, &found, &SensorLayer { sensor: [block] })
+}
+
+pub(super) fn store_sampler_power(
+    main: &Path,
+    sampler_power: &SamplerPower,
+) -> Result<PathBuf, CalibrateError> {
+    let energy = EnergyBlock { sampler_power };
+    let found = "`jouled calibrate sampler-power`";
+    write(layer(main, "sampler-power"), found, &EnergyLayer { energy })
+}
+
+fn write(path: PathBuf, by: &str, layer: &impl Serialize) -> Result<PathBuf, CalibrateError> {
+    let text = toml::to_string(layer).expect("names and numbers are plain TOML");
+    let text = format!("# Written by {by}.\n{text}");
     replace(&path, &text).map_err(|error| CalibrateError::File {
         path: path.display().to_string(),
         message: format!("cannot be written: {error}"),

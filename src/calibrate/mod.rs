@@ -1,17 +1,26 @@
-//! What one sensor is off by: its offset with the load disconnected, and shunt and gain
-//! together against currents that a reference meter states.
+//! What the sensors of this rig are off by. Of one sensor: its offset with the load
+//! disconnected, and shunt and gain together against currents that a reference meter states.
+//! Of all: how late each rail shows the load ([`lag()`]), and what reading them takes
+//! ([`sampler_power()`]).
 //!
 //! Readings are means of complete conversion cycles; what is left after the correction is
 //! stated as half-widths, which replace the data sheet's in every budget. Drift with
 //! temperature after the calibration is allowed for with that of the INA219.
 
+mod bar;
 mod command;
 mod file;
+mod lag;
+mod load;
 mod reading;
+mod rig;
+mod sampler_power;
 
 pub use command::{Gain, Target, gain, offset};
 pub use file::{path, store};
+pub use lag::{Found, Series, lag};
 pub use reading::{Reading, read};
+pub use sampler_power::sampler_power;
 
 use crate::sensor::{Calibration, RailSpec};
 use crate::units::Ohms;
@@ -109,6 +118,11 @@ impl Converter {
     fn allowed_noise_uv(&self) -> f64 {
         (PLAUSIBLE_STEPS * self.step_uv).max(PLAUSIBLE_NOISE_UV)
     }
+}
+
+/// The day in UTC.
+fn today() -> String {
+    crate::clock::wall().strftime("%Y-%m-%d").to_string()
 }
 
 /// To decimals far below what can be known, so that the file is readable.

@@ -88,6 +88,22 @@ pub struct EnergyConfig {
     /// encloses its others. By default the only sensor.
     pub primary: Option<String>,
     pub idle_pace: IdlePace,
+    /// `jouled calibrate sampler-power` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampler_power: Option<SamplerPower>,
+}
+
+/// What reading at the configured rate takes beyond reading at the idle rate, on this rig.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SamplerPower {
+    /// The day, `2026-11-21`.
+    pub date: String,
+    /// The rail that showed it.
+    pub rail: String,
+    /// A difference: what drowns in the noise may be below zero.
+    pub power_w: f64,
+    pub power_w_u95: f64,
 }
 
 /// How fast sensors read while no attempt runs.
@@ -279,16 +295,34 @@ impl Config {
                 ));
             }
         }
-        if let Some(primary) = &self.energy.primary {
-            let has = |sensor: &SensorConfig| {
-                let label = primary.strip_prefix(sensor.name.as_str());
+        let is_rail = |name: &str| {
+            self.sensor.iter().any(|sensor| {
+                let label = name.strip_prefix(sensor.name.as_str());
                 label.is_some_and(|label| label.is_empty() || label.starts_with('.'))
+            })
+        };
+        if let Some(primary) = &self.energy.primary
+            && !is_rail(primary)
+        {
+            return Err(value(
+                "energy.primary",
+                format!("\"{primary}\" is no rail of a configured sensor"),
+            ));
+        }
+        if let Some(cost) = &self.energy.sampler_power {
+            let wrong = |key: &str, message: String| {
+                Err(value(&format!("energy.sampler_power.{key}"), message))
             };
-            if !self.sensor.iter().any(has) {
-                return Err(value(
-                    "energy.primary",
-                    format!("\"{primary}\" is no rail of a configured sensor"),
-                ));
+            if cost.date.parse::<jiff::civil::Date>().is_err() {
+                let message = format!("\"{}\" is no day such as \"2026-11-21\"", cost.date);
+                return wrong("date", message);
+            }
+            if !cost.power_w.is_finite() {
+                return wrong("power_w", format!("{} is no power in watts", cost.power_w));
+            }
+            if !(0.0..=f64::MAX).contains(&cost.power_w_u95) {
+                let message = format!("{} is no uncertainty in watts", cost.power_w_u95);
+                return wrong("power_w_u95", message);
             }
         }
         for (name, runtime) in &self.runtime {
@@ -317,6 +351,27 @@ mod tests {
             ..StorageConfig::default()
         };
         assert!(bad.keep_s().is_err());
+    }
+
+    #[test]
+    fn a_sampler_power_is_a_difference_of_a_day() {
+        let with = |change: &dyn Fn(&mut SamplerPower)| {
+            let mut cost = SamplerPower {
+                date: "2026-11-21".to_owned(),
+                rail: "input".to_owned(),
+                power_w: -0.001,
+                power_w_u95: 0.004,
+            };
+            change(&mut cost);
+            let mut config = Config::default();
+            config.energy.sampler_power = Some(cost);
+            config.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(&|_| {}), Ok(()));
+        let key = |change: &dyn Fn(&mut SamplerPower)| with(change).unwrap_err();
+        assert!(key(&|cost| cost.date.clear()).contains("energy.sampler_power.date"));
+        assert!(key(&|cost| cost.power_w = f64::NAN).contains("power_w:"));
+        assert!(key(&|cost| cost.power_w_u95 = -1.0).contains("power_w_u95"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod commands;
 mod faults;
 mod info;
-mod primary;
+pub(crate) mod primary;
 mod publishing;
 mod queue;
 mod runner;

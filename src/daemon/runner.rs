@@ -183,6 +183,7 @@ impl Runner {
             board: shared.refreshed_board(),
             rig: shared.config.rig.clone(),
             primary: shared.primary_rail(),
+            sampler_power: shared.config.energy.sampler_power.clone(),
             model: None,
             warnings: shared.warnings(),
         };

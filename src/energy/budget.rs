@@ -81,7 +81,9 @@ impl<'a> Budget<'a> {
             offset: self.offset_w(volts) * seconds,
             quantisation,
             noise,
-            boundary: (split + 2.0 * counter * counter).sqrt(),
+            boundary: (split + 2.0 * counter * counter)
+                .sqrt()
+                .hypot(measured.delay_u.0),
             age: rectangular(measured.age.0),
             duty: measured.blind_u.0,
             bridged: measured.bridged_u.0,

@@ -57,7 +57,8 @@ fn drift(trace: &Trace, t0: MonoNs, t1: MonoNs) -> Option<f64> {
     let measured = trace.measure(t0, t1);
     let mean = measured.power_w().ok()?.value.abs();
     let ns = u128::from(measured.span().0);
-    let cut = |k: u64| t0 + Span((ns * u128::from(k) / u128::from(FIT_POINTS)) as u64);
+    let part = |k: u64| Span((ns * u128::from(k) / u128::from(FIT_POINTS)) as u64);
+    let cut = |k: u64| trace.shown(t0 + part(k));
     let n = FIT_POINTS as f64;
     // For equally spaced points the normal equations reduce to one sum.
     let moment: f64 = (0..FIT_POINTS)

@@ -38,6 +38,8 @@ pub struct Measured {
     pub age: Joules,
     /// Standard uncertainty from the parts of the windows in which the source is blind.
     pub blind_u: Joules,
+    /// Standard uncertainty that the correction of the rail's delay leaves.
+    pub delay_u: Joules,
     /// Standard uncertainty of the bridged energy.
     pub bridged_u: Joules,
     pub volts: Option<Volts>,
@@ -48,13 +50,14 @@ pub struct Measured {
 impl Trace {
     /// Measures from `t0` to `t1`; an interval that ends before it begins is empty.
     pub fn measure(&self, t0: MonoNs, t1: MonoNs) -> Measured {
-        let t1 = t1.max(t0);
+        let of_load = (t0, t1.max(t0));
+        let (t0, t1) = (self.shown(of_load.0), self.shown(of_load.1));
         let touched = self.touched(t0, t1);
         let bridged = self.bridged(t0, t1);
         let span = t1.since(t0);
         let mut measured = Measured {
-            t0,
-            t1,
+            t0: of_load.0,
+            t1: of_load.1,
             raw: Estimate::default(),
             coverage: match span.0 {
                 0 => f64::from(u8::from(!touched.is_empty())),
@@ -70,6 +73,7 @@ impl Trace {
             boundary: [self.boundary_limit(t0), self.boundary_limit(t1)],
             age: self.age_limit(t0, t1),
             blind_u: self.blind_u(t0, t1),
+            delay_u: self.delay_u(t0, t1),
             bridged_u: Joules(bridged.variance.sqrt()),
             volts: self.mean_volts(t0, t1).map(Volts),
             dithered: self.dithered(&touched),

@@ -18,6 +18,7 @@ mod estimate;
 mod figures;
 mod gap;
 mod idle;
+pub mod lag;
 mod mbu;
 mod measured;
 mod reason;

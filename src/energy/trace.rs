@@ -8,16 +8,20 @@
 //! the first and after the last window their power goes on. What is not inside a window is
 //! counted as bridged.
 //!
+//! Times are the load's. A rail of points whose delay was measured shows at `t + lag` what
+//! the load did at `t`; windows are kept as they were measured.
+//!
 //! A trace is made of its windows alone: [`Trace::iter_windows`] gives them back as they are
 //! kept, and pushing those into an empty trace makes an equal one, bit for bit.
 //!
-//! 64 bytes a window, and 56 more for each gap. The caller bounds the growth.
+//! 64 bytes a window, 8 more with a delay, and 56 more for each gap. The caller bounds the
+//! growth.
 
 mod doubt;
 
 use super::Budget;
 use super::gap::{Bridged, Gaps};
-use crate::sensor::{ErrorLimits, Quality, Window};
+use crate::sensor::{ErrorLimits, Lag, Quality, RailSpec, Window};
 use crate::units::{Joules, MonoNs, Span, Volts, Watts};
 
 /// Above any power that is measured here: keeps the cumulative energy far from overflow.
@@ -49,6 +53,8 @@ pub struct Trace {
     /// Energy up to each slot's `t0`, in femtojoules. Apart from the slots, since an `i128`
     /// would pad them.
     energy: Vec<i128>,
+    /// With a delay: the squares of all steps from window to window up to each slot, in W².
+    steps: Vec<f64>,
     gaps: Gaps,
     /// Slots with which windows began to tell their voltage, and ceased to, in turn.
     told: Vec<u32>,
@@ -68,10 +74,35 @@ impl Trace {
         }
     }
 
+    /// An empty trace of this rail, whose delay is corrected for where that may be.
+    pub fn of(rail: &RailSpec) -> Self {
+        Self::new(ErrorLimits {
+            delay: rail.corrected_lag().map(Lag::delay),
+            ..rail.limits.clone()
+        })
+    }
+
+    fn delay_s(&self) -> f64 {
+        self.limits.delay.map_or(0.0, |delay| delay.mean_s)
+    }
+
+    /// When the rail shows what the load does at `t`.
+    pub(super) fn shown(&self, t: MonoNs) -> MonoNs {
+        shifted(t, self.delay_s())
+    }
+
+    /// When the load did what the rail shows at `t`.
+    fn caused(&self, t: MonoNs) -> MonoNs {
+        shifted(t, -self.delay_s())
+    }
+
     /// Room for `windows` more, so that pushing doesn't allocate.
     pub fn reserve(&mut self, windows: usize) {
         self.slots.reserve(windows);
         self.energy.reserve(windows);
+        if self.limits.delay.is_some() {
+            self.steps.reserve(windows);
+        }
     }
 
     /// Appends a window. What overlaps the trace is cut off; a window with nothing left, of
@@ -79,7 +110,9 @@ impl Trace {
     /// rejected and leaves a gap.
     pub fn push(&mut self, window: &Window) {
         let delivered = !matches!(window.quality, Quality::Stale | Quality::Failed);
-        let t0 = self.end().map_or(window.t0, |end| end.max(window.t0));
+        let t0 = self
+            .measured_until()
+            .map_or(window.t0, |end| end.max(window.t0));
         let plausible = window.power.0.abs() <= MAX_POWER.0;
         if t0 >= window.t1 || !delivered || !plausible || self.slots.len() >= u32::MAX as usize {
             return;
@@ -120,6 +153,11 @@ impl Trace {
             let sum = self.lost.last().map_or(0, |&(_, sum)| sum);
             self.lost.push((index, sum + u64::from(window.lost)));
         }
+        if self.limits.delay.is_some() {
+            let step = self.slots.last().map_or(0.0, |before| power - before.power);
+            let before = self.steps.last().copied().unwrap_or(0.0);
+            self.steps.push(before + step * step);
+        }
         self.energy.push(energy);
         self.slots.push(slot);
     }
@@ -154,17 +192,22 @@ impl Trace {
         self.slots.len() as u64
     }
 
-    /// When the first window began.
+    /// From when on the load is known.
     pub fn start(&self) -> Option<MonoNs> {
-        self.slots.first().map(|slot| slot.t0)
+        self.slots.first().map(|slot| self.caused(slot.t0))
     }
 
-    /// When the last window ended.
+    /// Until when the load is known.
     pub fn end(&self) -> Option<MonoNs> {
+        self.slots.last().map(|slot| self.caused(slot.t1))
+    }
+
+    /// When the last window ended, whatever the delay.
+    pub fn measured_until(&self) -> Option<MonoNs> {
         self.slots.last().map(|slot| slot.t1)
     }
 
-    /// The windows in order: start, end, mean power.
+    /// The windows in order, as they were measured: start, end, mean power.
     pub fn iter(&self) -> impl Iterator<Item = (MonoNs, MonoNs, Watts)> + '_ {
         self.slots
             .iter()
@@ -212,8 +255,13 @@ impl Trace {
     /// is there, and after all that a point may tell about it.
     pub fn has_settled(&self, t: MonoNs) -> bool {
         let last = self.slots.last();
+        let age = match self.limits.delay {
+            Some(delay) => delay.reach(),
+            None => self.limits.refresh,
+        };
         last.is_some_and(|last| {
-            last.t0.since(t) > Span(0) && last.t0.since(t) >= self.limits.refresh
+            let beyond = last.t0.since(self.shown(t));
+            beyond > Span(0) && beyond >= age
         })
     }
 
@@ -257,9 +305,13 @@ impl Trace {
     /// The part of `[t0, t1]` from the start of its first complete window to the end of its
     /// last: no window is split there. `None` without one.
     pub(super) fn whole_windows(&self, t0: MonoNs, t1: MonoNs) -> Option<(MonoNs, MonoNs)> {
+        let (t0, t1) = (self.shown(t0), self.shown(t1));
         let first = self.slots.partition_point(|slot| slot.t0 < t0);
         let end = self.slots.partition_point(|slot| slot.t1 <= t1);
-        (first < end).then(|| (self.slots[first].t0, self.slots[end - 1].t1))
+        (first < end).then(|| {
+            let (first, last) = (&self.slots[first], &self.slots[end - 1]);
+            (self.caused(first.t0), self.caused(last.t1))
+        })
     }
 
     /// Mean voltage from `t0` to `t1`; `None` where no window up to `t1` told it. A window
@@ -283,7 +335,7 @@ impl Trace {
     /// the last of them told it.
     pub fn min_volts(&self, t0: MonoNs, t1: MonoNs) -> Option<Volts> {
         let from = self.volts_from()?;
-        let touched = self.touched(t0, t1);
+        let touched = self.touched(self.shown(t0), self.shown(t1));
         let slots = &self.slots[touched.start as usize..touched.end as usize];
         let told = slots.iter().filter(|slot| slot.t0 >= from);
         let volts = told.map(|slot| f64::from(slot.volts));
@@ -339,6 +391,19 @@ impl Trace {
         };
         through(last.saturating_add(1)).saturating_sub(through(first))
     }
+}
+
+fn shifted(t: MonoNs, seconds: f64) -> MonoNs {
+    if seconds < 0.0 {
+        t - Span::from_secs_f64(-seconds)
+    } else {
+        later(t, Span::from_secs_f64(seconds))
+    }
+}
+
+/// No later than the clock can tell, whatever the raw data say.
+fn later(t: MonoNs, span: Span) -> MonoNs {
+    MonoNs(t.0.saturating_add(span.0))
 }
 
 fn seconds(t0: MonoNs, t1: MonoNs) -> f64 {

@@ -1,5 +1,6 @@
 //! What an attempt's records say beside what was observed in it.
 
+use crate::config::SamplerPower;
 use crate::record::result::{Board, Build, Model};
 use crate::record::{Stamp, Stamped};
 use crate::workload::Job;
@@ -20,6 +21,8 @@ pub struct Context {
     pub model: Option<Model>,
     /// Index of the primary rail.
     pub primary: Option<usize>,
+    /// What sampling takes, where that was measured.
+    pub sampler_power: Option<SamplerPower>,
     /// What is wrong already: sensors that don't work, no primary rail.
     pub warnings: Vec<String>,
 }

@@ -88,12 +88,7 @@ impl Meter {
         self.sampler.set_pace(Pace::Full);
         self.drain();
         let recording = Recording {
-            traces: self
-                .sampler
-                .rails()
-                .into_iter()
-                .map(|rail| Trace::new(rail.limits))
-                .collect(),
+            traces: self.sampler.rails().iter().map(Trace::of).collect(),
             missed_before: self.missed_deadlines(),
         };
         self.state().recording = Some(recording);
@@ -103,7 +98,7 @@ impl Meter {
 
     /// Waits until every rail that delivers has been measured up to `t`.
     pub fn wait_for(&self, t: MonoNs) {
-        let give_up = clock::now() + PATIENCE;
+        let give_up = clock::now() + PATIENCE + self.longest_lag();
         let covered = |traces: &[Trace]| {
             traces
                 .iter()
@@ -112,6 +107,13 @@ impl Meter {
         while !self.with_traces(covered) && clock::now() < give_up {
             clock::sleep(LOOK_EVERY);
         }
+    }
+
+    /// By how much the rails are late that are corrected for it.
+    fn longest_lag(&self) -> Span {
+        let rails = self.sampler.rails();
+        let lags = rails.iter().filter_map(RailSpec::corrected_lag);
+        Span::from_secs_f64(lags.map(|lag| lag.lag_s).fold(0.0, f64::max))
     }
 
     /// Ends the recording and goes back to the idle pace.

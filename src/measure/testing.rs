@@ -40,6 +40,7 @@ pub fn rail(name: &str) -> RailSpec {
         duty: None,
         nominal_rate_hz: 1000.0,
         limits: ErrorLimits::default(),
+        lag: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn context(job: Job) -> Context {
             kv_token_bytes: Some(23_040),
         }),
         primary: Some(0),
+        sampler_power: None,
         warnings: Vec::new(),
     }
 }
@@ -266,7 +268,7 @@ impl Play {
         width: Span,
         mut deliver: impl FnMut(Window) -> Option<Window>,
     ) -> Recorded {
-        let mut trace = Trace::new(spec.limits.clone());
+        let mut trace = Trace::of(&spec);
         let mut t0 = T0 - Span::from_millis(7);
         while t0 + width <= self.now + width + width {
             let t1 = t0 + width;

@@ -11,10 +11,12 @@ use super::{
     AttemptRecords, Context, Ending, Moments, Observed, Recorded, Stop, TokenBatches, records,
 };
 use crate::board::Finding;
+use crate::config::SamplerPower;
 use crate::energy::Trace;
 use crate::record::Reason;
 use crate::record::result::{JobResult, Rep};
 use crate::runtime::protocol::{HardwareCounters, StopReason};
+use crate::sensor::{Lag, RailSpec, ReadingKind};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, Limits, Phase};
 use insta::assert_json_snapshot;
@@ -420,6 +422,64 @@ fn without_a_primary_rail_that_is_the_reason_everywhere() {
     assert_eq!(last, Some(Some(Reason::NoPrimaryRail)));
     // The rail itself is measured nevertheless.
     assert!(result.total["input"].energy_j.is_some());
+}
+
+#[test]
+fn a_rail_tells_its_lag_and_whether_it_was_moved_by_it() {
+    let (play, job) = generated();
+    let lag = Lag {
+        date: "2026-11-21".to_owned(),
+        lag_s: 0.0,
+        lag_s_u95: 0.002,
+        scatter_s: 0.001,
+        steps: 30,
+        step_w: 5.0,
+    };
+    let late = |name: &str, kind| RailSpec {
+        kind,
+        lag: Some(lag.clone()),
+        ..rail(name)
+    };
+    let rails = [
+        play.recorded(late("input", ReadingKind::Window)),
+        play.recorded(late("module", ReadingKind::Point)),
+        play.recorded(rail("wall")),
+    ];
+    let result = made(&context(job), &play, &rails).result.body;
+    let told = |rail: usize| result.rails[rail].lag.as_ref().map(|lag| lag.corrected);
+    assert_eq!([told(0), told(1), told(2)], [Some(false), Some(true), None]);
+    assert_eq!(result.rails[2].reasons["lag"], Reason::NotMeasured);
+    let u95 = |rail: &str| result.total[rail].energy_j_u95.expect("measured");
+    assert!(u95("module") > u95("input"));
+}
+
+#[test]
+fn the_power_of_sampling_is_told_of_the_rail_that_showed_it() {
+    let (play, job) = generated();
+    let cost = |rail: &str| SamplerPower {
+        date: "2026-11-21".to_owned(),
+        rail: rail.to_owned(),
+        power_w: -0.001,
+        power_w_u95: 0.004,
+    };
+    let own = |sampler_power| {
+        let context = Context {
+            sampler_power,
+            ..context(job.clone())
+        };
+        let rails = [play.recorded(rail("input"))];
+        made(&context, &play, &rails).result.body.own
+    };
+    let told = own(Some(cost("input")));
+    assert_eq!(told.sampler_power_w, Some(-0.001));
+    assert_eq!(told.sampler_power_w_u95, Some(0.004));
+    for other in [own(Some(cost("wall"))), own(None)] {
+        assert_eq!(
+            (other.sampler_power_w, other.sampler_power_w_u95),
+            (None, None)
+        );
+        assert_eq!(other.reasons["sampler_power_w"], Reason::NotMeasured);
+    }
 }
 
 #[test]

@@ -10,7 +10,8 @@ use crate::record::job::Trace;
 const MOST_WINDOWS: usize = 4_000;
 
 /// Chunks of every rail, with one run of `seq` a rail, over the whole attempt. A gap is a
-/// window of `null` power, also before a rail's first window and after its last.
+/// window of `null` power, also before a rail's first window and after its last. Windows are
+/// as measured, not moved by the rail's lag.
 pub fn chunks(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec<Stamped<Trace>> {
     rails
         .iter()
@@ -20,7 +21,8 @@ pub fn chunks(context: &Context, observed: &Observed, rails: &[Recorded]) -> Vec
 
 fn rail_chunks(context: &Context, observed: &Observed, rail: &Recorded) -> Vec<Stamped<Trace>> {
     let mut steps = Vec::new();
-    let start = rail.trace.start().unwrap_or(observed.t1);
+    let first = rail.trace.iter().next();
+    let start = first.map_or(observed.t1, |(t0, ..)| t0);
     let mut end = observed.t0.min(start);
     for (t0, t1, power) in rail.trace.iter() {
         if t0 > end {

@@ -3,9 +3,10 @@
 use super::ina219::{AdcMode, Mode};
 use super::modbus::MeterMap;
 use super::simulated::Waveform;
-use super::{Boundary, ConfigError, ina2xx, modbus, pmic, tegrastats};
+use super::{Boundary, ConfigError, Lag, ina2xx, modbus, pmic, tegrastats};
 use crate::units::Ohms;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One `[[sensor]]` block as it stands in the file. Which keys apply depends on the kind;
 /// [`SensorConfig::check`] says what is missing or superfluous.
@@ -61,6 +62,9 @@ pub struct SensorConfig {
     /// What this very unit was found to be off by; `jouled calibrate` writes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// Rail → how late it shows the load here; `jouled calibrate lag` writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<BTreeMap<String, Lag>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sysfs_root: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -167,6 +171,7 @@ const COMMON: &[&str] = &[
     "contained_in",
     "excludes",
     "feeds",
+    "lag",
 ];
 
 impl SensorKind {
@@ -271,6 +276,7 @@ impl SensorConfig {
             chip: None,
             labels: None,
             calibration: None,
+            lag: None,
             sysfs_root: None,
             command: None,
             transport: None,
@@ -487,7 +493,30 @@ impl SensorConfig {
                 "0 to 0.5",
             )?;
         }
+        self.check_lag()?;
         in_range("feeds", self.feeds.map(f64::from), 1.0, 16.0, "1 to 16")
+    }
+
+    fn check_lag(&self) -> Result<(), ConfigError> {
+        let range = |key, value, allowed| {
+            Err(ConfigError::Range {
+                sensor: self.name.clone(),
+                key,
+                value,
+                allowed,
+            })
+        };
+        for (rail, lag) in self.lag.iter().flatten() {
+            let own = rail.strip_prefix(self.name.as_str());
+            if !own.is_some_and(|label| label.is_empty() || label.starts_with('.')) {
+                let allowed = "rails of this sensor, called like it or `<sensor>.<label>`";
+                return range("lag", format!("\"{rail}\""), allowed);
+            }
+            if let Some((key, value, allowed)) = lag.fault() {
+                return range(key, value, allowed);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn missing(&self, key: &'static str, what: &'static str) -> ConfigError {
@@ -550,6 +579,36 @@ mod tests {
         assert_eq!(config.check().unwrap_err().key(), "boundary");
         config.name = "Input".into();
         assert_eq!(config.check().unwrap_err().key(), "name");
+    }
+
+    #[test]
+    fn a_lag_belongs_to_a_rail_of_the_sensor() {
+        let with = |rail: &str, changed: &str| {
+            let mut lines = vec![
+                "date = \"2026-11-21\"",
+                "lag_s = 0.03",
+                "lag_s_u95 = 0.002",
+                "scatter_s = 0.005",
+                "steps = 30",
+                "step_w = 4.5",
+            ];
+            let key = changed.split(' ').next();
+            lines.retain(|line| line.split(' ').next() != key);
+            lines.push(changed);
+            parsed(&format!("{INPUT}\n[lag.\"{rail}\"]\n{}", lines.join("\n")))
+        };
+        let fine = with("input", "steps = 30");
+        fine.check().unwrap();
+        let again: SensorConfig = toml::from_str(&toml::to_string(&fine).unwrap()).unwrap();
+        assert_eq!(again, fine);
+        with("input.vdd_in", "steps = 30").check().unwrap();
+        let key = |config: SensorConfig| config.check().unwrap_err().key().to_owned();
+        assert_eq!(key(with("inputs", "steps = 30")), "lag");
+        assert_eq!(key(with("input", "date = \"yesterday\"")), "lag.date");
+        assert_eq!(key(with("input", "lag_s = 31.0")), "lag.lag_s");
+        assert_eq!(key(with("input", "scatter_s = -0.1")), "lag.scatter_s");
+        assert_eq!(key(with("input", "lag_s_u95 = nan")), "lag.lag_s_u95");
+        assert_eq!(key(with("input", "step_w = inf")), "lag.step_w");
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod ina219;
 pub mod ina2xx;
 mod interned;
 mod known;
+mod lag;
 pub mod modbus;
 mod open;
 pub mod pmic;
@@ -32,8 +33,9 @@ pub(crate) mod virtual_time;
 pub use config::{Calibration, Parity, SensorConfig, SensorKind, VoltageAt};
 pub use config_error::ConfigError;
 pub use known::{KnownRail, KnownRails, KnownTotal};
+pub use lag::{Lag, PLAUSIBLE_LAG_S};
 pub use open::{OpenError, open};
 pub use reading::{
-    Boundary, BoundaryBasis, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind, Sink,
-    Source, Window,
+    Boundary, BoundaryBasis, Delay, ErrorLimits, Pace, PollError, Quality, RailSpec, ReadingKind,
+    Sink, Source, Window,
 };

@@ -55,6 +55,7 @@ pub(super) fn rail(
         duty: None,
         nominal_rate_hz: 0.0,
         limits: ErrorLimits::default(),
+        lag: config.lag.as_ref().and_then(|lags| lags.get(name)).cloned(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The trait that every source implements and the types that it yields.
 
+use super::Lag;
 use super::interned::{self, Name};
 use crate::units::{Amps, Joules, MonoNs, Ohms, Span, Volts, Watts};
 use serde::{Deserialize, Serialize};
@@ -102,8 +103,27 @@ pub struct ErrorLimits {
     pub energy_step: Joules,
     /// How old a point may be when it is read: the source refreshes it no more often.
     pub refresh: Span,
+    /// How old it is, where that was measured and is corrected for: instead of `refresh`.
+    pub delay: Option<Delay>,
     /// Share of a window in which the source doesn't look, and takes the rest's mean for it.
     pub blind_share: f64,
+}
+
+/// By how much the readings of a rail are moved earlier, and what that leaves unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    pub mean_s: f64,
+    /// Standard uncertainty of the mean, the same error throughout.
+    pub u_s: f64,
+    /// Standard deviation of one reading's delay around it.
+    pub scatter_s: f64,
+}
+
+impl Delay {
+    /// How far from a moment what is left unknown reaches.
+    pub fn reach(&self) -> Span {
+        Span::from_secs_f64(2.0 * self.u_s.hypot(self.scatter_s))
+    }
 }
 
 impl ErrorLimits {
@@ -146,6 +166,18 @@ pub struct RailSpec {
     pub duty: Option<f64>,
     pub nominal_rate_hz: f64,
     pub limits: ErrorLimits,
+    /// How late it shows the load on this rig; `None` where that was not measured.
+    pub lag: Option<Lag>,
+}
+
+impl RailSpec {
+    /// What the readings are to be moved earlier by: of point sources alone. Windows and
+    /// counters have their time from the converter or the counter itself.
+    pub fn corrected_lag(&self) -> Option<&Lag> {
+        self.lag
+            .as_ref()
+            .filter(|_| self.kind == ReadingKind::Point)
+    }
 }
 
 /// How fast a source is asked to read.

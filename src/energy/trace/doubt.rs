@@ -1,6 +1,6 @@
 //! How far off a trace's energies may be: what the windows themselves tell about it.
 
-use super::{Trace, range, seconds};
+use super::{Slot, Trace, later, range, seconds};
 use crate::units::{Joules, MonoNs};
 
 impl Trace {
@@ -44,18 +44,49 @@ impl Trace {
     /// How far off the energy from `t0` to `t1` may be because a point tells what was up to
     /// `refresh` before it was read: so much of what the rail took before `t0` counts, and
     /// as much before `t1` is missing. Where power is the same at both ends that is nothing.
+    ///
+    /// Where the delay is known and corrected for, its scatter is left. It is another at each
+    /// step of the power, also between `t0` and `t1`, and a step of ΔP that shows δ later than
+    /// it should costs ΔP·δ. The limit is that of a rectangular distribution as wide.
     pub(in crate::energy) fn age_limit(&self, t0: MonoNs, t1: MonoNs) -> Joules {
+        if let Some(delay) = self.limits.delay {
+            let reach = delay.reach();
+            let near = self.touched(t0 - reach, later(t1, reach));
+            let through = |end: u32| match end.checked_sub(1) {
+                Some(last) => self.steps[last as usize],
+                None => 0.0,
+            };
+            let first = (near.start + 1).min(near.end);
+            let squares = (through(near.end) - through(first)).max(0.0);
+            // Two windows share a step that comes within one of them: at least half of its
+            // square is left.
+            return Joules((3.0 * 2.0 * squares).sqrt() * delay.scatter_s);
+        }
         let refresh = self.limits.refresh;
         if refresh.0 == 0 {
             return Joules(0.0);
         }
-        let near = |t: MonoNs| {
-            let touched = self.touched(t, t + refresh);
-            // Where the trace ends at `t`, its last window is what is known of the power there.
-            let start = (touched.start as usize).min(self.slots.len().saturating_sub(1));
-            &self.slots[start..touched.end as usize]
-        };
+        let near = |t: MonoNs| self.near(t, later(t, refresh));
         Joules(range(near(t0).iter().chain(near(t1))) * refresh.as_secs_f64())
+    }
+
+    /// Standard uncertainty of the energy from `t0` to `t1` that the correction by an
+    /// uncertain delay leaves: one error of time at both ends.
+    pub(in crate::energy) fn delay_u(&self, t0: MonoNs, t1: MonoNs) -> Joules {
+        let Some(delay) = self.limits.delay else {
+            return Joules(0.0);
+        };
+        let reach = delay.reach();
+        let near = |t: MonoNs| self.near(t - reach, later(t, reach));
+        Joules(range(near(t0).iter().chain(near(t1))) * delay.u_s)
+    }
+
+    /// The windows that have any part inside `[t0, t1]`, and where the trace ends before, its
+    /// last one: it is what is known of the power there.
+    fn near(&self, t0: MonoNs, t1: MonoNs) -> &[Slot] {
+        let touched = self.touched(t0, t1);
+        let start = (touched.start as usize).min(self.slots.len().saturating_sub(1));
+        &self.slots[start..touched.end as usize]
     }
 
     /// Whether the noise exceeds one ADC step: for normal noise with a standard deviation of

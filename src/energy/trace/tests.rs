@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::energy::signal::{Integral, Uniform, ramp, sampled, sine, square, window};
+use crate::sensor::ReadingKind;
 use crate::units::{Amps, Span, Volts};
 use proptest::prelude::*;
 
@@ -279,21 +280,131 @@ fn built(parts: &[(u64, u64, f64)], origin: u64) -> (Trace, u64) {
     (trace, t)
 }
 
+/// A rail of points that is late by a known delay.
+fn late(lag_s: f64, u: f64, scatter_s: f64) -> RailSpec {
+    RailSpec {
+        kind: ReadingKind::Point,
+        limits: ErrorLimits {
+            refresh: Span::from_millis(300),
+            ..ErrorLimits::default()
+        },
+        lag: Some(Lag {
+            date: "2026-11-21".to_owned(),
+            lag_s,
+            lag_s_u95: 2.0 * u,
+            scatter_s,
+            steps: 30,
+            step_w: 6.0,
+        }),
+        ..crate::measure::testing::rail("module")
+    }
+}
+
+#[test]
+fn a_late_rail_of_points_is_asked_later_and_keeps_its_windows() {
+    let ms = 1_000_000;
+    // 2 W until 1 s, then 8 W, shown 250 ms late.
+    let filled = |mut trace: Trace| {
+        for k in 0..40u64 {
+            let watts = if k < 25 { 2.0 } else { 8.0 };
+            trace.push(&window(k * 50 * ms, (k + 1) * 50 * ms, watts));
+        }
+        trace
+    };
+    let spec = late(0.25, 0.01, 0.02);
+    let trace = filled(Trace::of(&spec));
+    let second = MonoNs(1000 * ms);
+    let before = trace.measure(MonoNs(0), second);
+    assert!((before.raw.value - 2.0).abs() < 1e-9);
+    assert_eq!((before.t0, before.t1), (MonoNs(0), second));
+    assert_eq!(trace.end(), Some(MonoNs(1750 * ms)));
+    assert_eq!(trace.iter().next().unwrap().0, MonoNs(0));
+    // A step of 6 W times what is left of the delay, not times the refresh.
+    let scatter = 2f64.sqrt() * 6.0 * 0.02;
+    assert!((before.raw.age - scatter).abs() < 1e-9, "{before:?}");
+    assert!(
+        (before.raw.boundary - 6.0 * 0.01).abs() < 1e-9,
+        "{before:?}"
+    );
+    let across = trace.measure(MonoNs(500 * ms), MonoNs(1500 * ms)).raw;
+    assert!((across.boundary - 6.0 * 0.01).abs() < 1e-9, "{across:?}");
+    assert!((across.age - scatter).abs() < 1e-9, "{across:?}");
+    // Steady power may be read at any time.
+    let steady = trace.measure(MonoNs(200 * ms), MonoNs(600 * ms)).raw;
+    assert_eq!((steady.age, steady.boundary), (0.0, 0.0));
+
+    // A window source is only reported, and a rail without a lag has its refresh age.
+    let mut reported = spec.clone();
+    reported.kind = ReadingKind::Window;
+    for spec in [reported, RailSpec { lag: None, ..spec }] {
+        let trace = filled(Trace::of(&spec));
+        let before = trace.measure(MonoNs(0), second).raw;
+        assert!((before.value - 2.0).abs() < 1e-9);
+        assert!(
+            (before.age - 6.0 * 0.3 / 3f64.sqrt()).abs() < 1e-9,
+            "{before:?}"
+        );
+        assert_eq!(trace.end(), Some(MonoNs(2000 * ms)));
+    }
+}
+
+/// A meter with a delay of its own at each reading; the mean delay was measured, a little
+/// wrong. Intervals that begin and end anywhere in a square wave.
+#[test]
+fn what_a_corrected_delay_leaves_covers_the_truth() {
+    let mut random = Uniform(4_711);
+    let (width, windows, trials) = (20_000_000u64, 400u64, 1000);
+    let (u, scatter) = (0.02, 0.03);
+    let mut covered = 0;
+    for _ in 0..trials {
+        let truth = square(
+            random.within(0.5, 4.0),
+            random.within(4.0, 12.0),
+            random.within(0.5, 3.0),
+            random.within(0.3, 0.7),
+        );
+        // Rectangular, of the standard deviation that is stated.
+        let limit = 3f64.sqrt() * u;
+        let stated = 0.2 + random.within(-limit, limit);
+        let mut trace = Trace::of(&late(stated, u, scatter));
+        let step = 3f64.sqrt() * scatter;
+        // A register that is renewed: its age moves slowly and starts again.
+        let mut delay = 0.2;
+        for k in 10..windows {
+            if k % 5 == 0 {
+                delay = 0.2 + random.within(-step, step);
+            }
+            let (a, b) = ((k * width) as f64 * 1e-9, ((k + 1) * width) as f64 * 1e-9);
+            let mean = (truth(b - delay) - truth(a - delay)) / (b - a);
+            trace.push(&window(k * width, (k + 1) * width, mean));
+        }
+        let a = random.within(0.5e9, 3e9) as u64;
+        let b = a + random.within(3e8, 4e9) as u64;
+        let estimate = trace.measure(MonoNs(a), MonoNs(b)).raw;
+        let energy = truth(b as f64 * 1e-9) - truth(a as f64 * 1e-9);
+        covered += u32::from((estimate.value - energy).abs() <= estimate.u95() + 1e-12);
+    }
+    assert!(covered >= trials * 94 / 100, "{covered} of {trials}");
+}
+
 proptest! {
     #[test]
     fn no_sequence_of_windows_panics(
         windows in prop::collection::vec(any_window(), 0..40),
         cuts in prop::collection::vec(any::<u64>(), 2..6),
+        lag_s in -1.0..5.0f64,
     ) {
-        let mut trace = Trace::default();
-        for AnyWindow(window) in &windows {
-            trace.push(window);
-        }
-        for pair in cuts.windows(2) {
-            let measured = trace.measure(MonoNs(pair[0]), MonoNs(pair[1]));
-            prop_assert!(measured.raw.value.is_finite());
-            prop_assert!((0.0..=1.0).contains(&measured.coverage));
-            prop_assert!(measured.windows <= measured.touched);
+        for mut trace in [Trace::default(), Trace::of(&late(lag_s, 0.01, 0.1))] {
+            for AnyWindow(window) in &windows {
+                trace.push(window);
+            }
+            for pair in cuts.windows(2) {
+                let measured = trace.measure(MonoNs(pair[0]), MonoNs(pair[1]));
+                prop_assert!(measured.raw.value.is_finite());
+                prop_assert!(measured.raw.u().is_finite());
+                prop_assert!((0.0..=1.0).contains(&measured.coverage));
+                prop_assert!(measured.windows <= measured.touched);
+            }
         }
     }
 
@@ -391,6 +502,29 @@ proptest! {
         prop_assert_eq!((m.windows, m.touched, m.lost), (n.windows, n.touched, n.lost));
         prop_assert_eq!((m.coverage, m.boundary), (n.coverage, n.boundary));
         prop_assert!((m.raw.u95() - n.raw.u95()).abs() <= 1e-9 * n.raw.u95());
+    }
+
+    #[test]
+    fn a_known_delay_is_a_shift_in_time(
+        parts in orderly(),
+        lag_us in 0u64..200,
+        a in 200_000u64..400_000,
+        b in 200_000u64..400_000,
+    ) {
+        let (here, _) = built(&parts, 300_000);
+        let mut there = Trace::of(&late(lag_us as f64 * 1e-6, 0.0, 0.0));
+        for (t0, t1, power) in here.iter() {
+            let shift = Span::from_micros(lag_us);
+            there.push(&window((t0 + shift).0, (t1 + shift).0, power.0));
+        }
+        let m = here.measure(MonoNs(a), MonoNs(b));
+        let n = there.measure(MonoNs(a), MonoNs(b));
+        prop_assert_eq!(m.raw.value, n.raw.value);
+        prop_assert_eq!(
+            (m.coverage, m.windows, m.touched, m.boundary),
+            (n.coverage, n.windows, n.touched, n.boundary)
+        );
+        prop_assert_eq!((n.age, n.delay_u), (Joules(0.0), Joules(0.0)));
     }
 
     #[test]

@@ -193,7 +193,7 @@ impl<R: BufRead> Lines<R> {
 
 /// What is written was in a trace, and so every window must find its place in one.
 fn push(trace: &mut Trace, window: &Window) -> Result<(), What> {
-    let is_early = trace.end().is_some_and(|end| window.t0 < end);
+    let is_early = trace.measured_until().is_some_and(|end| window.t0 < end);
     let before = trace.windows();
     trace.push(window);
     match is_early || trace.windows() == before {

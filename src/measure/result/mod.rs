@@ -175,7 +175,7 @@ fn result(
         memory: memory(context, observed),
         thermal,
         contention,
-        own: own(observed),
+        own: own(context, observed, primary),
         warnings: warnings(context, observed, rails),
         left_out,
         raw: None,

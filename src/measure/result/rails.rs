@@ -5,8 +5,8 @@ use crate::measure::figures::{Noted, contributions};
 use crate::measure::meter::Recorded;
 use crate::measure::observed::Observed;
 use crate::record::Reason;
-use crate::record::result::{Interval, Limits, Rail, Total};
-use crate::sensor::ErrorLimits;
+use crate::record::result::{Interval, Lag, Limits, Rail, Total};
+use crate::sensor::{ErrorLimits, RailSpec};
 
 pub(super) fn timeline(observed: &Observed, rail: &Recorded) -> Vec<energy::Part> {
     energy::timeline(&rail.trace, observed.t0, observed.t1, &observed.phases)
@@ -67,9 +67,20 @@ pub(super) fn rail_facts(observed: &Observed, rail: &Recorded) -> Rail {
         rate_hz: noted.value("rate_hz", rate_hz.ok_or(Reason::NoData)),
         missed_deadlines: rail.missed_deadlines,
         limits: limits(&spec.limits),
-        lag: noted.value("lag", Err(Reason::NotMeasured)),
+        lag: noted.value("lag", lag(spec).ok_or(Reason::NotMeasured)),
         reasons: noted.reasons,
     }
+}
+
+fn lag(spec: &RailSpec) -> Option<Lag> {
+    let lag = spec.lag.as_ref()?;
+    Some(Lag {
+        lag_s: lag.lag_s,
+        lag_s_u95: lag.lag_s_u95,
+        scatter_s: lag.scatter_s,
+        date: lag.date.clone(),
+        corrected: spec.corrected_lag().is_some(),
+    })
 }
 
 fn limits(limits: &ErrorLimits) -> Limits {

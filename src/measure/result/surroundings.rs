@@ -3,9 +3,10 @@
 use crate::board::{self, Absence, Finding};
 use crate::measure::context::Context;
 use crate::measure::figures::Noted;
+use crate::measure::meter::Recorded;
 use crate::measure::observed::Observed;
 use crate::record::Reason;
-use crate::record::result::{Contention, Memory, Own, Reasons, Thermal};
+use crate::record::result::{Contention, Memory, Own, Thermal};
 
 pub(super) fn memory(context: &Context, observed: &Observed) -> Memory {
     let mut noted = Noted::default();
@@ -97,15 +98,22 @@ pub(super) fn contention(observed: &Observed) -> Contention {
     }
 }
 
-pub(super) fn own(observed: &Observed) -> Own {
+/// The power of sampling counts where it was measured on the rail that is primary now.
+pub(super) fn own(context: &Context, observed: &Observed, primary: Option<&Recorded>) -> Own {
+    let mut noted = Noted::default();
+    let measured = context
+        .sampler_power
+        .as_ref()
+        .filter(|cost| primary.is_some_and(|rail| rail.spec.name == cost.rail))
+        .ok_or(Reason::NotMeasured);
     Own {
         cpu_s: observed
             .own_cpu_s
             .iter()
             .map(|(phase, seconds)| (phase.as_str().to_owned(), *seconds))
             .collect(),
-        sampler_power_w: None,
-        sampler_power_w_u95: None,
-        reasons: Reasons::from([("sampler_power_w".to_owned(), Reason::NotMeasured)]),
+        sampler_power_w: noted.value("sampler_power_w", measured.map(|cost| cost.power_w)),
+        sampler_power_w_u95: measured.ok().map(|cost| cost.power_w_u95),
+        reasons: noted.reasons,
     }
 }

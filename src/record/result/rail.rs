@@ -69,6 +69,10 @@ pub struct Lag {
     /// Positive: the rail shows the load later than it was.
     pub lag_s: f64,
     pub lag_s_u95: f64,
+    /// Standard deviation of the delay at single steps: where `corrected`, it stands in for
+    /// `refresh_s` in the uncertainties.
+    #[serde(default)]
+    pub scatter_s: f64,
     pub date: String,
     /// Whether the rail's readings were moved by it: point sources only.
     pub corrected: bool,
