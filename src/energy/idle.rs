@@ -1,76 +1,9 @@
-//! Idle before and after the work: when it has settled, its power, and the baseline that net
-//! energy subtracts.
+//! Idle before and after the work: its power, and the baseline that net energy subtracts.
 
 use super::estimate::rectangular;
+use super::settling::{Line, trailing};
 use super::{Estimate, Figure, Reason, Trace};
 use crate::units::{MonoNs, Span};
-
-/// An idle phase that has not settled by then ends unsettled.
-pub const GIVE_UP: Span = Span(120_000_000_000);
-
-/// A rail that has delivered nothing for so long has failed: no idle phase waits for it.
-const SILENCE: Span = Span(10_000_000_000);
-
-/// The slope may move the power by this share of its mean ...
-const MAX_DRIFT: f64 = 0.02;
-/// ... in this time.
-const DRIFT_HORIZON: Span = Span(60_000_000_000);
-
-/// Equal parts of the judged stretch whose mean powers the line is fitted to, so that a
-/// judgement costs the same whatever the sensor's rate is.
-const FIT_POINTS: u64 = 64;
-
-/// Whether an idle phase may end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settling {
-    Waiting,
-    Settled,
-    GivenUp,
-}
-
-/// The stretch that settles the matter and gives the idle power: the last `minimum`, or half
-/// of the time since the phase began, whichever is longer.
-fn trailing(t0: MonoNs, now: MonoNs, minimum: Span) -> MonoNs {
-    let half = Span(now.since(t0).0 / 2);
-    (now - minimum.max(half)).max(t0)
-}
-
-/// Judges an idle phase that began at `t0` and lasts at least `minimum`. Cheap enough to ask
-/// a few times a second. The trace may lag behind `now` by a window.
-pub fn settling(trace: &Trace, t0: MonoNs, now: MonoNs, minimum: Span) -> Settling {
-    if now.since(t0) < minimum {
-        return Settling::Waiting;
-    }
-    let end = trace.end().map_or(t0, |end| end.min(now));
-    if drift(trace, trailing(t0, end, minimum), end).is_some_and(|drift| drift < MAX_DRIFT) {
-        Settling::Settled
-    } else if now.since(end.max(t0)) >= SILENCE || now.since(t0) >= minimum.max(GIVE_UP) {
-        Settling::GivenUp
-    } else {
-        Settling::Waiting
-    }
-}
-
-/// Slope of the power by least squares, over [`DRIFT_HORIZON`], as a share of the mean.
-/// `None` where the interval has no energy.
-fn drift(trace: &Trace, t0: MonoNs, t1: MonoNs) -> Option<f64> {
-    let measured = trace.measure(t0, t1);
-    let mean = measured.power_w().ok()?.value.abs();
-    let ns = u128::from(measured.span().0);
-    let part = |k: u64| Span((ns * u128::from(k) / u128::from(FIT_POINTS)) as u64);
-    let cut = |k: u64| trace.shown(t0 + part(k));
-    let n = FIT_POINTS as f64;
-    // For equally spaced points the normal equations reduce to one sum.
-    let moment: f64 = (0..FIT_POINTS)
-        .map(|k| {
-            let energy = trace.joules(cut(k), cut(k + 1));
-            (k as f64 - (n - 1.0) / 2.0) * energy.0
-        })
-        .sum();
-    let part_s = measured.span().as_secs_f64() / n;
-    let slope_w_per_s = 12.0 * moment / (n * (n * n - 1.0)) / (part_s * part_s);
-    Some(slope_w_per_s.abs() * DRIFT_HORIZON.as_secs_f64() / mean).filter(|d| d.is_finite())
-}
 
 /// The power of one idle phase.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,13 +19,22 @@ impl IdleLevel {
     /// judged: longer phases are those that had to settle first. Only complete windows count,
     /// since those at its ends are half work, and fewer than 3 give no level. The phase's
     /// energy in the timeline is that of all of it.
+    ///
+    /// The level stands for idle at other times, so how idle power itself fluctuates is part
+    /// of its noise.
     pub fn measure(trace: &Trace, t0: MonoNs, t1: MonoNs, minimum: Span) -> Self {
         let t0 = trailing(t0, t1, minimum);
         let (t0, t1) = trace.whole_windows(t0, t1).unwrap_or((t0, t1));
         Self {
             t0,
             t1,
-            power_w: trace.measure(t0, t1).power_w(),
+            power_w: trace.measure(t0, t1).power_w().map(|power| {
+                let spread = Line::fit(trace, t0, t1).map_or(0.0, |line| line.spread_w);
+                Estimate {
+                    noise: power.noise.hypot(spread),
+                    ..power
+                }
+            }),
         }
     }
 
@@ -167,46 +109,6 @@ mod tests {
 
     fn at_20_hz(integral: Integral, seconds: u64) -> Trace {
         sampled(integral, 0, S / 20, 20 * seconds)
-    }
-
-    fn judged(trace: &Trace, seconds: u64) -> Settling {
-        settling(trace, MonoNs(0), MonoNs(seconds * S), Span(10 * S))
-    }
-
-    #[test]
-    fn steady_power_settles_at_the_minimum() {
-        let trace = at_20_hz(&|t| 3.0 * t, 30);
-        assert_eq!(judged(&trace, 9), Settling::Waiting);
-        assert_eq!(judged(&trace, 10), Settling::Settled);
-    }
-
-    #[test]
-    fn the_drift_is_that_of_the_fitted_line() {
-        // 3 W falling by 1 mW/s: 60 mW a minute of a mean of 2.99 W at 10 s.
-        let trace = at_20_hz(&|t| 3.0 * t - 0.0005 * t * t, 20);
-        let drift = drift(&trace, MonoNs(0), MonoNs(20 * S)).unwrap();
-        assert!((drift - 0.060 / 2.99).abs() < 1e-5, "{drift}");
-    }
-
-    #[test]
-    fn cooling_settles_late_and_a_steady_slope_is_given_up() {
-        // 2 W above 3 W, decaying with 10 s.
-        let cooling = at_20_hz(&|t| 3.0 * t + 20.0 * (1.0 - (-t / 10.0).exp()), 200);
-        assert_eq!(judged(&cooling, 20), Settling::Waiting);
-        let settled = (10..120).find(|s| judged(&cooling, *s) == Settling::Settled);
-        assert!((40..100).contains(&settled.unwrap()), "{settled:?}");
-        let rising = at_20_hz(&|t| 3.0 * t + 0.005 * t * t, 200);
-        assert_eq!(judged(&rising, 119), Settling::Waiting);
-        assert_eq!(judged(&rising, 120), Settling::GivenUp);
-    }
-
-    #[test]
-    fn a_rail_that_has_gone_silent_is_not_waited_for() {
-        let gone = at_20_hz(&|t| 3.0 * t + 0.005 * t * t, 20);
-        assert_eq!(judged(&gone, 29), Settling::Waiting);
-        assert_eq!(judged(&gone, 30), Settling::GivenUp);
-        assert_eq!(judged(&Trace::default(), 9), Settling::Waiting);
-        assert_eq!(judged(&Trace::default(), 10), Settling::GivenUp);
     }
 
     #[test]

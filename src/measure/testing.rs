@@ -10,7 +10,9 @@ use crate::runtime::protocol::{
     HardwareCounters, HardwareCounts, Loaded, LoadedModel, PhaseCounters, RepDone, StopReason,
     WorkerMemory,
 };
-use crate::sensor::{Boundary, BoundaryBasis, ErrorLimits, Quality, RailSpec, ReadingKind, Window};
+use crate::sensor::{
+    Boundary, BoundaryBasis, ErrorLimits, Lag, Quality, RailSpec, ReadingKind, Window,
+};
 use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
 use crate::workload::{Job, Limits, Phase};
 use serde_json::{Value, json};
@@ -59,6 +61,22 @@ pub fn real_rail(name: &str) -> RailSpec {
             current_step: Amps(0.001),
             ..ErrorLimits::default()
         },
+        ..rail(name)
+    }
+}
+
+/// A point source that shows the load 20 ms late.
+pub fn late_rail(name: &str) -> RailSpec {
+    RailSpec {
+        kind: ReadingKind::Point,
+        lag: Some(Lag {
+            date: "2026-11-21".to_owned(),
+            lag_s: 0.02,
+            lag_s_u95: 0.002,
+            scatter_s: 0.001,
+            steps: 30,
+            step_w: 5.0,
+        }),
         ..rail(name)
     }
 }

@@ -2,7 +2,7 @@ use super::line::{End, Header, Line, Windows};
 use super::read::What;
 use super::*;
 use crate::energy::Trace;
-use crate::measure::testing::{Play, T0, context, job, rail, real_rail};
+use crate::measure::testing::{Play, T0, context, job, late_rail, real_rail};
 use crate::measure::{Ending, Observed, Recorded, Stop, TokenBatches};
 use crate::record::Stamped;
 use crate::record::result::Build;
@@ -31,7 +31,7 @@ fn archive(play: &Play, job: crate::workload::Job) -> Archive {
         observed: play.observed.clone(),
         rails: vec![
             play.recorded(real_rail("input")),
-            play.recorded(rail("module")),
+            play.recorded(late_rail("module")),
         ],
         live: Vec::new(),
     }
