@@ -72,11 +72,12 @@ fn is_memory(token: &str) -> bool {
     is_digits(used) && is_digits(digits) && matches!(unit, "MB" | "kB" | "GB")
 }
 
-/// Names come from the device tree: capitals, digits and `_` as far as seen.
+/// Names come from the device tree: a capital, then capitals, digits and `_` as far as seen.
+/// What begins with a digit or a sign is a number with its unit.
 fn is_label(name: &str) -> bool {
     name.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"_-.+".contains(&byte))
-        && name.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && name.starts_with(|first: char| first.is_ascii_alphabetic())
         && !MEMORY.contains(&name)
 }
 
@@ -199,6 +200,12 @@ mod tests {
     fn what_is_not_connected_is_left_out_and_equal_names_stay_apart() {
         let line = "RAM 1/2MB NC 0mW/0mW VDDQ_VDD2_1V8AO 301mW/301mW NC 0mW/0mW A 1/1 A 2/2";
         assert_eq!(power(line), [("VDDQ_VDD2_1V8AO", 301), ("A", 1), ("A", 2)]);
+    }
+
+    #[test]
+    fn a_number_with_a_unit_is_no_name() {
+        assert_eq!(rails("-256C 0mW/0"), Err(LineError::Foreign));
+        assert_eq!(rails("12mW 0mW/0"), Err(LineError::Foreign));
     }
 
     #[test]
