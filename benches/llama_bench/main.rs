@@ -64,7 +64,7 @@ fn main() -> Result<ExitCode> {
         Some(hz) => Sampling::RateHz(hz.parse()?),
         None => Sampling::Adc(adc.as_deref().unwrap_or("avg8/12bit")),
     };
-    let mut rig = Rig::start(&models, Some(sampling))?;
+    let mut rig = Rig::start(&models, sampling, "slow")?;
 
     let mut rows = Vec::new();
     for model in MODELS.into_iter().filter(|model| wanted(model)) {

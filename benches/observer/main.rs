@@ -1,11 +1,17 @@
 //! `make bench-observer`: what does measuring cost the measured?
 //!
-//! One daemon a mode, all on this machine, take turns: each round runs the same `bench` job
-//! on each of them, in an order that rotates from round to round, and each mode is paired with
-//! the daemon without any sensor of the same round. Rounds go on until the mean log-ratio of
-//! every mode is known to 0.5 % (95 %), at most 400 of them; it is judged by its interval.
+//! A worker repeats a short prefill and decode without pause. One daemon a mode samples at its
+//! full rate beside it, but only one of them runs at a time: at the end of each repetition it is
+//! stopped (SIGSTOP) and the next mode's continued. Modes take turns in an order that rotates,
+//! within a second or two, so that the machine's drift hits all alike; each is paired with the
+//! repetition of the same round in which no daemon runs. Rounds go on until the mean log-ratio
+//! of every mode is known to 0.5 % (95 %), at most 400 of them; it is judged by its interval.
 //!
-//! `rounds=N` after `--` stops earlier, a part of a model's name chooses the model.
+//! Token times reach this process as they reach a daemon, in batches and with the same code, in
+//! every mode. Records are made of them after an attempt: what taking them in costs is told
+//! apart, as CPU time of this process.
+//!
+//! `rounds=N` after `--` stops earlier or later, a part of a model's name chooses the model.
 
 #[path = "../support/machine.rs"]
 mod machine;
@@ -13,61 +19,55 @@ mod machine;
 mod ratio;
 #[path = "../support/rig.rs"]
 mod rig;
+mod turns;
 
 use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
 use ratio::Ratio;
-use rig::{Bench, Rig, Sampling, Speed};
+use rig::{Rig, Sampling, Speed};
+use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
+use turns::Turns;
 
 const MODELS: [&str; 2] = [
     "SmolLM2-135M-Instruct.Q4_1.gguf",
     "gemma-3-270m-Q4_K_M.gguf",
 ];
-const N_PROMPT: u32 = 256;
-const N_GEN: u32 = 64;
-/// One job's repetitions are one value: loading costs as much as one of them.
-const REPETITIONS: u32 = 3;
-const ROUNDS_MIN: usize = 5;
+const ROUNDS_MIN: usize = 20;
 const ROUNDS_MAX: usize = 400;
 const HALF_WIDTH: f64 = 0.005;
 /// What jouled promises of its default mode.
 const MOST_LOSS: f64 = 0.01;
 
-/// One way of measuring.
+/// One way of measuring; the first one, of which no daemon runs, is the reference.
 struct Mode {
     name: &'static str,
     sampling: Option<Sampling<'static>>,
-    tokens: &'static str,
     /// Whether the promise is about it.
     judged: bool,
 }
 
-const fn mode(name: &'static str, sampling: Sampling<'static>, tokens: &'static str) -> Mode {
-    Mode {
-        name,
-        sampling: Some(sampling),
-        tokens,
-        judged: false,
-    }
-}
-
-const DEFAULT: Sampling<'static> = Sampling::Adc("avg8/12bit");
-
-/// The first one is the reference.
-const MODES: [Mode; 5] = [
+const MODES: [Mode; 4] = [
     Mode {
         name: "off",
         sampling: None,
-        tokens: "none",
         judged: false,
     },
-    mode("100 Hz", Sampling::RateHz(100.0), "none"),
-    mode("default, 209/s", DEFAULT, "none"),
     Mode {
-        judged: true,
-        ..mode("default, tokens after", DEFAULT, "after")
+        name: "100 Hz",
+        sampling: Some(Sampling::RateHz(100.0)),
+        judged: false,
     },
-    mode("940/s, tokens after", Sampling::Adc("12bit/12bit"), "after"),
+    Mode {
+        name: "default, 209/s",
+        sampling: Some(Sampling::Adc("avg8/12bit")),
+        judged: true,
+    },
+    Mode {
+        name: "940/s",
+        sampling: Some(Sampling::Adc("12bit/12bit")),
+        judged: false,
+    },
 ];
 
 fn main() -> Result<()> {
@@ -82,98 +82,77 @@ fn main() -> Result<()> {
         models.join(model).is_file(),
         "{model} is missing: run make test"
     );
-    let rounds = argument("rounds=").map_or(Ok(ROUNDS_MAX), |n| n.parse())?;
+    let most_rounds: usize = argument("rounds=").map_or(Ok(ROUNDS_MAX), |n| n.parse())?;
     let threads = std::thread::available_parallelism()?.get();
-    let mut rigs = MODES
+    let rigs = MODES
         .iter()
-        .map(|mode| Rig::start(&models, mode.sampling))
-        .collect::<Result<Vec<Rig>>>()?;
+        .map(|mode| {
+            let start = |sampling| Rig::start(&models, sampling, "full");
+            mode.sampling.map(start).transpose()
+        })
+        .collect::<Result<Vec<Option<Rig>>>>()?;
 
-    let mut measured: Vec<Vec<Speed>> = MODES.iter().map(|_| Vec::new()).collect();
-    for round in 0..rounds {
-        for turn in 0..MODES.len() {
-            // Each mode comes equally often at each place, forwards and backwards.
-            let at = match round % 2 {
-                0 => (round / 2 + turn) % MODES.len(),
-                _ => (round / 2 + MODES.len() - 1 - turn) % MODES.len(),
-            };
-            let speeds = rigs[at].run(Bench {
-                model,
-                n_prompt: N_PROMPT,
-                n_gen: N_GEN,
-                repetitions: REPETITIONS,
-                tokens: MODES[at].tokens,
-                threads,
-            })?;
-            measured[at].push(mean(&speeds));
+    let bar = ProgressBar::new(most_rounds as u64).with_style(ProgressStyle::with_template(
+        "{bar:30} {pos}/{len} rounds, {elapsed} of at most {duration}, {msg}",
+    )?);
+    let before = cpu_s();
+    let mut turns = Turns::start(&models.join(model), threads, rigs)?;
+    let mut rounds: Vec<Vec<Speed>> = Vec::new();
+    while rounds.len() < most_rounds {
+        rounds.push(turns.round()?);
+        bar.inc(1);
+        if rounds.len() < ROUNDS_MIN {
+            continue;
         }
-        if round + 1 >= ROUNDS_MIN {
-            let widest = rows(&measured)
-                .flat_map(|(_, ratios)| ratios.map(|(_, ratio)| ratio.half_width))
-                .fold(0.0, f64::max);
-            eprintln!(
-                "{} rounds, the widest interval is ± {:.2} %",
-                round + 1,
-                100.0 * widest
-            );
-            if widest <= HALF_WIDTH {
-                break;
-            }
+        let widest = ratios(&rounds)
+            .map(|(_, _, ratio)| ratio.half_width)
+            .fold(0.0, f64::max);
+        bar.set_message(format!("the widest interval is ± {:.2} %", 100.0 * widest));
+        if widest <= HALF_WIDTH {
+            break;
         }
     }
-    report(model, threads, &measured, &rigs);
+    let taking_in = (cpu_s() - before) / turns.seconds() / threads as f64;
+    bar.finish();
+    report(model, threads, &rounds, taking_in);
     Ok(())
 }
 
-fn report(model: &str, threads: usize, measured: &[Vec<Speed>], rigs: &[Rig]) {
-    println!("{model}, pp{N_PROMPT}, tg{N_GEN}");
+fn report(model: &str, threads: usize, rounds: &[Vec<Speed>], taking_in: f64) {
+    println!("{model}, {}", turns::describe());
     println!(
-        "{:<22} {:<8} {:>8} {:>8} {:>7}  {:<17} {:>6}  loss of 1 % or less",
-        "mode", "phase", "tok/s", "off", "ratio", "95 % interval", "rounds"
+        "{:<16} {:<8} {:>8} {:>12} {:>7}  {:<17} {:>5}  loss of 1 % or less",
+        "mode", "phase", "tok/s", "off", "ratio", "95 % interval", "pairs"
     );
-    for (mode, ratios) in rows(measured) {
-        for (phase, ratio) in ratios {
-            let verdict = verdict(&ratio);
-            let verdict = if mode.judged {
-                verdict.to_owned()
-            } else {
-                format!("({verdict})")
-            };
-            println!("{:<22} {phase:<8} {ratio}  {verdict}", mode.name);
-        }
+    for (mode, phase, ratio) in ratios(rounds) {
+        let verdict = verdict(&ratio);
+        let verdict = if mode.judged {
+            verdict.to_owned()
+        } else {
+            format!("({verdict})")
+        };
+        println!("{:<16} {phase:<8} {ratio}  {verdict}", mode.name);
     }
     println!("reference: lm-Meter reports a loss of 2.6 % in prefill and 1 % in decode");
+    println!("tok/s are medians; the ratio is the geometric mean over pairs, mode ÷ off; verdicts");
+    println!("in brackets are of modes without a promise");
     println!(
-        "the ratio is the geometric mean over rounds, mode ÷ off; verdicts in brackets are of"
+        "taking in token times, in every mode: {:.3} % of the machine's CPU time",
+        100.0 * taking_in
     );
-    println!("modes without a promise");
-    println!();
     println!("{}", machine::describe(threads));
-    for (mode, rig) in MODES.iter().zip(rigs) {
-        println!("{:<22} {}", mode.name, rig.describe());
-    }
 }
 
-/// Each mode but the reference with its ratios.
-fn rows(
-    measured: &[Vec<Speed>],
-) -> impl Iterator<Item = (&'static Mode, [(&'static str, Ratio); 2])> {
-    MODES.iter().zip(measured).skip(1).map(|(mode, speeds)| {
-        let pairs: Vec<_> = speeds.iter().copied().zip(measured[0].clone()).collect();
-        let prefill = Ratio::of(&pairs, |speed| speed.prefill);
-        let decode = Ratio::of(&pairs, |speed| speed.decode);
-        (mode, [("prefill", prefill), ("decode", decode)])
+/// Each mode but the reference, with the ratio of either phase.
+fn ratios(rounds: &[Vec<Speed>]) -> impl Iterator<Item = (&'static Mode, &'static str, Ratio)> {
+    let phases: [(&str, fn(&Speed) -> f64); 2] = [
+        ("prefill", |speed| speed.prefill),
+        ("decode", |speed| speed.decode),
+    ];
+    (1..MODES.len()).flat_map(move |at| {
+        let pairs: Vec<(Speed, Speed)> = rounds.iter().map(|round| (round[at], round[0])).collect();
+        phases.map(|(name, of)| (&MODES[at], name, Ratio::of(&pairs, of)))
     })
-}
-
-fn mean(speeds: &[Speed]) -> Speed {
-    let of = |phase: fn(&Speed) -> f64| {
-        speeds.iter().map(phase).sum::<f64>() / speeds.len().max(1) as f64
-    };
-    Speed {
-        prefill: of(|speed| speed.prefill),
-        decode: of(|speed| speed.decode),
-    }
 }
 
 /// Judged by the interval: an interval across the limit resolves nothing.
@@ -186,6 +165,12 @@ fn verdict(ratio: &Ratio) -> &'static str {
     } else {
         "not resolved"
     }
+}
+
+/// CPU time of this process, children not counted.
+fn cpu_s() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
 }
 
 fn argument(prefix: &str) -> Option<String> {

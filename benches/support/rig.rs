@@ -1,4 +1,6 @@
-//! A broker, a daemon with at most one simulated INA219, and a client, all of this run.
+//! A broker, a daemon with a simulated INA219, and a client, all of this run.
+
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
 
 use anyhow::{Context, Result, bail, ensure};
 use jouled::record::Stamped;
@@ -6,6 +8,7 @@ use jouled::record::answer::Event;
 use jouled::record::device::{Presence, Status};
 use jouled::record::result::{JobResult, PhaseFigures};
 use jouled::workload::JobState;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -77,8 +80,9 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Returns once the daemon is online. Without `sampling` it has no sensor at all.
-    pub fn start(models: &Path, sampling: Option<Sampling<'_>>) -> Result<Self> {
+    /// Returns once the daemon is online. With the `full` idle pace it samples as it does in an
+    /// attempt.
+    pub fn start(models: &Path, sampling: Sampling<'_>, idle_pace: &str) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         let port = free_port()?;
         let broker = Owned(
@@ -93,7 +97,10 @@ impl Rig {
         let (subscriber, published) = subscribe(port)?;
 
         let config = dir.path().join("jouled.toml");
-        std::fs::write(&config, configuration(port, dir.path(), models, sampling))?;
+        std::fs::write(
+            &config,
+            configuration(port, dir.path(), models, sampling, idle_pace),
+        )?;
         let log = dir.path().join("jouled.log");
         let daemon = Owned(
             Command::new(env!("CARGO_BIN_EXE_jouled"))
@@ -180,6 +187,20 @@ impl Rig {
         Ok(speeds)
     }
 
+    /// Stops the daemon's process as it is.
+    pub fn stop(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::STOP)?)
+    }
+
+    /// Lets a stopped daemon run on.
+    pub fn go_on(&self) -> Result<()> {
+        Ok(kill_process(self.pid()?, Signal::CONT)?)
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.daemon.0.id())?).context("a process has a number")
+    }
+
     /// Versions, and what the sampler did in the last job.
     pub fn describe(&self) -> String {
         let Some(result) = &self.last else {
@@ -250,25 +271,13 @@ impl Rig {
     }
 }
 
-fn configuration(port: u16, dir: &Path, models: &Path, sampling: Option<Sampling<'_>>) -> String {
-    let daemon = format!(
-        r#"
-[device]
-name = "bench"
-[mqtt]
-url = "mqtt://127.0.0.1:{port}"
-[storage]
-dir = "{state}"
-[models]
-dir = "{models}"
-"#,
-        state = dir.join("state").display(),
-        models = models.display(),
-    );
-    daemon + &sampling.map(sensor).unwrap_or_default()
-}
-
-fn sensor(sampling: Sampling<'_>) -> String {
+fn configuration(
+    port: u16,
+    dir: &Path,
+    models: &Path,
+    sampling: Sampling<'_>,
+    idle_pace: &str,
+) -> String {
     let mode = match sampling {
         Sampling::RateHz(hz) => format!("rate_hz = {hz:?}"),
         Sampling::Adc(adc) => {
@@ -278,6 +287,16 @@ fn sensor(sampling: Sampling<'_>) -> String {
     };
     format!(
         r#"
+[device]
+name = "bench"
+[mqtt]
+url = "mqtt://127.0.0.1:{port}"
+[storage]
+dir = "{state}"
+[models]
+dir = "{models}"
+[energy]
+idle_pace = "{idle_pace}"
 [[sensor]]
 name = "input"
 kind = "simulated"
@@ -288,7 +307,9 @@ shunt_ohm = 0.01
 max_current_a = 4.0
 boundary = "board-input"
 {mode}
-"#
+"#,
+        state = dir.join("state").display(),
+        models = models.display(),
     )
 }
 
