@@ -5,10 +5,12 @@
 
 mod fault;
 mod linux;
+mod read_ahead;
 
 pub use fault::{Fault, FaultKind, TransferError};
 pub(super) use linux::bound;
 pub use linux::{BusError, LinuxI2c, kernel_driver};
+pub(super) use read_ahead::ReadAhead;
 
 use std::path::Path;
 

@@ -63,6 +63,13 @@ pub trait CycleChip {
     fn keeps(&mut self, mode: Self::Mode) -> Result<bool, Self::Error>;
     /// Whether a cycle has ended since the flag was cleared.
     fn poll(&mut self) -> Result<bool, Self::Error>;
+    /// The same where the flag is expected to stand: what follows may be read in the same
+    /// transfer, which clears the flag.
+    fn poll_for_results(&mut self) -> Result<bool, Self::Error> {
+        self.poll()
+    }
+    /// Whether the bus is fast enough to read all registers in one transfer.
+    fn allow_read_ahead(&mut self, _allowed: bool) {}
     /// The results of the cycle whose flag was seen, one a rail.
     fn results(&mut self, samples: &mut [Sample]) -> Result<(), Self::Error>;
     /// Clears the flag where looking at it doesn't.

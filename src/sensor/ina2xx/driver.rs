@@ -132,6 +132,8 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
 
     /// Writes the mode and checks that it is there.
     fn configure(&mut self) -> Result<(), Fault> {
+        let fast = self.limit.has_time_to_read_ahead(self.mode);
+        self.chip.allow_read_ahead(fast);
         let written = self.chip.configure(self.mode);
         written.map_err(|error| self.transfer_fault(&error))?;
         let now = self.clock.now();
@@ -211,7 +213,11 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
     fn look(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError> {
         let before = self.clock.now();
         self.tally.polls += 1;
-        let ready = self.chip.poll();
+        let ready = if self.tracker.expects_flag() {
+            self.chip.poll_for_results()
+        } else {
+            self.chip.poll()
+        };
         let ready = ready.map_err(|error| self.broken(error))?;
         let after = self.clock.now();
         if !ready {
@@ -229,18 +235,18 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
         let read = self.chip.results(&mut self.samples);
         read.map_err(|error| self.broken(error))?;
         let read_at = self.clock.now();
-        let clearing = if R::POLL_CLEARS {
-            (before, after)
+        let cleared_by = if R::POLL_CLEARS {
+            after
         } else {
             let cleared = self.chip.clear();
             cleared.map_err(|error| self.broken(error))?;
-            (read_at, self.clock.now())
+            self.clock.now()
         };
 
         let cycle = self.tracker.ready(after);
         // Past this moment the next cycle's results may have taken the registers.
         let torn = read_at > self.tracker.holds_until(self.mode.results_stand());
-        self.tracker.cleared(clearing.0, clearing.1);
+        self.tracker.cleared(before, cleared_by);
         self.lose(cycle.lost);
 
         if self.is_to_verify(cycle.surprising, after) {

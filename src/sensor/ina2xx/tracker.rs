@@ -135,6 +135,13 @@ impl Tracker {
         })
     }
 
+    /// Whether the flag should stand already when the next poll comes, the first of its cycle.
+    /// After one that found it clear the edge is near, and reading on could clear it unseen.
+    pub fn expects_flag(&self) -> bool {
+        let looked = self.clear_at_ns > self.expected_ns() - self.period_ns() / 2.0;
+        !self.probing && !looked && self.brackets >= SETTLED
+    }
+
     /// A poll that began at `before` found the flag clear. Returns when to poll again.
     pub fn not_ready(&mut self, before: MonoNs, now: MonoNs) -> MonoNs {
         self.clear_at_ns = self.clear_at_ns.max(self.relative(before));
