@@ -31,9 +31,30 @@ struct State {
 
 /// One trace a rail while an attempt is recorded.
 struct Recording {
+    specs: Vec<RailSpec>,
     traces: Vec<Trace>,
+    /// Of each rail, whether its sensor is still to follow the full pace: the errors of a
+    /// window depend on the mode that it was taken in.
+    awaited: Vec<bool>,
     /// Missed deadlines of each rail's sensor when the recording began.
     missed_before: Vec<u64>,
+}
+
+impl Recording {
+    /// Takes what a rail has delivered since the last call, `followed` being what its sensor
+    /// was before these were taken out of the ring.
+    fn take(&mut self, rail: usize, followed: Option<&RailSpec>, windows: &[Window]) {
+        if !self.awaited[rail] {
+            for window in windows {
+                self.traces[rail].push(window);
+            }
+        } else if let Some(spec) = followed {
+            // The first of the windows that come with this may be of the pace before.
+            self.traces[rail] = Trace::of(spec);
+            self.specs[rail] = spec.clone();
+            self.awaited[rail] = false;
+        }
+    }
 }
 
 /// Running figures of one rail.
@@ -83,51 +104,52 @@ impl Meter {
     }
 
     /// Goes to the full rate, waits until every working rail delivers at it, and records
-    /// from there on.
+    /// from there on: all that comes later lies within the traces.
     pub fn start_recording(&self) {
         self.sampler.set_pace(Pace::Full);
-        self.drain();
+        let specs = self.sampler.rails();
         let recording = Recording {
-            traces: self.sampler.rails().iter().map(Trace::of).collect(),
+            traces: specs.iter().map(Trace::of).collect(),
+            awaited: vec![true; specs.len()],
+            specs,
             missed_before: self.missed_deadlines(),
         };
         self.state().recording = Some(recording);
-        // Windows that began in the idle pace may have been in the rings still.
-        self.wait_for(clock::now());
+        // A rail with a negative lag knows the load only from so much later on.
+        let has_begun = |trace: &Trace| trace.start().is_some_and(|t0| t0 <= clock::now());
+        self.wait_until(has_begun, self.longest(|lag_s| -lag_s));
     }
 
-    /// Waits until every rail that delivers has been measured up to `t`.
+    /// Waits until no window to come can change what is measured up to `t`, on any rail that
+    /// delivers. Of a rail that is slower than the patience, less is seen beyond `t`.
     pub fn wait_for(&self, t: MonoNs) {
-        let give_up = clock::now() + PATIENCE + self.longest_lag();
-        let covered = |traces: &[Trace]| {
-            traces
-                .iter()
-                .all(|trace| trace.end().is_some_and(|end| end >= t))
-        };
-        while !self.with_traces(covered) && clock::now() < give_up {
+        self.wait_until(|trace| trace.has_settled(t), self.longest(|lag_s| lag_s));
+    }
+
+    fn wait_until(&self, holds: impl Fn(&Trace) -> bool, longer: Span) {
+        let give_up = clock::now() + PATIENCE + longer;
+        while !self.with_traces(|traces| traces.iter().all(&holds)) && clock::now() < give_up {
             clock::sleep(LOOK_EVERY);
         }
     }
 
-    /// By how much the rails are late that are corrected for it.
-    fn longest_lag(&self) -> Span {
+    /// The most, or nothing, that `of` makes of the lags that are corrected for.
+    fn longest(&self, of: impl Fn(f64) -> f64) -> Span {
         let rails = self.sampler.rails();
         let lags = rails.iter().filter_map(RailSpec::corrected_lag);
-        Span::from_secs_f64(lags.map(|lag| lag.lag_s).fold(0.0, f64::max))
+        Span::from_secs_f64(lags.map(|lag| of(lag.lag_s)).fold(0.0, f64::max))
     }
 
     /// Ends the recording and goes back to the idle pace.
     pub fn stop_recording(&self) -> Vec<Recorded> {
         self.drain();
-        let specs = self.sampler.rails();
         let missed = self.missed_deadlines();
         self.sampler.set_pace(self.idle_pace);
         let Some(recording) = self.state().recording.take() else {
             return Vec::new();
         };
-        specs
-            .into_iter()
-            .zip(recording.traces)
+        let rails = recording.specs.into_iter().zip(recording.traces);
+        rails
             .zip(missed.iter().zip(recording.missed_before))
             .map(|((spec, trace), (after, before))| Recorded {
                 spec,
@@ -184,6 +206,13 @@ impl Meter {
     pub fn drain(&self) {
         let mut guard = self.state();
         let state = &mut *guard;
+        // Before the windows are: what comes with them may be older.
+        let awaits = |recording: &Recording| recording.awaited.contains(&true);
+        let followed = if state.recording.as_ref().is_some_and(awaits) {
+            self.sampler.rails_at_pace()
+        } else {
+            Vec::new()
+        };
         for (rail, total) in state.totals.iter_mut().enumerate() {
             state.scratch.clear();
             self.sampler.drain(rail, &mut state.scratch);
@@ -191,9 +220,8 @@ impl Meter {
                 total.add(window);
             }
             if let Some(recording) = &mut state.recording {
-                for window in &state.scratch {
-                    recording.traces[rail].push(window);
-                }
+                let followed = followed.get(rail).and_then(Option::as_ref);
+                recording.take(rail, followed, &state.scratch);
             }
         }
     }
@@ -267,6 +295,7 @@ impl Total {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sensor::{KnownRails, SensorConfig, SensorKind, open};
     use crate::units::{Amps, Volts, Watts};
 
     fn window(t0_ms: u64, t1_ms: u64, watts: f64) -> Window {
@@ -279,6 +308,70 @@ mod tests {
             quality: Quality::Good,
             lost: 0,
         }
+    }
+
+    /// The simulated chip, whose default mode averages 8 conversions and whose idle one 128.
+    fn simulated() -> Meter {
+        let mut config = SensorConfig::new("input", SensorKind::Simulated);
+        config.boundary = Some(crate::sensor::Boundary::BoardInput);
+        config.waveform = Some("constant:1.5".into());
+        let source = open(&config, &KnownRails::default()).unwrap();
+        let meter = Meter::new(Sampler::start(vec![source]).unwrap(), Pace::Idle);
+        until(|| {
+            meter.drain();
+            meter.windows()[0] > 0
+        });
+        meter
+    }
+
+    fn until(mut holds: impl FnMut() -> bool) {
+        let patience = std::time::Instant::now();
+        while !holds() {
+            assert!(patience.elapsed().as_secs() < 60, "it never came");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_recording_is_of_the_full_pace_and_has_its_errors() {
+        let meter = simulated();
+        for _ in 0..3 {
+            meter.start_recording();
+            until(|| meter.with_traces(|traces| traces[0].windows() > 2));
+            let recorded = meter.stop_recording().remove(0);
+            assert_eq!(recorded.spec.mode.as_deref(), Some("avg8/12bit"));
+            let limits = recorded.trace.limits();
+            assert_eq!(*limits, recorded.spec.limits);
+            assert!((limits.blind_share - 0.111).abs() < 0.001, "{limits:?}");
+            let (t0, t1, _) = recorded.trace.iter().next().unwrap();
+            // A cycle of the idle pace takes 68.6 ms.
+            assert!(t1.since(t0) < Span::from_millis(60), "{t0:?} to {t1:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_comes_after_a_rail_is_described_is_recorded() {
+        let (idle, full) = (
+            crate::measure::testing::real_rail("input"),
+            crate::measure::testing::rail("input"),
+        );
+        let mut recording = Recording {
+            traces: vec![Trace::of(&idle)],
+            specs: vec![idle],
+            awaited: vec![true],
+            missed_before: vec![0],
+        };
+        recording.take(0, None, &[window(0, 68, 2.0)]);
+        recording.take(
+            0,
+            Some(&full),
+            &[window(68, 136, 2.0), window(140, 145, 2.0)],
+        );
+        assert_eq!(recording.traces[0].windows(), 0);
+        recording.take(0, None, &[window(145, 150, 2.0)]);
+        assert_eq!(recording.traces[0].start(), Some(MonoNs(145_000_000)));
+        assert_eq!(*recording.traces[0].limits(), full.limits);
+        assert_eq!(recording.specs[0], full);
     }
 
     #[test]

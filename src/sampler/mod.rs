@@ -47,18 +47,29 @@ pub struct SensorReport {
 #[derive(Default)]
 struct Control {
     stop: AtomicBool,
-    full: AtomicBool,
+    order: AtomicU64,
     /// Threads that run under SCHED_FIFO.
     realtime: AtomicU64,
 }
 
-impl Control {
-    fn pace(&self) -> Pace {
-        if self.full.load(Ordering::Acquire) {
-            Pace::Full
-        } else {
-            Pace::Idle
+/// The pace that is asked for, as the number of times it has changed: a source that follows
+/// an order has left behind whatever pace it had before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Order(u64);
+
+impl Order {
+    /// The first is to be idle, and each change is to the other pace.
+    fn pace(self) -> Pace {
+        match self.0 % 2 {
+            0 => Pace::Idle,
+            _ => Pace::Full,
         }
+    }
+}
+
+impl Control {
+    fn order(&self) -> Order {
+        Order(self.order.load(Ordering::Acquire))
     }
 }
 
@@ -70,7 +81,13 @@ struct Shared {
     errors: AtomicU64,
     /// The failure's text; `None` while the sensor works. Locked by the thread only when it changes.
     failure: Mutex<Option<String>>,
-    rails: Mutex<Vec<RailSpec>>,
+    described: Mutex<Described>,
+}
+
+/// A sensor's rails at the pace of the order that it follows; `None` before the first.
+struct Described {
+    rails: Vec<RailSpec>,
+    order: Option<Order>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -93,7 +110,10 @@ impl Sampler {
                 dropped: AtomicU64::default(),
                 errors: AtomicU64::default(),
                 failure: Mutex::default(),
-                rails: Mutex::new(source.rails().to_vec()),
+                described: Mutex::new(Described {
+                    rails: source.rails().to_vec(),
+                    order: None,
+                }),
             });
             let mut producers = Vec::new();
             for rail in source.rails() {
@@ -127,11 +147,30 @@ impl Sampler {
         Ok(sampler)
     }
 
-    /// Takes effect at each source's next poll, within 100 ms.
+    /// Takes effect at each source's next poll, within 100 ms; [`Self::rails_at_pace`] tells
+    /// when it has.
     pub fn set_pace(&self, pace: Pace) {
-        self.control
-            .full
-            .store(pace == Pace::Full, Ordering::Release);
+        let change = |number| (Order(number).pace() != pace).then_some(number + 1);
+        // An error says that the pace is this one already.
+        let _ = self
+            .control
+            .order
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, change);
+    }
+
+    /// Each rail at the pace last set, or `None` while its sensor doesn't follow it yet: only
+    /// windows that arrive after this has told a rail are sure to be of that pace.
+    pub fn rails_at_pace(&self) -> Vec<Option<RailSpec>> {
+        let order = Some(self.control.order());
+        let follows = |sensor: &Arc<Shared>| {
+            let described = lock(&sensor.described);
+            let follows = described.order == order;
+            let rails = described.rails.iter();
+            rails
+                .map(|rail| follows.then(|| rail.clone()))
+                .collect::<Vec<_>>()
+        };
+        self.sensors.iter().flat_map(follows).collect()
     }
 
     /// Whether every thread runs under SCHED_FIFO; without it busy cores delay readings.
@@ -143,7 +182,7 @@ impl Sampler {
     pub fn rails(&self) -> Vec<RailSpec> {
         self.sensors
             .iter()
-            .flat_map(|sensor| lock(&sensor.rails).clone())
+            .flat_map(|sensor| lock(&sensor.described).rails.clone())
             .collect()
     }
 
@@ -170,7 +209,7 @@ impl Shared {
         let reason = lock(&self.failure).clone();
         SensorReport {
             name: self.name.clone(),
-            rails: lock(&self.rails).clone(),
+            rails: lock(&self.described).rails.clone(),
             missed_deadlines: self.missed_deadlines.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),

@@ -123,10 +123,40 @@ fn the_pace_reaches_the_source_and_the_rails_follow() {
     assert_eq!(next(&log), Call::Pace(Pace::Idle));
     assert!(matches!(next(&log), Call::Poll(_)));
     assert_eq!(sampler.rails()[0].nominal_rate_hz, 10.0);
+    let rate = |rail: &Option<RailSpec>| rail.as_ref().map(|rail| rail.nominal_rate_hz);
+    assert_eq!(rate(&sampler.rails_at_pace()[0]), Some(10.0));
     sampler.set_pace(Pace::Full);
+    // Not known, or that of the new pace: never that of the old one.
+    assert_ne!(rate(&sampler.rails_at_pace()[0]), Some(10.0));
     assert_eq!(next(&log), Call::Pace(Pace::Full));
     assert!(matches!(next(&log), Call::Poll(_)));
     assert_eq!(sampler.rails()[0].nominal_rate_hz, 100.0);
+    assert_eq!(rate(&sampler.rails_at_pace()[0]), Some(100.0));
+    // The same again is no change.
+    sampler.set_pace(Pace::Full);
+    assert_eq!(rate(&sampler.rails_at_pace()[0]), Some(100.0));
+}
+
+#[test]
+fn there_and_back_is_followed_anew() {
+    let (source, log) = scripted(None, |_| Ok(clock::now() + Span::from_millis(60_000)));
+    let sampler = Sampler::start(vec![source]).unwrap();
+    sampler.set_pace(Pace::Full);
+    while next(&log) != Call::Pace(Pace::Full) {}
+    while sampler.rails_at_pace()[0].is_none() {
+        std::thread::yield_now();
+    }
+    sampler.set_pace(Pace::Idle);
+    sampler.set_pace(Pace::Full);
+    // Whether or not the thread has seen the idle pace in between.
+    while sampler.rails_at_pace()[0].is_none() {
+        std::thread::yield_now();
+    }
+    let again = std::iter::from_fn(|| log.try_recv().ok());
+    assert_eq!(
+        again.filter(|call| matches!(call, Call::Pace(_))).last(),
+        Some(Call::Pace(Pace::Full))
+    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The loop of one sampler thread: the source whose deadline comes first is polled next.
 
-use super::{Control, Shared, lock};
+use super::{Control, Described, Order, Shared, lock};
 use crate::clock::{self, Clock, Monotonic};
-use crate::sensor::{Pace, PollError, Sink, Source, Window};
+use crate::sensor::{PollError, Sink, Source, Window};
 use crate::units::{MonoNs, Span};
 use rtrb::Producer;
 use std::num::NonZeroU64;
@@ -65,8 +65,8 @@ pub(super) struct Entry {
     source: Box<dyn Source>,
     feed: Feed,
     deadline: MonoNs,
-    /// The pace that the source has been set to; `None` when that is not known.
-    pace: Option<Pace>,
+    /// The order whose pace the source has; `None` when that is not known.
+    order: Option<Order>,
     /// Set after a fatal error: how long to wait before the next reset.
     backoff: Option<Span>,
 }
@@ -77,13 +77,14 @@ impl Entry {
             source,
             feed,
             deadline: MonoNs(0),
-            pace: None,
+            order: None,
             backoff: None,
         }
     }
 
-    fn due(&self, pace: Pace) -> MonoNs {
-        if self.backoff.is_none() && self.pace != Some(pace) {
+    /// A new order is followed at once, but not before the pause after an error has passed.
+    fn due(&self, order: Order) -> MonoNs {
+        if !self.feed.failing && self.order != Some(order) {
             return MonoNs(0);
         }
         self.deadline
@@ -99,14 +100,14 @@ impl Entry {
         Span::from_secs_f64(1.0 / fastest.max(0.1))
     }
 
-    fn turn(&mut self, pace: Pace) {
+    fn turn(&mut self, order: Order) {
         let now = clock::now();
-        let on_schedule = self.deadline > MonoNs(0) && self.pace == Some(pace);
+        let on_schedule = self.deadline > MonoNs(0) && self.order == Some(order);
         if on_schedule && self.backoff.is_none() && now.since(self.deadline) > self.period() {
             let missed = &self.feed.shared.missed_deadlines;
             missed.fetch_add(1, Ordering::Relaxed);
         }
-        match self.attempt(pace) {
+        match self.attempt(order) {
             Ok(deadline) => {
                 self.deadline = deadline;
                 self.backoff = None;
@@ -124,20 +125,24 @@ impl Entry {
                     Some(last) => Span((last.0 * 2).min(LONGEST_BACKOFF.0)),
                 };
                 self.backoff = Some(backoff);
-                self.pace = None;
+                self.order = None;
                 self.deadline = clock::now() + backoff;
             }
         }
     }
 
-    fn attempt(&mut self, pace: Pace) -> Result<MonoNs, PollError> {
+    fn attempt(&mut self, order: Order) -> Result<MonoNs, PollError> {
         if self.backoff.is_some() {
             self.source.reset()?;
         }
-        if self.pace != Some(pace) {
-            self.source.set_pace(pace)?;
-            self.pace = Some(pace);
-            *lock(&self.feed.shared.rails) = self.source.rails().to_vec();
+        if self.order != Some(order) {
+            self.source.set_pace(order.pace())?;
+            self.order = Some(order);
+            // Told before the first window at this pace is: who sees one knows its errors.
+            *lock(&self.feed.shared.described) = Described {
+                rails: self.source.rails().to_vec(),
+                order: Some(order),
+            };
         }
         self.source.poll(&mut self.feed)
     }
@@ -154,19 +159,20 @@ pub(super) fn run(mut entries: Vec<Entry>, control: &Control) {
         );
     }
     while !control.stop.load(Ordering::Acquire) {
-        let pace = control.pace();
-        let next = entries.iter_mut().min_by_key(|entry| entry.due(pace));
+        let order = control.order();
+        let next = entries.iter_mut().min_by_key(|entry| entry.due(order));
         let Some(entry) = next else {
             return;
         };
-        let due = entry.due(pace);
+        let due = entry.due(order);
         let nap_end = clock::now() + LONGEST_NAP;
         if due > nap_end {
             Monotonic.sleep_until(nap_end);
             continue;
         }
         Monotonic.sleep_until(due);
-        entry.turn(pace);
+        // It may have changed meanwhile.
+        entry.turn(control.order());
     }
 }
 
