@@ -38,14 +38,16 @@ pub(super) fn trailing(t0: MonoNs, now: MonoNs, minimum: Span) -> MonoNs {
 }
 
 /// Judges an idle phase that began at `t0` and lasts at least `minimum`. Cheap enough to ask
-/// a few times a second. The trace may lag behind `now` by a window.
+/// a few times a second. The trace may lag behind `now` by a window, and by the delay that a
+/// late rail is corrected for: what counts is how much of the phase it covers.
 pub fn settling(trace: &Trace, t0: MonoNs, now: MonoNs, minimum: Span) -> Settling {
     if now.since(t0) < minimum {
         return Settling::Waiting;
     }
     let end = trace.end().map_or(t0, |end| end.min(now));
-    let line = Line::fit(trace, trailing(t0, end, minimum), end);
-    if line.is_some_and(|line| line.is_settled()) {
+    let is_long = end.since(t0) >= minimum;
+    let fit = || Line::fit(trace, trailing(t0, end, minimum), end);
+    if is_long && fit().is_some_and(|line| line.is_settled()) {
         Settling::Settled
     } else if now.since(end.max(t0)) >= SILENCE || now.since(t0) >= minimum.max(GIVE_UP) {
         Settling::GivenUp
@@ -105,6 +107,8 @@ impl Line {
 mod tests {
     use super::super::signal::{Integral, Uniform, sampled, window};
     use super::*;
+    use crate::measure::testing::late_rail;
+    use crate::sensor::{Lag, RailSpec};
 
     const S: u64 = 1_000_000_000;
 
@@ -154,6 +158,28 @@ mod tests {
         assert_eq!(judged(&gone, 30), Settling::GivenUp);
         assert_eq!(judged(&Trace::default(), 9), Settling::Waiting);
         assert_eq!(judged(&Trace::default(), 10), Settling::GivenUp);
+    }
+
+    #[test]
+    fn a_late_rail_settles_once_it_covers_the_minimum() {
+        // It shows the load 2 s late, as it was measured.
+        let mut trace = Trace::of(&RailSpec {
+            lag: Some(Lag {
+                lag_s: 2.0,
+                ..late_rail("input").lag.expect("it is late")
+            }),
+            ..late_rail("input")
+        });
+        let mut read_until = |seconds: u64| {
+            let from = trace.measured_until().map_or(0, |end| end.0);
+            for t0 in (from..seconds * S).step_by(S as usize / 20) {
+                trace.push(&window(t0, t0 + S / 20, 3.0));
+            }
+            judged(&trace, seconds)
+        };
+        assert_eq!(read_until(10), Settling::Waiting);
+        assert_eq!(read_until(11), Settling::Waiting);
+        assert_eq!(read_until(12), Settling::Settled);
     }
 
     #[test]
