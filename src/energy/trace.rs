@@ -96,15 +96,6 @@ impl Trace {
         shifted(t, -self.delay_s())
     }
 
-    /// Room for `windows` more, so that pushing doesn't allocate.
-    pub fn reserve(&mut self, windows: usize) {
-        self.slots.reserve(windows);
-        self.energy.reserve(windows);
-        if self.limits.delay.is_some() {
-            self.steps.reserve(windows);
-        }
-    }
-
     /// Appends a window. What overlaps the trace is cut off; a window with nothing left, of
     /// no length, without a finite power, or that says itself that it delivered nothing is
     /// rejected and leaves a gap.
