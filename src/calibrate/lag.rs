@@ -107,7 +107,7 @@ fn measure(rig: &mut Rig, series: &Series) -> Result<LoadSteps, CalibrateError> 
             bar.show(now.since(begin).as_secs_f64() / all.as_secs_f64());
         });
         let give_up = clock::now() + SWITCHED_WITHIN;
-        let (at, taken) = loop {
+        let (at, within) = loop {
             match load.changed_since(order) {
                 Some(changed) => break changed,
                 None if clock::now() > give_up => {
@@ -118,7 +118,7 @@ fn measure(rig: &mut Rig, series: &Series) -> Result<LoadSteps, CalibrateError> 
                 None => clock::sleep(LOOK_EVERY),
             }
         };
-        steps.push(at, taken);
+        steps.push(at, within);
     }
     load.switch(false);
     rig.collect_until(clock::now() + TAIL, |now| {

@@ -59,7 +59,7 @@ impl Load {
         self.wake();
     }
 
-    /// The mean time at which the parts changed, and from the first to the last; `None`
+    /// The mean time at which the parts changed, and how far from it the farthest did; `None`
     /// while one of them has not changed since `order`.
     pub fn changed_since(&self, order: MonoNs) -> Option<(MonoNs, Span)> {
         let times = self.parts.iter();
@@ -71,8 +71,8 @@ impl Load {
             return None;
         }
         let later: u64 = times.iter().map(|time| time - first).sum();
-        let mean = MonoNs(first + later / times.len() as u64);
-        Some((mean, Span(last - first)))
+        let mean = first + later / times.len() as u64;
+        Some((MonoNs(mean), Span((mean - first).max(last - mean))))
     }
 
     fn wake(&self) {

@@ -68,6 +68,16 @@ pub enum Untold {
          use a rail that feeds the CPU, and leave the machine alone meanwhile"
     )]
     BelowNoise { step_w: f64, noise_w: f64 },
+    #[error(
+        "{lag_s:.2} ± {lag_s_u95:.2} s, single steps ± {scatter_s:.2} s, is no delay that can be \
+         meant (-1 to 5 s, each ± at most 5 s): leave the machine alone meanwhile, or use a \
+         longer --step-s"
+    )]
+    Implausible {
+        lag_s: f64,
+        lag_s_u95: f64,
+        scatter_s: f64,
+    },
 }
 
 /// A window with its times in seconds from the first step.
@@ -143,9 +153,19 @@ pub fn delay(load: &LoadSteps, windows: &[Window]) -> Result<LoadDelay, Untold> 
     let scatter_s = (squares / (n - 1.0)).sqrt();
     let chance = student_t(delays.len() - 1) * scatter_s / n.sqrt() * alike(&delays, lag_s).sqrt();
     let known = rectangular(RESOLUTION_S).hypot(load.timing_u_s());
+    let lag_s_u95 = chance.hypot(2.0 * known);
+    // A step's own best delay may lie beyond those that are tried for the whole series.
+    let spreads = [lag_s_u95, scatter_s];
+    if !PLAUSIBLE_LAG_S.contains(&lag_s) || !spreads.iter().all(|s| (0.0..=high).contains(s)) {
+        return Err(Untold::Implausible {
+            lag_s,
+            lag_s_u95,
+            scatter_s,
+        });
+    }
     Ok(LoadDelay {
         lag_s,
-        lag_s_u95: chance.hypot(2.0 * known),
+        lag_s_u95,
         scatter_s,
         steps: delays.len() as u32,
         step_w: fit.step_w(),

@@ -11,19 +11,20 @@ pub struct LoadSteps {
     pub(super) at: Vec<f64>,
     /// Seconds that the load was on before each.
     busy_before: Vec<f64>,
-    /// Sum over the steps of how long each took, in seconds.
-    taken: f64,
+    /// Sum over the steps of how far from it a part of the load may have changed, in seconds.
+    within: f64,
 }
 
 impl LoadSteps {
-    /// The load changed around `at`, within `taken`: its parts don't do it at once.
-    pub fn push(&mut self, at: MonoNs, taken: Span) {
+    /// The load changed at `at` in the mean; its parts don't do it at once, but each no
+    /// further from it than `within`.
+    pub fn push(&mut self, at: MonoNs, within: Span) {
         let origin = *self.origin.get_or_insert(at);
         let at = at.since(origin).as_secs_f64();
         let busy = self.busy_s(at);
         self.at.push(at);
         self.busy_before.push(busy);
-        self.taken += taken.as_secs_f64();
+        self.within += within.as_secs_f64();
     }
 
     pub fn len(&self) -> usize {
@@ -45,9 +46,10 @@ impl LoadSteps {
         lengths.min_by(f64::total_cmp).filter(|s| *s > 0.0)
     }
 
-    /// Standard uncertainty of the steps' times: each is the middle of what it took.
+    /// Standard uncertainty of the steps' times: each is the mean of its parts' times, and
+    /// parts that take unequal power move the load's own centre anywhere between them.
     pub(super) fn timing_u_s(&self) -> f64 {
-        rectangular(0.5 * self.taken / self.at.len().max(1) as f64)
+        rectangular(self.within / self.at.len().max(1) as f64)
     }
 
     /// Seconds of load before `t`.
@@ -86,7 +88,7 @@ mod tests {
     fn the_load_is_on_between_odd_and_even_steps() {
         let mut load = LoadSteps::default();
         for ms in [1_000, 1_400, 2_400, 3_000] {
-            load.push(MonoNs(ms * 1_000_000), Span::from_millis(2));
+            load.push(MonoNs(ms * 1_000_000), Span::from_millis(1));
         }
         assert_eq!(load.len(), 4);
         for (t, busy) in [(-1.0, 0.0), (0.2, 0.2), (0.9, 0.4), (1.9, 0.9), (9.0, 1.0)] {

@@ -172,7 +172,7 @@ fn how_long_a_step_took_is_uncertainty_of_the_delay() {
     let mut random = Uniform(7);
     let mut load = LoadSteps::default();
     for at in steps(30, &mut random).at {
-        load.push(self::at(at), Span::from_millis(12));
+        load.push(self::at(at), Span::from_millis(6));
     }
     let windows = windows(&load, 0.005, 0.03, 0.0, &mut random);
     let found = delay(&load, &windows).unwrap();
@@ -180,6 +180,22 @@ fn how_long_a_step_took_is_uncertainty_of_the_delay() {
         (found.lag_s_u95 - 2.0 * 0.006 / 3f64.sqrt()).abs() < 1e-4,
         "{found:?}"
     );
+}
+
+#[test]
+fn a_delay_that_the_configuration_refuses_is_not_told() {
+    let mut random = Uniform(7);
+    let load = steps(60, &mut random);
+    for lag in [5.03, -1.02] {
+        let found = delay(&load, &windows(&load, 0.005, lag, 0.0, &mut random));
+        let beyond = |lag_s: f64| (lag_s - lag).abs() < 0.01;
+        assert!(
+            matches!(found, Err(Untold::Implausible { lag_s, .. }) if beyond(lag_s)),
+            "{found:?} for {lag}"
+        );
+    }
+    let inside = delay(&load, &windows(&load, 0.005, 4.97, 0.0, &mut random));
+    assert!(inside.is_ok_and(|found| found.lag_s <= 5.0));
 }
 
 #[test]
