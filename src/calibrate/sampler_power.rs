@@ -3,7 +3,8 @@
 //!
 //! Both paces alternate in pairs whose order turns each time (ABBA), so that a drift cancels.
 //! The figure is the mean difference of the pairs, its uncertainty Student's t over them: a
-//! paired comparison. A gain error scales it, an offset cancels.
+//! paired comparison. A gain error scales it, an offset cancels. Each pace has the error limits
+//! of its own mode.
 
 use super::bar::Bar;
 use super::rig::Rig;
@@ -11,7 +12,7 @@ use super::{CalibrateError, file, today};
 use crate::clock;
 use crate::config::{Config, SamplerPower};
 use crate::energy::{Estimate, Statistic, Trace};
-use crate::sensor::Pace;
+use crate::sensor::{Pace, RailSpec};
 use crate::units::{MonoNs, Span};
 use rustix::time::{ClockId, clock_gettime};
 use std::path::Path;
@@ -21,7 +22,7 @@ const PAIRS: u64 = 6;
 const FEWEST_PAIRS: usize = 4;
 /// Of a stretch, after the change of pace.
 const SETTLE: Span = Span::from_millis(250);
-/// For the readings of the last stretch to come in.
+/// For the readings of the last stretch to come in, where the rail is not late.
 const TAIL: Span = Span::from_millis(1_500);
 
 /// One stretch at one pace.
@@ -46,13 +47,19 @@ pub fn sampler_power(
             "no primary rail to measure it on: set energy.primary to one of the rails".to_owned(),
         )
     })?;
-    let stretches = alternate(&mut rig, Span(span.0 / (2 * PAIRS)));
     let rail = rig.rails[primary].clone();
-    let mut trace = Trace::of(&rail);
-    for window in &rig.windows[primary] {
-        trace.push(window);
-    }
-    let pairs = powers(&trace, &stretches);
+    let (stretches, rails) = alternate(&mut rig, primary, Span(span.0 / (2 * PAIRS)));
+    let read = |pace| {
+        let mut trace = Trace::of(rails.at(pace)?);
+        for window in &rig.windows[primary] {
+            trace.push(window);
+        }
+        Some(trace)
+    };
+    let traces = read(Pace::Idle).zip(read(Pace::Full));
+    let pairs = traces.map_or(Vec::new(), |(idle, full)| {
+        powers([&idle, &full], &stretches)
+    });
     if pairs.len() < FEWEST_PAIRS {
         return Err(CalibrateError::Target(format!(
             "{}: only {} of {PAIRS} pairs have readings without gaps, and {FEWEST_PAIRS} are \
@@ -93,12 +100,39 @@ pub fn sampler_power(
     Ok(found)
 }
 
+/// What the rail is at each pace, whose modes differ; `None` where it never followed.
+#[derive(Default)]
+struct Paces {
+    idle: Option<RailSpec>,
+    full: Option<RailSpec>,
+}
+
+impl Paces {
+    fn at(&self, pace: Pace) -> Option<&RailSpec> {
+        match pace {
+            Pace::Idle => self.idle.as_ref(),
+            Pace::Full => self.full.as_ref(),
+        }
+    }
+
+    fn follow(&mut self, pace: Pace, rail: Option<RailSpec>) {
+        let known = match pace {
+            Pace::Idle => &mut self.idle,
+            Pace::Full => &mut self.full,
+        };
+        *known = rail.or(known.take());
+    }
+}
+
 /// Goes through the pairs of paces.
-fn alternate(rig: &mut Rig, length: Span) -> Vec<Stretch> {
+fn alternate(rig: &mut Rig, primary: usize, length: Span) -> (Vec<Stretch>, Paces) {
+    let mut rails = Paces::default();
+    let lag_s = rig.rails[primary].corrected_lag().map(|lag| lag.lag_s);
+    let tail = TAIL + Span::from_secs_f64(lag_s.unwrap_or(0.0).max(0.0));
     let mut bar = Bar::new("reading");
     let mut stretches = Vec::new();
     let begin = clock::now();
-    let all = Span(2 * PAIRS * length.0) + TAIL;
+    let all = Span(2 * PAIRS * length.0) + tail;
     let mut show = |now: MonoNs| bar.show(now.since(begin).as_secs_f64() / all.as_secs_f64());
     for pair in 0..PAIRS {
         let order = match pair % 2 {
@@ -109,6 +143,7 @@ fn alternate(rig: &mut Rig, length: Span) -> Vec<Stretch> {
             let end = clock::now() + length;
             rig.sampler.set_pace(pace);
             rig.collect_until(clock::now() + SETTLE, &mut show);
+            rails.follow(pace, rig.sampler.rails_at_pace().swap_remove(primary));
             let (t0, cpu) = (clock::now(), own_cpu_s());
             rig.collect_until(end, &mut show);
             let t1 = clock::now();
@@ -120,8 +155,8 @@ fn alternate(rig: &mut Rig, length: Span) -> Vec<Stretch> {
             });
         }
     }
-    rig.collect_until(clock::now() + TAIL, show);
-    stretches
+    rig.collect_until(clock::now() + tail, show);
+    (stretches, rails)
 }
 
 /// CPU seconds of this process, all threads.
@@ -131,15 +166,17 @@ fn own_cpu_s() -> f64 {
 }
 
 /// Mean power at the full and at the idle pace, of each pair that was measured without gaps.
-fn powers(trace: &Trace, stretches: &[Stretch]) -> Vec<[Estimate; 2]> {
+/// Both traces have all windows: `idle` with the errors of the idle pace, `full` with the
+/// others.
+fn powers([idle, full]: [&Trace; 2], stretches: &[Stretch]) -> Vec<[Estimate; 2]> {
     stretches
         .chunks(2)
         .filter_map(|pair| {
-            let power = |pace| {
+            let power = |pace, trace: &Trace| {
                 let stretch = pair.iter().find(|stretch| stretch.pace == pace)?;
                 trace.measure(stretch.t0, stretch.t1).power_w().ok()
             };
-            Some([power(Pace::Full)?, power(Pace::Idle)?])
+            Some([power(Pace::Full, full)?, power(Pace::Idle, idle)?])
         })
         .collect()
 }
@@ -201,7 +238,7 @@ mod tests {
                 cpu: 0.0,
             });
         }
-        difference(&powers(&trace, &stretches))
+        difference(&powers([&trace; 2], &stretches))
     }
 
     #[test]
@@ -236,7 +273,7 @@ mod tests {
             t1: MonoNs(1_000_000_000),
             cpu: 0.0,
         };
-        let pairs = powers(&trace, &[stretch(Pace::Idle), stretch(Pace::Full)]);
+        let pairs = powers([&trace; 2], &[stretch(Pace::Idle), stretch(Pace::Full)]);
         assert!(pairs.is_empty());
         assert_eq!(difference(&pairs), None);
     }
