@@ -295,7 +295,7 @@ impl Total {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::{KnownRails, SensorConfig, SensorKind, open};
+    use crate::sensor::{KnownRails, Lag, SensorConfig, SensorKind, open};
     use crate::units::{Amps, Volts, Watts};
 
     fn window(t0_ms: u64, t1_ms: u64, watts: f64) -> Window {
@@ -347,6 +347,29 @@ mod tests {
             // A cycle of the idle pace takes 68.6 ms.
             assert!(t1.since(t0) < Span::from_millis(60), "{t0:?} to {t1:?}");
         }
+    }
+
+    #[test]
+    fn a_rail_of_negative_lag_covers_what_comes_after_the_start() {
+        let tree = crate::sensor::testing::Tree::new();
+        tree.hwmon(0, "ina226", "1-0040", &[("power1_input", "6000000")]);
+        let mut config = SensorConfig::new("board", SensorKind::Hwmon);
+        config.chip = Some("ina226".into());
+        config.sysfs_root = tree.sysfs_root();
+        let late = crate::measure::testing::late_rail("board").lag.unwrap();
+        let early = Lag {
+            lag_s: -0.5,
+            ..late
+        };
+        config.lag = Some([("board".to_owned(), early)].into());
+        let source = open(&config, &KnownRails::default()).unwrap();
+        let meter = Meter::new(Sampler::start(vec![source]).unwrap(), Pace::Idle);
+        meter.start_recording();
+        let start = meter.with_traces(|traces| traces[0].start());
+        assert!(
+            start.is_some_and(|start| start <= clock::now()),
+            "{start:?}"
+        );
     }
 
     #[test]
