@@ -295,6 +295,7 @@ impl Total {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sensor::testing::Tree;
     use crate::sensor::{KnownRails, Lag, SensorConfig, SensorKind, open};
     use crate::units::{Amps, Volts, Watts};
 
@@ -349,21 +350,39 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_rail_of_negative_lag_covers_what_comes_after_the_start() {
-        let tree = crate::sensor::testing::Tree::new();
+    fn hwmon(tree: &Tree, lag: Option<Lag>) -> Meter {
         tree.hwmon(0, "ina226", "1-0040", &[("power1_input", "6000000")]);
         let mut config = SensorConfig::new("board", SensorKind::Hwmon);
         config.chip = Some("ina226".into());
         config.sysfs_root = tree.sysfs_root();
+        config.lag = lag.map(|lag| [("board".to_owned(), lag)].into());
+        let source = open(&config, &KnownRails::default()).unwrap();
+        Meter::new(Sampler::start(vec![source]).unwrap(), Pace::Idle)
+    }
+
+    #[test]
+    fn a_failed_sensor_is_recorded_once_it_is_back() {
+        let tree = Tree::new();
+        let meter = hwmon(&tree, None);
+        tree.remove("class/hwmon/hwmon0");
+        until(|| meter.sampler().sensors()[0].state == SensorState::Failed);
+        meter.start_recording();
+        assert_eq!(meter.with_traces(|traces| traces[0].windows()), 0);
+        tree.hwmon(7, "ina226", "1-0040", &[("power1_input", "6000000")]);
+        until(|| meter.with_traces(|traces| traces[0].windows()) > 0);
+        let recorded = meter.stop_recording().remove(0);
+        assert_eq!(*recorded.trace.limits(), recorded.spec.limits);
+    }
+
+    #[test]
+    fn a_rail_of_negative_lag_covers_what_comes_after_the_start() {
+        let tree = Tree::new();
         let late = crate::measure::testing::late_rail("board").lag.unwrap();
         let early = Lag {
             lag_s: -0.5,
             ..late
         };
-        config.lag = Some([("board".to_owned(), early)].into());
-        let source = open(&config, &KnownRails::default()).unwrap();
-        let meter = Meter::new(Sampler::start(vec![source]).unwrap(), Pace::Idle);
+        let meter = hwmon(&tree, Some(early));
         meter.start_recording();
         let start = meter.with_traces(|traces| traces[0].start());
         assert!(
