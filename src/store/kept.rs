@@ -26,6 +26,10 @@ impl Kept {
         })();
         match opened {
             Ok(db) => Ok(Self { db, path }),
+            // The file is there, but not the index of its log, which is made beside it.
+            Err(source) if needs_to_write(&source) && path.is_file() => {
+                Err(StoreError::ReadOnly { path, source })
+            }
             Err(source) => Err(StoreError::Sqlite { path, source }),
         }
     }
@@ -73,6 +77,11 @@ impl Kept {
     }
 }
 
+fn needs_to_write(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::outbox::tests::{id, run};
@@ -96,5 +105,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(Kept::open(dir.path()).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn without_a_right_to_write_the_error_says_what_helps() {
+        let (dir, store) = new_store();
+        drop(store);
+        // What SQLite answers where the log's index can't be made; root may write anywhere.
+        std::os::unix::fs::symlink("nowhere/shm", dir.path().join("jouled.db-shm")).unwrap();
+        let error = Kept::open(dir.path()).err().expect("it can't be read");
+        let text = error.to_string();
+        assert!(text.contains("write access"), "{text}");
+        assert!(text.contains("running daemon"), "{text}");
     }
 }

@@ -67,6 +67,14 @@ pub enum StoreError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[error(
+        "{path}: {source}; reading a store needs write access to its directory, or a running \
+         daemon: run this as the daemon's user"
+    )]
+    ReadOnly {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
     #[error("{path}: {source}; check the disk's free space and health")]
     Sqlite {
         path: PathBuf,
