@@ -102,7 +102,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     let lost = store.recover(&Moment::now(&identity.device))?;
     match store.sweep_raw() {
         Ok(0) => {}
-        Ok(swept) => tracing::warn!("{swept} files of raw data without their attempt are removed"),
+        Ok(swept) => tracing::warn!("raw data of {swept} lost attempts is removed"),
         // Measuring goes on without it.
         Err(error) => tracing::error!(%error, "raw data can't be swept"),
     }

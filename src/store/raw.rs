@@ -2,8 +2,9 @@
 //!
 //! A file is there whole or not at all: it is written under another name, reaches the disk,
 //! and is renamed. It comes before its attempt is committed, so that a result never names a
-//! file that is not there; one whose attempt was not committed is removed at start. What it
-//! holds is the caller's.
+//! file that is not there; one whose attempt was lost is removed at start. A file of an attempt
+//! that the store doesn't know may be all that is left of a lost or replaced database: it
+//! stays as long as any other. What it holds is the caller's.
 
 use super::{Store, StoreError};
 use crate::record::result::Raw;
@@ -12,10 +13,12 @@ use crate::workload::job::hex;
 use rusqlite::{OptionalExtension, Transaction, params};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 /// Below the storage directory.
 const DIRECTORY: &str = "raw";
@@ -24,6 +27,8 @@ const UNFINISHED: &str = ".unfinished";
 /// They hold prompts, and texts where a job asks for them: for the daemon's group at most.
 const FILE_MODE: u32 = 0o640;
 const DIRECTORY_MODE: u32 = 0o750;
+/// So that the last sync is short too on a slow card, and the daemon can end in time.
+const SYNC_EVERY_BYTES: u64 = 4 << 20;
 
 /// Where raw data lies.
 #[derive(Debug, Clone)]
@@ -38,6 +43,8 @@ pub struct RawFile {
     pub attempt: u32,
     pub path: PathBuf,
     pub bytes: u64,
+    /// When it was written, in seconds of the Unix epoch.
+    pub written_s: i64,
 }
 
 impl RawDirectory {
@@ -62,8 +69,14 @@ impl RawDirectory {
         let name = file_name(id, attempt);
         let unfinished = self.dir.join(UNFINISHED);
         let kept = put(&unfinished, write).and_then(|(size_bytes, sha256)| {
-            fs::rename(&unfinished, self.dir.join(&name))?;
-            File::open(&self.dir)?.sync_all()?;
+            let finished = self.dir.join(&name);
+            fs::rename(&unfinished, &finished)?;
+            let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
+            if let Err(error) = synced {
+                // The result will say that it is not stored.
+                let _ = fs::remove_file(&finished);
+                return Err(error.into());
+            }
             Ok(Raw {
                 file: format!("{DIRECTORY}/{name}"),
                 size_bytes,
@@ -91,12 +104,21 @@ impl RawDirectory {
             let Some((id, attempt)) = name.to_str().and_then(parse_name) else {
                 continue;
             };
-            files.push(RawFile {
-                id,
-                attempt,
-                path: entry.path(),
-                bytes: entry.metadata()?.len(),
-            });
+            let about = match entry.metadata() {
+                Ok(about) => about,
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            if about.is_file() {
+                files.push(RawFile {
+                    id,
+                    attempt,
+                    path: entry.path(),
+                    bytes: about.len(),
+                    written_s: unix_seconds(about.modified()?),
+                });
+            }
         }
         files.sort_by(|a, b| (&a.id, a.attempt).cmp(&(&b.id, b.attempt)));
         Ok(files)
@@ -113,17 +135,37 @@ impl RawDirectory {
         }
     }
 
-    /// Returns how many were there.
+    /// Drops the raw data of an attempt whose result will not name it.
+    pub fn discard(&self, id: &JobId, attempt: u32) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(file_name(id, attempt))) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all that can be removed, and returns how many were there, or the first error.
     pub(super) fn remove(&self, files: &[RawFile]) -> Result<u64, StoreError> {
         let mut removed = 0;
+        let mut failed = None;
         for file in files {
             match fs::remove_file(&file.path) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(self.unusable(error)),
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(removed)
+        match failed {
+            Some(error) => Err(self.unusable(error)),
+            None => Ok(removed),
+        }
+    }
+}
+
+/// Before the epoch, as on a board without a clock, is negative.
+fn unix_seconds(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs() as i64),
     }
 }
 
@@ -158,6 +200,7 @@ fn put<E: From<io::Error>>(
     let mut out = Hashing {
         out: BufWriter::with_capacity(1 << 16, file),
         bytes: 0,
+        unsynced: 0,
         hash: Sha256::new(),
     };
     write(&mut out)?;
@@ -169,16 +212,23 @@ fn put<E: From<io::Error>>(
     Ok((out.bytes, hex(&out.hash.finalize())))
 }
 
-struct Hashing<W> {
-    out: W,
+struct Hashing {
+    out: BufWriter<File>,
     bytes: u64,
+    unsynced: u64,
     hash: Sha256,
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl Write for Hashing {
     fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.unsynced >= SYNC_EVERY_BYTES {
+            self.out.flush()?;
+            self.out.get_ref().sync_data()?;
+            self.unsynced = 0;
+        }
         let n = self.out.write(part)?;
         self.bytes += n as u64;
+        self.unsynced += n as u64;
         self.hash.update(&part[..n]);
         Ok(n)
     }
@@ -195,27 +245,36 @@ pub(super) struct Aged {
     pub file: RawFile,
 }
 
-/// The files whose attempt is known and was not lost, the oldest first, and the others.
-pub(super) fn by_age(
-    tx: &Transaction<'_>,
-    files: Vec<RawFile>,
-) -> rusqlite::Result<(Vec<Aged>, Vec<RawFile>)> {
-    let (mut known, mut orphans) = (Vec::new(), Vec::new());
+/// The oldest first. A file of an attempt that is not known is as old as it was written.
+pub(super) fn by_age(tx: &Transaction<'_>, files: Vec<RawFile>) -> rusqlite::Result<Vec<Aged>> {
     let mut attempt = tx.prepare(
-        "SELECT coalesce(ended_s, begun_s) FROM attempt
-         WHERE job = ?1 AND attempt = ?2 AND reason IS NOT 'lost'",
+        "SELECT coalesce(ended_s, begun_s) FROM attempt WHERE job = ?1 AND attempt = ?2",
     )?;
-    for file in files {
-        let ended: Option<i64> = attempt
-            .query_row(params![file.id.as_str(), file.attempt], |row| row.get(0))
-            .optional()?;
-        match ended {
-            Some(ended_s) => known.push(Aged { ended_s, file }),
-            None => orphans.push(file),
-        }
-    }
-    known.sort_by_key(|aged| aged.ended_s);
-    Ok((known, orphans))
+    let mut aged = files
+        .into_iter()
+        .map(|file| {
+            let ended: Option<i64> = attempt
+                .query_row(params![file.id.as_str(), file.attempt], |row| row.get(0))
+                .optional()?;
+            let ended_s = ended.unwrap_or(file.written_s);
+            Ok(Aged { ended_s, file })
+        })
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    aged.sort_by_key(|aged| aged.ended_s);
+    Ok(aged)
+}
+
+/// The files of attempts that were lost: their results were never made.
+fn of_lost_attempts(
+    tx: &Transaction<'_>,
+    mut files: Vec<RawFile>,
+) -> rusqlite::Result<Vec<RawFile>> {
+    let mut lost = tx.prepare("SELECT job, attempt FROM attempt WHERE reason = 'lost'")?;
+    let lost: HashSet<(String, u32)> = lost
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    files.retain(|file| lost.contains(&(file.id.to_string(), file.attempt)));
+    Ok(files)
 }
 
 impl Store {
@@ -225,13 +284,13 @@ impl Store {
     }
 
     /// At start, when nothing is written: removes what a crash left unfinished, and files
-    /// whose attempt is gone or was lost. Returns how many of the latter.
+    /// of lost attempts. Returns how many of the latter.
     pub fn sweep_raw(&mut self) -> Result<u64, StoreError> {
         let raw = self.raw();
         raw.remove_unfinished();
         let files = raw.files().map_err(|source| raw.unusable(source))?;
-        let (_, orphans) = self.change(|tx| by_age(tx, files))?;
-        raw.remove(&orphans)
+        let lost = self.change(|tx| of_lost_attempts(tx, files))?;
+        raw.remove(&lost)
     }
 }
 
@@ -303,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn at_start_files_without_a_committed_attempt_go() {
+    fn at_start_files_of_lost_attempts_go() {
         let (dir, mut store) = new_store();
         let raw = store.raw();
         run(&mut store, "done", 1);
@@ -315,10 +374,58 @@ mod tests {
         fs::write(dir.path().join("raw/.unfinished"), "half").unwrap();
         fs::write(dir.path().join("raw/notes.txt"), "somebody's").unwrap();
         store.recover(&at(2)).unwrap();
-        assert_eq!(store.sweep_raw().unwrap(), 2);
-        assert_eq!(names(&raw), [("done".to_owned(), 1)]);
+        assert_eq!(store.sweep_raw().unwrap(), 1);
+        assert_eq!(
+            names(&raw),
+            [("done".to_owned(), 1), ("unknown".to_owned(), 1)]
+        );
         assert!(dir.path().join("raw/notes.txt").exists());
         assert!(!dir.path().join("raw/.unfinished").exists());
+    }
+
+    /// Whoever follows the advice to move a newer database away must not lose raw data by it.
+    #[test]
+    fn raw_data_outlives_its_database() {
+        let (dir, store) = new_store();
+        let raw = store.raw();
+        keep(&raw, "a", 1);
+        drop(store);
+        fs::remove_file(dir.path().join(Store::FILE)).unwrap();
+        let mut store = Store::open(dir.path()).unwrap();
+        assert_eq!(store.sweep_raw().unwrap(), 0);
+        let written_s = raw.files().unwrap()[0].written_s;
+        let expire = |store: &mut Store, max_bytes, unix_s| {
+            store.expire(500, max_bytes, unix_s).unwrap().raw_files
+        };
+        assert_eq!(expire(&mut store, 7, written_s + 500), 0);
+        assert_eq!(expire(&mut store, 7, written_s + 501), 1);
+        keep(&raw, "a", 1);
+        assert_eq!(expire(&mut store, 6, written_s), 1);
+    }
+
+    #[test]
+    fn only_files_are_raw_data() {
+        let (dir, store) = new_store();
+        let raw = store.raw();
+        keep(&raw, "b", 1);
+        fs::create_dir(dir.path().join("raw/a.1.jsonl.gz")).unwrap();
+        std::os::unix::fs::symlink("b.1.jsonl.gz", dir.path().join("raw/c.1.jsonl.gz")).unwrap();
+        assert_eq!(names(&raw), [("b".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn one_file_that_can_t_be_removed_keeps_no_other() {
+        let (dir, store) = new_store();
+        let raw = store.raw();
+        keep(&raw, "a", 1);
+        keep(&raw, "b", 1);
+        let files = raw.files().unwrap();
+        // Became a directory since it was listed.
+        fs::remove_file(&files[0].path).unwrap();
+        fs::create_dir(&files[0].path).unwrap();
+        assert!(raw.remove(&files).is_err());
+        assert_eq!(names(&raw), []);
+        assert!(dir.path().join("raw/a.1.jsonl.gz").is_dir());
     }
 
     #[test]

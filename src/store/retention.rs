@@ -72,6 +72,8 @@ impl Store {
     /// and ended jobs with their ids, and raw data. Then published records and raw data, the
     /// oldest first, until the payload of the outbox and the raw files hold at most
     /// `max_bytes`.
+    ///
+    /// Errors: where raw data can't be listed or removed, records have expired all the same.
     pub fn expire(
         &mut self,
         keep_s: i64,
@@ -79,15 +81,22 @@ impl Store {
         unix_s: i64,
     ) -> Result<Expired, StoreError> {
         let raw = self.raw();
-        let files = raw.files().map_err(|source| raw.unusable(source))?;
+        let (files, unlisted) = match raw.files() {
+            Ok(files) => (files, None),
+            Err(source) => (Vec::new(), Some(raw.unusable(source))),
+        };
         let before_s = unix_s.saturating_sub(keep_s);
         let (mut expired, gone) = self.change(|tx| expire(tx, before_s, max_bytes, files))?;
+        let removed = raw.remove(&gone);
         if expired.records > 0 {
             let vacuumed = self.db.execute_batch("PRAGMA incremental_vacuum");
             self.named(vacuumed)?;
         }
-        expired.raw_files = raw.remove(&gone)?;
-        Ok(expired)
+        expired.raw_files = removed?;
+        match unlisted {
+            Some(error) => Err(error),
+            None => Ok(expired),
+        }
     }
 }
 
@@ -99,6 +108,10 @@ fn expire(
     files: Vec<RawFile>,
 ) -> rusqlite::Result<(Expired, Vec<RawFile>)> {
     const ENDED: &str = "SELECT id FROM job WHERE state NOT IN ('queued', 'running')";
+    // While their jobs are known.
+    let (aged, kept): (Vec<Aged>, Vec<Aged>) = raw::by_age(tx, files)?
+        .into_iter()
+        .partition(|file| file.ended_s < before_s);
     let undelivered: i64 = tx.query_row(
         &format!(
             "SELECT count(*) FROM outbox
@@ -121,11 +134,7 @@ fn expire(
         ),
         [before_s],
     )?;
-    // A file whose job has just gone is an orphan by now.
-    let (known, mut gone) = raw::by_age(tx, files)?;
-    let (aged, kept): (Vec<Aged>, Vec<Aged>) =
-        known.into_iter().partition(|file| file.ended_s < before_s);
-    gone.extend(aged.into_iter().map(|aged| aged.file));
+    let mut gone: Vec<RawFile> = aged.into_iter().map(|aged| aged.file).collect();
     let mut over = 0;
     let raw_bytes = kept.iter().map(|aged| aged.file.bytes).sum();
     let held = payload_bytes(tx)?.saturating_add_unsigned(raw_bytes);
@@ -280,6 +289,21 @@ mod tests {
         assert_eq!(expired.expect("writable").raw_files, 0);
         assert!(held(&mut store) <= records / 2);
         assert_eq!(left(&raw), ["new"]);
+    }
+
+    #[test]
+    fn records_expire_also_where_raw_data_can_t_be_listed() {
+        let (dir, mut store) = new_store();
+        run(&mut store, "old", 10);
+        run(&mut store, "new", 1000);
+        publish_all(&mut store);
+        std::fs::write(dir.path().join("raw"), "in the way").expect("writable");
+        let error = store.expire(100, u64::MAX, 1000).expect_err("no directory");
+        assert!(error.to_string().contains("raw"), "{error}");
+        assert!(store.state(&id("old")).expect("readable").is_none());
+        assert!(store.state(&id("new")).expect("readable").is_some());
+        assert!(store.expire(100, 0, 1000).is_err());
+        assert_eq!(store.change(payload).expect("readable"), 0);
     }
 
     fn payload(tx: &rusqlite::Transaction<'_>) -> rusqlite::Result<i64> {
