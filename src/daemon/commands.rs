@@ -9,8 +9,8 @@ use crate::workload::{Job, JobId, JobState, SpecError, SpecErrorCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Below this share of free disk no job is taken: its records might not fit.
-const DISK_FREE_AT_LEAST: f64 = 0.05;
+/// Below this share of free disk no job is taken, and no raw data kept: records might not fit.
+pub(super) const DISK_FREE_AT_LEAST: f64 = 0.05;
 
 pub struct Commands {
     shared: Arc<Shared>,

@@ -3,6 +3,7 @@
 mod commands;
 mod faults;
 mod info;
+mod keeping;
 pub(crate) mod primary;
 mod publishing;
 mod queue;

@@ -2,6 +2,7 @@
 //! worker asks the kernel to be killed when the thread that spawned it ends.
 
 use super::Shared;
+use super::keeping::{self, Limits, keep_raw};
 use crate::measure::{
     Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
     Watcher, archive, records,
@@ -10,7 +11,7 @@ use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
 use crate::record::result::{Build, Model};
 use crate::runtime::gguf;
-use crate::store::{self, Begun, Finished, Outgoing};
+use crate::store::{self, Begun};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
@@ -127,34 +128,12 @@ impl Runner {
     /// Runs one attempt and commits what came of it.
     fn run(&self, job: &Job, begun: Begun, control: &Arc<Control>) {
         tracing::info!(id = %job.id, attempt = begun.attempt, "attempt begins");
-        let outcome = self.attempt(job, begun, control);
+        let mut outcome = self.attempt(job, begun, control);
         let now = self.shared.moment();
         let mut store = store::lock(&self.shared.store);
-        let stored = match &outcome {
+        let stored = match &mut outcome {
             None => store.requeue(&job.id, begun.attempt, "interrupted", &now),
-            Some(records) => {
-                let result = &records.result.body;
-                let how = match result.state {
-                    JobState::Succeeded => Finished::Succeeded,
-                    JobState::Cancelled => Finished::Cancelled,
-                    _ => Finished::Failed,
-                };
-                let reason = result.reason.as_deref();
-                let records = outgoing(records);
-                let stored =
-                    store.finish_attempt(&job.id, begun.attempt, how, reason, &records, &now);
-                if stored.is_err() {
-                    // The disk may be full of what is larger: the job must still end.
-                    let reason = Some("its records could not be stored; see the board's log");
-                    let how = Finished::Failed;
-                    let ended =
-                        store.finish_attempt(&job.id, begun.attempt, how, reason, &[], &now);
-                    if let Err(error) = ended {
-                        tracing::error!(%error, id = %job.id, "the job stays running");
-                    }
-                }
-                stored
-            }
+            Some(records) => keeping::commit(&mut store, &job.id, records, &now),
         };
         drop(store);
         match stored {
@@ -240,14 +219,19 @@ impl Runner {
         let mut records = records(context, observed, rails, batches);
         let job = &context.job;
         if job.publish.trace {
-            let raw = store::lock(&self.shared.store).raw();
-            let kept = raw.keep(&job.id, context.attempt, |out| {
+            let shared = &self.shared;
+            let raw = store::lock(&shared.store).raw();
+            let limits = Limits {
+                disk_free_share: board::disk_free_share(&shared.config.storage.dir),
+                stopping: &|| shared.queue.is_stopping(),
+            };
+            let kept = keep_raw(&raw, &job.id, context.attempt, &limits, |out| {
                 archive::write(out, context, observed, rails, &live).map(|_| ())
             });
-            records.note_raw(kept.map_err(|error| {
-                tracing::error!(%error, id = %job.id, "raw data is not kept");
-                error.to_string()
-            }));
+            if let Err(error) = &kept {
+                tracing::error!(error, id = %job.id, "raw data is not kept");
+            }
+            records.note_raw(kept);
         }
         records
     }
@@ -296,22 +280,6 @@ impl Runner {
             Err(error) => tracing::error!(%error, "the queue can't be counted"),
         }
     }
-}
-
-/// The attempt's records on their way to the outbox.
-fn outgoing(records: &AttemptRecords) -> Vec<Outgoing> {
-    let tokens = records
-        .tokens
-        .iter()
-        .map(|record| Outgoing::tokens(record.body.seq, record.to_json()));
-    let traces = records
-        .traces
-        .iter()
-        .map(|record| Outgoing::trace(record.body.seq, record.to_json()));
-    tokens
-        .chain(traces)
-        .chain([Outgoing::result(records.result.to_json())])
-        .collect()
 }
 
 /// Publishes states, and live tokens, from memory while an attempt runs.

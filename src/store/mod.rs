@@ -201,6 +201,16 @@ pub(crate) mod testing {
         job_with(id, |_| ())
     }
 
+    /// From now on the store is full after `spare` more pages, as on a full disk.
+    pub fn leave_pages(store: &Store, spare: u32) {
+        let used: u32 = store
+            .db
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .expect("a pragma");
+        let limit = format!("PRAGMA max_page_count = {}", used + spare);
+        store.db.execute_batch(&limit).expect("a pragma");
+    }
+
     pub fn new_store() -> (tempfile::TempDir, Store) {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let store = Store::open(dir.path()).expect("a fresh store opens");

@@ -32,6 +32,8 @@ use warnings::warnings;
 
 /// Within what a result leaves free.
 const LONGEST_WHY: usize = 300;
+const NO_ROOM_FOR_TRACE: &str = "trace: not stored, since the board's disk is full";
+const NO_ROOM_FOR_TOKENS: &str = "tokens: not stored, since the board's disk is full";
 
 /// Everything that an attempt leaves behind.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +57,39 @@ impl AttemptRecords {
                 result.warnings.push(format!("raw data: not kept: {why}"));
             }
         }
+    }
+
+    /// Takes back that the raw data is kept.
+    pub fn without_raw(&mut self, why: &str) {
+        let result = &mut self.result.body;
+        result.raw = None;
+        let reasons = &mut result.reasons;
+        reasons.insert("raw".to_owned(), Reason::NotStored);
+        self.note_raw(Err(why.to_owned()));
+    }
+
+    /// Leaves out the trace records. `false` where there are none.
+    pub fn without_traces(&mut self) -> bool {
+        let had = !self.traces.is_empty();
+        if had {
+            self.traces.clear();
+            let result = &mut self.result.body;
+            result.records.trace = 0;
+            result.warnings.push(NO_ROOM_FOR_TRACE.to_owned());
+        }
+        had
+    }
+
+    /// Leaves out the token records. `false` where there are none.
+    pub fn without_tokens(&mut self) -> bool {
+        let had = !self.tokens.is_empty();
+        if had {
+            self.tokens.clear();
+            let result = &mut self.result.body;
+            result.records.tokens = 0;
+            result.warnings.push(NO_ROOM_FOR_TOKENS.to_owned());
+        }
+        had
     }
 }
 
