@@ -4,7 +4,7 @@ use super::LabError;
 use super::recompute::Source;
 use crate::measure::archive::Archive;
 use crate::measure::{Observed, Recorded};
-use crate::record::job::{Token, Tokens};
+use crate::record::job::Token;
 use crate::units::MonoNs;
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -46,14 +46,7 @@ pub fn run(options: &Options) -> Result<(), LabError> {
         let name = file_name(&rail.spec.name, &mut taken);
         table(&name, &|out| windows(out, rail, archive.observed.t0))?;
     }
-    let records = source.records();
-    table("tokens.csv", &|out| {
-        tokens(
-            out,
-            archive,
-            records.tokens.iter().map(|record| &record.body),
-        )
-    })?;
+    table("tokens.csv", &|out| tokens(out, archive))?;
     table("phases.csv", &|out| phases(out, &archive.observed))
 }
 
@@ -98,11 +91,7 @@ fn windows(out: &mut dyn Write, rail: &Recorded, t0: MonoNs) -> io::Result<()> {
     Ok(())
 }
 
-fn tokens<'a>(
-    out: &mut dyn Write,
-    archive: &Archive,
-    records: impl Iterator<Item = &'a Tokens>,
-) -> io::Result<()> {
+fn tokens(out: &mut dyn Write, archive: &Archive) -> io::Result<()> {
     writeln!(
         out,
         "rep,i,t_s,t_rep_s,energy_j,energy_j_u95,u_ran_j,power_w,step_n,reason,simulated"
@@ -110,7 +99,10 @@ fn tokens<'a>(
     let primary = archive.context.primary;
     let primary = primary.and_then(|primary| archive.rails.get(primary));
     let simulated = simulated(primary.is_some_and(|rail| rail.spec.simulated));
+    let records = archive.tokens();
     let mut rows: Vec<(u32, &Token)> = records
+        .iter()
+        .map(|record| &record.body)
         .flat_map(|record| record.tokens.iter().map(|token| (record.rep, token)))
         .collect();
     rows.sort_by_key(|(rep, token)| (*rep, token.i));
@@ -173,6 +165,17 @@ mod tests {
     use crate::runtime::protocol::StopReason;
     use crate::sensor::RailSpec;
     use crate::units::Span;
+    use crate::workload::TokensWhen;
+
+    #[test]
+    fn tokens_are_there_also_where_none_were_published() {
+        let published = archive();
+        let mut unpublished = archive();
+        unpublished.context.job.publish.tokens = TokensWhen::None;
+        assert_eq!(unpublished.records().tokens, []);
+        let table = |archive: &Archive| text(|out| tokens(out, archive));
+        assert_eq!(table(&unpublished), table(&published));
+    }
 
     fn archive() -> Archive {
         let mut play = Play::begin();
@@ -217,9 +220,7 @@ mod tests {
         );
         assert!(lines.all(|line| line.ends_with(",5,good,0,SIMULATED")));
 
-        let records = archive.records();
-        let bodies = records.tokens.iter().map(|record| &record.body);
-        let table = text(|out| tokens(out, &archive, bodies));
+        let table = text(|out| tokens(out, &archive));
         let rows: Vec<&str> = table.lines().skip(1).collect();
         assert_eq!(rows.len(), 3);
         assert!(

@@ -22,6 +22,9 @@ use super::meter::Recorded;
 use super::observed::Observed;
 use super::result::{AttemptRecords, records};
 use super::tokens::{Extent, TokenBatches};
+use crate::energy::Trace;
+use crate::record::Stamped;
+use crate::record::job::Tokens;
 pub use line::{FORMAT, VERSION};
 pub use read::{ReadError, read};
 pub use write::{WriteError, write};
@@ -70,12 +73,23 @@ pub struct Archive {
 impl Archive {
     /// Makes the records of the attempt again.
     pub fn records(&self) -> AttemptRecords {
-        let primary = self
-            .context
-            .primary
-            .and_then(|primary| self.rails.get(primary));
-        let trace = primary.map(|rail| &rail.trace);
-        let batches = TokenBatches::again(&self.context, &self.observed, trace, &self.live);
-        records(&self.context, &self.observed, &self.rails, batches)
+        records(&self.context, &self.observed, &self.rails, self.batches())
+    }
+
+    /// Makes records of every token, also of a job that publishes none.
+    pub fn tokens(&self) -> Vec<Stamped<Tokens>> {
+        self.batches()
+            .finish(&self.context, &self.observed, self.primary())
+    }
+
+    /// Of the primary rail.
+    fn primary(&self) -> Option<&Trace> {
+        let primary = self.rails.get(self.context.primary?)?;
+        Some(&primary.trace)
+    }
+
+    /// As they were when the attempt ended.
+    fn batches(&self) -> TokenBatches {
+        TokenBatches::again(&self.context, &self.observed, self.primary(), &self.live)
     }
 }
