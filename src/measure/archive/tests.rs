@@ -494,3 +494,41 @@ fn a_header_is_as_documented() {
         r#"{"end":{"rails":1,"windows":2}}"#
     );
 }
+
+/// `JOULED_SEEDS=write` writes it anew, after a change of what a file holds.
+#[test]
+fn the_fuzzer_begins_with_a_file_that_gives_records() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/seeds/raw_archive/generate.jsonl");
+    if std::env::var_os("JOULED_SEEDS").is_some_and(|what| what == "write") {
+        let job = job(|job| job["publish"] = json!({"tokens": "live", "trace": true}));
+        let mut play = Play::begin();
+        play.generate(1, 4, StopReason::Length);
+        play.worked();
+        let play = play.end(Ending::Succeeded);
+        // Few windows, since a fuzzer is quicker with a short file.
+        let coarse = |spec| play.delivered(spec, Span::from_millis(400), Some);
+        let kept = Archive {
+            rails: vec![coarse(real_rail("input")), coarse(late_rail("module"))],
+            live: vec![Extent {
+                rep: 1,
+                from: 0,
+                to: 2,
+            }],
+            ..archive(&play, job)
+        };
+        let text: String = lines(&written(&kept))
+            .iter()
+            .map(|line| format!("{line}\n"))
+            .collect();
+        std::fs::write(&path, text).expect("writable");
+    }
+    let seed = std::fs::read_to_string(&path).expect("a seed");
+    let again = "; JOULED_SEEDS=write runs this test to write it anew";
+    let read = read(&gzip(&seed)[..]).unwrap_or_else(|error| panic!("{error}{again}"));
+    let records = read.records();
+    assert_eq!(
+        (records.result.body.reps.len(), records.tokens.len()),
+        (1, 2)
+    );
+}
