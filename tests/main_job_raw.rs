@@ -170,12 +170,15 @@ fn a_result_leaves_also_where_its_raw_data_can_t_be_kept() {
 }
 
 #[test]
-fn raw_data_without_its_attempt_is_swept_at_start() {
+fn raw_data_outlives_the_database_of_its_board() {
     let mut rig = Rig::start(STEADY);
     rig.run(&job("a", json!({"publish": {"trace": true}})));
     rig.daemon.terminate();
     let raw = state(&rig).join("raw");
-    std::fs::copy(raw.join("a.1.jsonl.gz"), raw.join("gone.1.jsonl.gz")).unwrap();
+    for file in ["jouled.db", "jouled.db-wal", "jouled.db-shm"] {
+        let _ = std::fs::remove_file(state(&rig).join(file));
+    }
+    std::fs::write(raw.join(".unfinished"), "half").unwrap();
     rig.daemon.spawn();
     rig.listen_anew();
     rig.wait_online();

@@ -1,5 +1,4 @@
-//! Result records in files, as `submit --out`, `demo` and any subscriber of
-//! `jobs/<id>/result` write them.
+//! Records in files, as `submit --out`, `demo` and any subscriber of `jobs/<id>/#` write them.
 
 use super::LabError;
 use crate::record::result::JobResult;
@@ -15,31 +14,76 @@ const MOST_BYTES: u64 = 16 * 1024 * 1024;
 ///
 /// Errors: usage errors that say what the file is instead, where that can be told.
 pub fn read_result(file: &Path) -> Result<Stamped<JobResult>, LabError> {
-    let name = match file == Path::new("-") {
-        true => "standard input".to_owned(),
-        false => file.display().to_string(),
-    };
-    let usage = |text: String| LabError::Usage(format!("{name}: {text}"));
+    let text = read(file)?;
+    parse(&text).map_err(|error| usage(file, &error))
+}
+
+/// Reads a result record as it was written, with every field that it has.
+///
+/// Errors: as of [`read_result`].
+pub fn read_result_json(file: &Path) -> Result<Value, LabError> {
+    let text = read(file)?;
+    result_json(&text).map_err(|error| usage(file, &error))
+}
+
+/// Reads token records as they were written, one a line.
+///
+/// Errors: usage errors that name the first line that is none.
+pub fn read_tokens_json(file: &Path) -> Result<Vec<Value>, LabError> {
+    let text = std::fs::read_to_string(file).map_err(|error| usage(file, &error))?;
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| !line.trim().is_empty())
+        .map(|(index, line)| {
+            tokens_json(line).map_err(|why| usage(file, &format!("line {}: {why}", index + 1)))
+        })
+        .collect()
+}
+
+fn read(file: &Path) -> Result<String, LabError> {
     let mut text = String::new();
     let outcome = if file == Path::new("-") {
         std::io::stdin().take(MOST_BYTES).read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text))
     };
-    outcome.map_err(|error| usage(error.to_string()))?;
-    parse(&text).map_err(usage)
+    outcome.map_err(|error| usage(file, &error))?;
+    Ok(text)
+}
+
+fn usage(file: &Path, error: &dyn std::fmt::Display) -> LabError {
+    let name = match file == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => file.display().to_string(),
+    };
+    LabError::Usage(format!("{name}: {error}"))
 }
 
 fn parse(text: &str) -> Result<Stamped<JobResult>, String> {
+    serde_json::from_value(result_json(text)?)
+        .map_err(|error| format!("not a whole result record: {error}"))
+}
+
+fn tokens_json(line: &str) -> Result<Value, String> {
+    let value: Value = serde_json::from_str(line).map_err(|error| format!("no JSON ({error})"))?;
+    match kind(&value) {
+        Kind::Tokens => Ok(value),
+        other => Err(format!("{}, not a tokens record", other.name())),
+    }
+}
+
+fn result_json(text: &str) -> Result<Value, String> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         format!("no JSON ({error}); a result record is one JSON object, as `joulectl submit --out` writes it")
     })?;
     if !value.is_object() {
         return Err("not a result record, but some other JSON".to_owned());
     }
-    if let Some(what) = instead(&value) {
+    let kind = kind(&value);
+    if kind != Kind::Result {
         return Err(format!(
-            "{what}, not a result record; that is what jobs/<id>/result says"
+            "{}, not a result record; that is what jobs/<id>/result says",
+            kind.name()
         ));
     }
     if value["v"] != VERSION {
@@ -48,24 +92,47 @@ fn parse(text: &str) -> Result<Stamped<JobResult>, String> {
             value["v"]
         ));
     }
-    serde_json::from_value(value).map_err(|error| format!("not a whole result record: {error}"))
+    Ok(value)
 }
 
-/// What a JSON object is when it is no result.
-fn instead(value: &Value) -> Option<&'static str> {
+/// What a JSON value is, by the fields that it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Result,
+    Tokens,
+    Trace,
+    State,
+    Job,
+    Other,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Result => "a result record",
+            Self::Tokens => "a tokens record",
+            Self::Trace => "a trace record",
+            Self::State => "a state record",
+            Self::Job => "a job",
+            Self::Other => "some other JSON object",
+        }
+    }
+}
+
+fn kind(value: &Value) -> Kind {
     let has = |field: &str| value.get(field).is_some();
     if has("reps") && has("rails") {
-        None
+        Kind::Result
     } else if has("tokens") && has("seq") {
-        Some("a tokens record")
+        Kind::Tokens
     } else if has("dt_ns") {
-        Some("a trace record")
+        Kind::Trace
     } else if has("rev") {
-        Some("a state record")
+        Kind::State
     } else if has("prompt") || has("messages") || has("n_gen") {
-        Some("a job")
+        Kind::Job
     } else {
-        Some("some other JSON object")
+        Kind::Other
     }
 }
 
@@ -104,6 +171,27 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(error.contains(part), "{part}: {error}");
+        }
+    }
+
+    #[test]
+    fn token_records_are_read_line_by_line() {
+        let records = testing::tokens(testing::DEVICE, testing::ID);
+        let line = |n: usize| String::from_utf8(records[n].to_json()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens.jsonl");
+        std::fs::write(&path, format!("{}\n\n", line(0))).unwrap();
+        let read = read_tokens_json(&path).unwrap();
+        assert_eq!(read[0]["seq"], records[0].body.seq);
+        assert_eq!(read.len(), 1);
+        for (text, part) in [
+            (format!("{}\n{{\"v\":1", line(0)), "line 2: no JSON"),
+            ("{\"dt_ns\":[]}".to_owned(), "line 1: a trace record"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let error = read_tokens_json(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 

@@ -3,16 +3,22 @@
 
 mod compare;
 mod source;
+#[cfg(test)]
+mod tests;
 
 use super::LabError;
+use super::file::{read_result_json, read_tokens_json};
 use crate::measure::AttemptRecords;
 use crate::record::Stamped;
-use crate::store::{Kept, RawDirectory, RecordKind};
+use crate::record::result::JobResult;
+use crate::store::{Kept, RawDirectory, RawFile, RecordKind};
 use compare::Comparison;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::{Value, json};
 pub use source::Source;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -43,7 +49,11 @@ struct Compared {
     id: String,
     attempt: u32,
     /// Of the jouled that measured.
-    jouled: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jouled: Option<String>,
+    /// Why it could not be compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     caution: Option<String>,
     /// Records that were compared; others are kept no longer.
@@ -57,7 +67,17 @@ struct Compared {
 struct Published {
     result: Option<Value>,
     tokens: Vec<Value>,
+    /// Whether a token record that is not here is one that is missing: of a board, which
+    /// drops records after a time, it is not.
+    tokens_are: Extent,
     traces: Vec<Value>,
+}
+
+#[derive(Default, PartialEq)]
+enum Extent {
+    Whole,
+    #[default]
+    Part,
 }
 
 pub fn run(options: &Options) -> Result<(), LabError> {
@@ -77,23 +97,33 @@ fn of_file(options: &Options) -> Result<Option<Compared>, LabError> {
         let one = "one raw file at a time; --storage DIR takes all of a board";
         return Err(LabError::Usage(one.to_owned()));
     };
+    // What is there is read before anything is written.
     let source = Source::read(Path::new(file))?;
+    let mut published = Published::default();
+    if let Some(path) = &options.result {
+        published.result = Some(read_result_json(path)?);
+    }
+    if let Some(path) = &options.tokens {
+        published.tokens = read_tokens_json(path)?;
+        published.tokens_are = Extent::Whole;
+    }
     let records = source.records();
     let result = String::from_utf8_lossy(&records.result.to_json()).into_owned();
     if let Some(path) = &options.write {
+        let file = Some(PathBuf::from(file));
+        let inputs = [&file, &options.result, &options.tokens];
+        if inputs
+            .into_iter()
+            .flatten()
+            .any(|input| is_same_file(path, input))
+        {
+            return Err(LabError::Usage(format!(
+                "{}: --write would replace what is compared; name another file",
+                path.display()
+            )));
+        }
         std::fs::write(path, format!("{result}\n"))
             .map_err(|error| LabError::Failed(format!("{}: {error}", path.display())))?;
-    }
-    let mut published = Published::default();
-    if let Some(path) = &options.result {
-        published.result = Some(parse(path, &read(path)?)?);
-    }
-    if let Some(path) = &options.tokens {
-        let text = read(path)?;
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        published.tokens = lines
-            .map(|line| parse(path, line))
-            .collect::<Result<_, _>>()?;
     }
     if options.result.is_some() || options.tokens.is_some() {
         return Ok(Some(compare(&source, &records, &published)));
@@ -107,14 +137,10 @@ fn of_file(options: &Options) -> Result<Option<Compared>, LabError> {
     Ok(None)
 }
 
-fn read(path: &Path) -> Result<String, LabError> {
-    std::fs::read_to_string(path)
-        .map_err(|error| LabError::Usage(format!("{}: {error}", path.display())))
-}
-
-fn parse(path: &Path, json: &str) -> Result<Value, LabError> {
-    serde_json::from_str(json)
-        .map_err(|error| LabError::Usage(format!("{}: no record: {error}", path.display())))
+/// Also by another name.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| std::fs::metadata(path).map(|file| (file.dev(), file.ino()));
+    matches!((place(one), place(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Every raw file of a storage directory, or those of the jobs `ids`.
@@ -137,27 +163,34 @@ fn of_storage(storage: &Path, ids: &[String]) -> Result<Vec<Compared>, LabError>
     let mut all = Vec::new();
     for file in files {
         bar.set_message(file.id.to_string());
-        let source = Source::read(&file.path)?;
-        let payloads = |kind| {
-            let records = kept.records(&file.id, file.attempt, kind);
-            let parsed = records.map(|records| {
-                let parse = |payload: &Vec<u8>| serde_json::from_slice(payload);
-                records.iter().map(parse).collect::<Result<Vec<Value>, _>>()
-            });
-            parsed
-                .map_err(|error| LabError::Failed(error.to_string()))?
-                .map_err(|error| LabError::Failed(format!("a record of {}: {error}", file.id)))
-        };
-        let published = Published {
-            result: payloads(RecordKind::Result)?.pop(),
-            tokens: payloads(RecordKind::Tokens)?,
-            traces: payloads(RecordKind::Trace)?,
-        };
-        all.push(compare(&source, &source.records(), &published));
+        // One that can't be compared takes no other with it.
+        let compared = of_attempt(&kept, &file);
+        all.push(compared.unwrap_or_else(|error| Compared::failed(&file, &error)));
         bar.inc(1);
     }
     bar.finish_and_clear();
     Ok(all)
+}
+
+fn of_attempt(kept: &Kept, file: &RawFile) -> Result<Compared, LabError> {
+    let source = Source::read(&file.path)?;
+    let payloads = |kind| {
+        let records = kept.records(&file.id, file.attempt, kind);
+        let parsed = records.map(|records| {
+            let parse = |payload: &Vec<u8>| serde_json::from_slice(payload);
+            records.iter().map(parse).collect::<Result<Vec<Value>, _>>()
+        });
+        parsed
+            .map_err(|error| LabError::Failed(error.to_string()))?
+            .map_err(|error| LabError::Failed(format!("a record of {}: {error}", file.id)))
+    };
+    let published = Published {
+        result: payloads(RecordKind::Result)?.pop(),
+        tokens: payloads(RecordKind::Tokens)?,
+        tokens_are: Extent::Part,
+        traces: payloads(RecordKind::Trace)?,
+    };
+    Ok(compare(&source, &source.records(), &published))
 }
 
 /// Only where there is something to wait for.
@@ -174,7 +207,8 @@ fn compare(source: &Source, records: &AttemptRecords, published: &Published) -> 
     let mut compared = Compared {
         id: context.job.id.to_string(),
         attempt: context.attempt,
-        jouled: context.jouled.version.clone(),
+        jouled: Some(context.jouled.version.clone()),
+        error: None,
         caution: source.caution(),
         records: 0,
         found: Comparison::default(),
@@ -192,6 +226,9 @@ fn compare(source: &Source, records: &AttemptRecords, published: &Published) -> 
         found.record("", result, &as_published(&records.result));
     }
     let tokens: Vec<Value> = records.tokens.iter().map(as_published).collect();
+    if published.tokens_are == Extent::Whole {
+        compared.token_records(published, &records.result.body);
+    }
     compared.each("tokens", &published.tokens, &tokens, &["seq"]);
     let traces: Vec<Value> = records.traces.iter().map(as_published).collect();
     compared.each("trace", &published.traces, &traces, &["rail", "seq"]);
@@ -204,46 +241,86 @@ fn as_published<T: Serialize>(record: &Stamped<T>) -> Value {
 }
 
 impl Compared {
-    /// Compares the records that `key` tells apart.
-    fn each(&mut self, kind: &str, published: &[Value], recomputed: &[Value], key: &[&str]) {
-        let name = |record: &Value| {
-            key.iter()
-                .map(|k| record[k].to_string())
-                .collect::<Vec<_>>()
-        };
+    fn failed(file: &RawFile, error: &LabError) -> Self {
+        Self {
+            id: file.id.to_string(),
+            attempt: file.attempt,
+            jouled: None,
+            error: Some(error.to_string()),
+            caution: None,
+            records: 0,
+            found: Comparison::default(),
+        }
+    }
+
+    /// Are there as many token records as the result says? One may be there twice, as a
+    /// broker may deliver it.
+    fn token_records(&mut self, published: &Published, recomputed: &JobResult) {
+        let seqs = published.tokens.iter().map(|record| key(record, &["seq"]));
+        let there = seqs.collect::<BTreeSet<_>>().len();
+        let said = published
+            .result
+            .as_ref()
+            .map(|result| &result["records"]["tokens"]);
+        let said = said
+            .and_then(Value::as_u64)
+            .unwrap_or(recomputed.records.tokens);
+        self.found.values += 1;
+        if there as u64 != said {
+            self.found
+                .differs("tokens", Some(json!(there)), Some(json!(said)));
+        }
+    }
+
+    /// Compares the records that `fields` tell apart.
+    fn each(&mut self, kind: &str, published: &[Value], recomputed: &[Value], fields: &[&str]) {
+        let made: BTreeMap<String, &Value> = recomputed
+            .iter()
+            .map(|record| (key(record, fields), record))
+            .collect();
         for record in published {
             self.records += 1;
-            let wanted = name(record);
-            let path = format!("{kind}[{}].", wanted.join(",").replace('"', ""));
-            match recomputed.iter().find(|made| name(made) == wanted) {
-                Some(made) => self.found.record(&path, record, made),
-                None => {
-                    let path = path.trim_end_matches('.');
-                    self.found.differs(path, Some(record.clone()), None);
-                }
+            let wanted = key(record, fields);
+            let path = format!("{kind}[{}]", wanted.replace('"', ""));
+            match made.get(&wanted) {
+                Some(made) => self.found.record(&format!("{path}."), record, made),
+                None => self.found.differs(&path, Some(record.clone()), None),
             }
         }
     }
 }
 
+/// What tells a record from others of its kind.
+fn key(record: &Value, fields: &[&str]) -> String {
+    let values: Vec<String> = fields
+        .iter()
+        .map(|field| record[field].to_string())
+        .collect();
+    values.join(",")
+}
+
 fn report(all: &[Compared], as_json: bool) -> Result<(), LabError> {
     let values: u64 = all.iter().map(|one| one.found.values).sum();
     let differ: usize = all.iter().map(|one| one.found.differences.len()).sum();
+    let failed = all.iter().filter(|one| one.error.is_some()).count();
     let alone = all.iter().filter(|one| one.records == 0).count();
     if as_json {
         println!(
             "{}",
-            json!({"equal": differ == 0, "values": values, "attempts": all})
+            json!({"equal": differ == 0 && failed == 0, "values": values, "attempts": all})
         );
     } else {
         for one in all {
             print(one);
         }
     }
-    if differ > 0 {
-        return Err(LabError::Failed(format!(
-            "{differ} of {values} values differ from what was published"
-        )));
+    if differ > 0 || failed > 0 {
+        let differ = (differ > 0)
+            .then(|| format!("{differ} of {values} values differ from what was published"));
+        let failed =
+            (failed > 0).then(|| format!("{failed} attempts could not be compared: see above"));
+        let both: Vec<String> = differ.into_iter().chain(failed).collect();
+        return Err(LabError::Failed(both.join("; ")));
     }
     if all.is_empty() || alone == all.len() {
         let nothing = "nothing to compare: no raw data with a published record is kept here";
@@ -262,6 +339,10 @@ fn print(one: &Compared) {
     let name = format!("{} attempt {}", one.id, one.attempt);
     if let Some(caution) = &one.caution {
         eprintln!("{name}: {caution}");
+    }
+    if let Some(error) = &one.error {
+        println!("{name}: not compared: {error}");
+        return;
     }
     let text = |value: &Option<Value>| match value {
         Some(value) => shortened(&value.to_string()),
