@@ -36,9 +36,10 @@ impl Conduct {
         self.tokens = None;
     }
 
-    /// `now` is the time at which the message was received. The error is a sentence on
-    /// what the worker did.
-    pub fn check(&mut self, message: &Message, now: MonoNs) -> Result<(), String> {
+    /// `now` is the time at which the message was received. Counters that can't be are taken
+    /// out of the message: no energy depends on them. The error is a sentence on what the
+    /// worker did.
+    pub fn check(&mut self, message: &mut Message, now: MonoNs) -> Result<(), String> {
         if !self.greeted && !matches!(message, Message::Hello { .. } | Message::Error { .. }) {
             return Err("spoke before its hello".to_owned());
         }
@@ -49,7 +50,7 @@ impl Conduct {
                 if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
                     return Err("reported a share of resident pages that is none".to_owned());
                 }
-                counters(&loaded.counters)?;
+                keep_plausible(&mut loaded.counters);
                 self.moment(loaded.t1_ns, now)
             }
             Message::Phase {
@@ -59,7 +60,7 @@ impl Conduct {
                 counters: counted,
                 ..
             } => {
-                counters(counted)?;
+                keep_plausible(counted);
                 self.phase(*phase, *t0_ns, *t1_ns, now)
             }
             Message::Tokens {
@@ -152,16 +153,13 @@ impl Conduct {
     }
 }
 
-fn counters(counted: &PhaseCounters) -> Result<(), String> {
-    let times = counted
-        .hardware
-        .and_then(|hardware| hardware.running_ns.zip(hardware.enabled_ns));
-    match times {
-        Some((running, enabled)) if running > enabled => {
-            Err("counted for longer than it was to count".to_owned())
-        }
-        _ => Ok(()),
-    }
+/// Without hardware counts that had a counter for longer than there was time: they were scaled
+/// by it.
+fn keep_plausible(counted: &mut PhaseCounters) {
+    counted.hardware = counted.hardware.filter(|hardware| {
+        let times = hardware.running_ns.zip(hardware.enabled_ns);
+        times.is_none_or(|(running, enabled)| running <= enabled)
+    });
 }
 
 #[cfg(test)]
@@ -175,7 +173,7 @@ mod tests {
     fn greeted() -> Conduct {
         let mut conduct = Conduct::new(MonoNs(100));
         conduct
-            .check(&hello(VERSION), NOW)
+            .check(&mut hello(VERSION), NOW)
             .expect("a hello comes first");
         conduct
     }
@@ -212,14 +210,14 @@ mod tests {
     #[test]
     fn a_well_behaved_worker_passes() {
         let mut conduct = greeted();
-        for message in [
+        for mut message in [
             tokens(1, 0, &[200, 210]),
             tokens(1, 2, &[210]),
             phase(Phase::Prefill, 150, 200),
             phase(Phase::Decode, 200, 210),
             tokens(2, 0, &[300]),
         ] {
-            assert_eq!(conduct.check(&message, NOW), Ok(()));
+            assert_eq!(conduct.check(&mut message, NOW), Ok(()));
         }
     }
 
@@ -229,7 +227,7 @@ mod tests {
             let mut conduct = greeted();
             messages
                 .iter()
-                .any(|message| conduct.check(message, NOW).is_err())
+                .any(|message| conduct.check(&mut message.clone(), NOW).is_err())
         };
         assert!(refused(&[hello(VERSION)]));
         assert!(refused(&[phase(Phase::Load, 200, 300)]));
@@ -246,32 +244,38 @@ mod tests {
         assert!(refused(&[tokens(2, 0, &[200]), tokens(1, 0, &[210])]));
         assert!(
             Conduct::new(MonoNs(0))
-                .check(&hello(VERSION + 1), NOW)
+                .check(&mut hello(VERSION + 1), NOW)
                 .is_err()
         );
         assert!(
             Conduct::new(MonoNs(0))
-                .check(&tokens(1, 0, &[1]), NOW)
+                .check(&mut tokens(1, 0, &[1]), NOW)
                 .is_err()
         );
     }
 
     #[test]
-    fn counters_have_no_more_time_than_there_is() {
+    fn counters_with_more_time_than_there_is_are_dropped_and_nothing_else() {
         let counted = |running_ns| {
             let mut message = phase(Phase::Prefill, 150, 200);
             if let Message::Phase { counters, .. } = &mut message {
+                counters.major_faults = Some(3);
                 counters.hardware = Some(HardwareCounts {
                     enabled_ns: Some(50),
                     running_ns,
                     ..HardwareCounts::default()
                 });
             }
-            greeted().check(&message, NOW)
+            greeted().check(&mut message, NOW).expect("it is no breach");
+            let Message::Phase { counters, .. } = message else {
+                unreachable!("it stays a phase")
+            };
+            assert_eq!(counters.major_faults, Some(3));
+            counters.hardware.is_some()
         };
-        assert_eq!(counted(Some(50)), Ok(()));
-        assert_eq!(counted(None), Ok(()));
-        assert!(counted(Some(51)).is_err());
+        assert!(counted(Some(50)));
+        assert!(counted(None));
+        assert!(!counted(Some(51)));
     }
 
     proptest! {
@@ -283,7 +287,7 @@ mod tests {
             let mut conduct = greeted();
             let mut accepted = Vec::new();
             for (rep, first, times) in batches {
-                if conduct.check(&tokens(rep, first, &times), NOW).is_err() {
+                if conduct.check(&mut tokens(rep, first, &times), NOW).is_err() {
                     break;
                 }
                 accepted.extend(times);

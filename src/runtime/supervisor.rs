@@ -217,8 +217,8 @@ impl Worker {
             Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             Ok(received) => received,
         };
-        let checked = received.and_then(|(message, at)| {
-            self.conduct.check(&message, at)?;
+        let checked = received.and_then(|(mut message, at)| {
+            self.conduct.check(&mut message, at)?;
             Ok(message)
         });
         checked.map(Some).map_err(|what| {

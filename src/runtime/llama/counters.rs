@@ -158,10 +158,14 @@ fn hardware(events: [Option<Event64>; 4]) -> Option<HardwareCounts> {
 
 impl Event64 {
     fn since(self, before: Event64) -> Event64 {
+        let enabled_ns = self.enabled_ns.saturating_sub(before.enabled_ns);
+        let running_ns = self.running_ns.saturating_sub(before.running_ns);
         Event64 {
             count: self.count.saturating_sub(before.count),
-            enabled_ns: self.enabled_ns.saturating_sub(before.enabled_ns),
-            running_ns: self.running_ns.saturating_sub(before.running_ns),
+            enabled_ns,
+            // The times of inherited events are added up thread by thread while those run, and
+            // what ran can come out longer by a hair.
+            running_ns: running_ns.min(enabled_ns),
         }
     }
 
@@ -290,6 +294,8 @@ mod tests {
         assert_eq!(event(0, 100, 0).scaled(), None);
         // No thread ran at all.
         assert_eq!(event(0, 0, 0).scaled(), Some(0));
+        let hair = event(10, 200, 201).since(event(0, 100, 100));
+        assert_eq!(hair, event(10, 100, 100));
         let long = event(u64::MAX, 3, 2);
         assert_eq!(long.scaled(), None);
 
