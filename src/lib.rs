@@ -15,6 +15,10 @@
 #[cfg(test)]
 extern crate self as jouled;
 
+// First: its macros hold from here on.
+#[macro_use]
+pub mod print;
+
 pub mod board;
 pub mod calibrate;
 pub mod clock;

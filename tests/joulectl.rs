@@ -294,6 +294,28 @@ async fn a_figure_is_explained_from_a_file_and_from_standard_input() {
 }
 
 #[tokio::test]
+async fn a_reader_that_has_gone_is_no_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = saved(dir.path(), "smol-1", |_| ());
+    let missing = dir.path().join("missing.json").display().to_string();
+    for (arguments, code) in [
+        (vec!["explain", &file, "--list"], 0),
+        (vec!["explain", &file, "--json"], 0),
+        (vec!["explain", &missing], 2),
+    ] {
+        let mut command = joulectl(&arguments);
+        for stream in [Command::stdout, Command::stderr] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            stream(&mut command, Stdio::from(writer));
+        }
+        let ended = tokio::time::timeout(PATIENCE, command.status());
+        let status = ended.await.expect("joulectl ends").unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
 async fn two_results_are_compared_and_marked_ones_named() {
     let dir = tempfile::tempdir().unwrap();
     let clean = |record: &mut Value| record["left_out"] = serde_json::json!([]);

@@ -93,7 +93,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mark = console::style("joulectl:").for_stderr().red().bold();
-            eprintln!("{mark} {error}");
+            jouled::print::err(format_args!("{mark} {error}\n"));
             ExitCode::from(error.exit_code())
         }
     }

@@ -131,7 +131,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("jouled: {error:#}");
+            jouled::print::err(format_args!("jouled: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
@@ -144,8 +144,8 @@ fn run(path: &Path) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let config = load(path)?;
-    println!(
-        "{}: valid; {} sensor(s): {}",
+    jouled::print::out(format_args!(
+        "{}: valid; {} sensor(s): {}\n",
         path.display(),
         config.sensor.len(),
         config
@@ -154,7 +154,7 @@ fn check(path: &Path) -> anyhow::Result<()> {
             .map(|sensor| sensor.name.as_str())
             .collect::<Vec<_>>()
             .join(", ")
-    );
+    ));
     Ok(())
 }
 
