@@ -3,7 +3,7 @@
 //! in the summary. Repetitions go by their number, from 1.
 
 use crate::record::Reason;
-use crate::record::result::{Contributions, JobResult, Reasons, Rep, Statistic};
+use crate::record::result::{Contributions, JobResult, Rail, Reasons, Rep, Statistic};
 use serde_json::Value;
 use std::fmt;
 
@@ -134,6 +134,9 @@ pub fn find(result: &JobResult, path: &Path) -> Result<Found, Absent> {
     match path {
         Path::Summary(name) => {
             let Some(summary) = &result.summary else {
+                if !OF_SUMMARY.contains(&name.as_str()) {
+                    return Err(Absent::Unknown);
+                }
                 return Err(Absent::Because(result.reasons.get("summary").copied()));
             };
             let fields = as_value(summary);
@@ -197,6 +200,15 @@ pub fn find(result: &JobResult, path: &Path) -> Result<Found, Absent> {
     }
 }
 
+/// The rail that a figure was measured on.
+pub fn rail<'a>(result: &'a JobResult, path: &Path) -> Option<&'a Rail> {
+    let name = match path {
+        Path::Total(rail) => rail,
+        _ => result.primary_rail.as_ref()?,
+    };
+    result.rails.iter().find(|rail| rail.name == *name)
+}
+
 fn as_value(block: &impl serde::Serialize) -> Value {
     serde_json::to_value(block).expect("a record has only JSON-able fields")
 }
@@ -233,7 +245,11 @@ fn per_token(rep: &Rep, name: &str) -> Option<Divided> {
         "j_per_prompt_token" => ("prefill", prompt?, "prompt"),
         "j_per_output_token" => ("decode", rep.decode.as_ref()?.tokens, "decode"),
         "j_per_output_token_all_in" => ("both", rep.output_tokens, "output"),
-        "j_per_token_all" => ("both", prompt? + rep.output_tokens, "prompt and output"),
+        "j_per_token_all" => (
+            "both",
+            prompt?.saturating_add(rep.output_tokens),
+            "prompt and output",
+        ),
         _ => return None,
     };
     let energy = match phase {

@@ -39,7 +39,7 @@ pub fn sentence(reason: Reason) -> &'static str {
         }
         Reason::NotAsked => "the job asked to leave it out",
         Reason::NotReached => "the attempt ended before: see its state and its reason",
-        Reason::NotMeasured => "nobody has measured it here: see docs/configuration.md",
+        Reason::NotMeasured => "nobody has measured it here: see docs/calibration.md",
         Reason::NotReported => "the engine does not tell",
         Reason::NotPermitted => {
             "the kernel forbids this user to look: see perf_event_paranoid and the permissions \

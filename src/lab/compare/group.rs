@@ -3,7 +3,7 @@
 use crate::energy::{Shared, Statistic};
 use crate::lab::explain::budget::{counted, in_repetition};
 use crate::lab::lookup::{self, Absent, Found, Path};
-use crate::record::result::{JobResult, LeftOut, Rail};
+use crate::record::result::{JobResult, LeftOut};
 use crate::record::{Reason, Stamped};
 use serde::Serialize;
 
@@ -41,23 +41,25 @@ pub enum Of {
 }
 
 /// One figure of a group of runs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub struct Sample<'a> {
     pub of: Of,
     /// One value a run or a repetition; `None` keeps the place of one that does not count.
     pub values: Vec<Option<f64>>,
+    /// The runs whose value counts.
+    pub counted: Vec<&'a Run>,
     pub statistic: Option<Statistic>,
     pub shared: Shared,
     pub left: Vec<Left>,
 }
 
-impl Sample {
+impl<'a> Sample<'a> {
     /// The figure at `path` of the runs that count.
     ///
-    /// Errors: a path that no run has.
-    pub fn of(runs: &[Run], path: &Path, marked: Marked) -> Result<Self, Absent> {
+    /// Errors: the run that counts and whose record has no such field.
+    pub fn of(runs: &'a [Run], path: &Path, marked: Marked) -> Result<Self, &'a Run> {
         let mut left = Vec::new();
         let mut values = Vec::new();
+        let mut counted = Vec::new();
         let mut shared = Vec::new();
         for run in runs {
             let result = &run.record.body;
@@ -66,23 +68,24 @@ impl Sample {
                 Marked::Included => Vec::new(),
             };
             let found = lookup::find(result, path);
-            if found == Err(Absent::Unknown) {
-                return Err(Absent::Unknown);
-            }
-            let counts = found.as_ref().ok().filter(|_| marks.is_empty());
-            values.push(counts.map(Found::value));
-            shared.extend(counts.map(|found| systematic(result, path, found)));
-            if counts.is_none() {
-                let reason = match found {
-                    Err(Absent::Because(reason)) => reason,
-                    _ => None,
-                };
-                left.push(Left {
-                    file: run.file.clone(),
-                    marks,
-                    reason,
-                });
-            }
+            let reason = match found {
+                // A marked run is left out whatever it holds.
+                Err(Absent::Unknown) if marks.is_empty() => return Err(run),
+                Ok(found) if marks.is_empty() => {
+                    values.push(Some(found.value()));
+                    shared.push(systematic(result, path, &found));
+                    counted.push(run);
+                    continue;
+                }
+                Err(Absent::Because(reason)) => reason,
+                Ok(_) | Err(Absent::Unknown) => None,
+            };
+            values.push(None);
+            left.push(Left {
+                file: run.file.clone(),
+                marks,
+                reason,
+            });
         }
         let mut of = Of::Runs;
         if let ([only], [Some(_)]) = (runs, values.as_slice())
@@ -96,6 +99,7 @@ impl Sample {
             of,
             statistic: Statistic::of(&known),
             values,
+            counted,
             shared: mean(&shared),
             left,
         })
@@ -136,7 +140,7 @@ fn systematic(result: &JobResult, path: &Path, found: &Found) -> Shared {
         Found::Measured { .. } => (0.0, Some(found.clone())),
         Found::Plain(_) => return Shared::default(),
     };
-    let rail = primary(result);
+    let rail = lookup::rail(result, path);
     let (budget, whole) = match parts {
         Some(Found::Measured {
             budget: Some(budget),
@@ -176,10 +180,4 @@ fn mean(all: &[Shared]) -> Shared {
         offset: of(|shared| shared.offset),
         other: of(|shared| shared.other),
     }
-}
-
-/// The primary rail of a run.
-pub fn primary(result: &JobResult) -> Option<&Rail> {
-    let name = result.primary_rail.as_ref()?;
-    result.rails.iter().find(|rail| rail.name == *name)
 }

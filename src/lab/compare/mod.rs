@@ -5,12 +5,11 @@ mod group;
 mod text;
 
 use super::file::read_result;
-use super::lookup::{Absent, Path};
+use super::lookup::{self, Absent, Path};
 use super::{LabError, table};
 use crate::energy::{Ratio, Sensors, Shared, Statistic, Verdict};
 use crate::record::Reason;
-use crate::record::result::JobResult;
-use group::{Left, Marked, Of, Run, Sample, primary};
+use group::{Left, Marked, Of, Run, Sample};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -77,7 +76,8 @@ struct Row {
     iqr: Option<f64>,
     mean: Option<f64>,
     sd: Option<f64>,
-    boundary: String,
+    /// `None` where no run counts.
+    boundary: Option<String>,
     device: String,
     what: String,
     simulated: bool,
@@ -92,7 +92,7 @@ struct Against {
     ratio: Option<f64>,
     low: Option<f64>,
     high: Option<f64>,
-    /// `null` for a figure that no sensor measured.
+    /// `null` for a figure that no sensor measured, and where no run of a side counts.
     sensors: Option<Sensors>,
     verdict: Verdict,
     /// Why there is no ratio.
@@ -105,17 +105,7 @@ pub fn run(options: &Options) -> Result<(), LabError> {
         true => Marked::Included,
         false => Marked::LeftOut,
     };
-    let design = match options.pairs {
-        true => Design::Pairs,
-        false => Design::Apart,
-    };
-    if design == Design::Pairs && groups[0].runs.len() != groups[1].runs.len() {
-        return Err(LabError::Usage(format!(
-            "--pairs needs as many runs of B as of A, not {} and {}",
-            groups[0].runs.len(),
-            groups[1].runs.len()
-        )));
-    }
+    let design = design(options, &groups)?;
     let figures: Vec<&str> = match options.figure.is_empty() {
         true => DEFAULT.to_vec(),
         false => options.figure.iter().map(String::as_str).collect(),
@@ -134,6 +124,23 @@ pub fn run(options: &Options) -> Result<(), LabError> {
         print!("{}", text::render(&compared, marked, table::width()));
     }
     Ok(())
+}
+
+fn design(options: &Options, groups: &[Group]) -> Result<Design, LabError> {
+    if !options.pairs {
+        return Ok(Design::Apart);
+    }
+    match (groups[0].runs.len(), groups[1].runs.len()) {
+        (1, 1) => Err(LabError::Usage(
+            "--pairs needs several runs a side that were interleaved; repetitions of one run \
+             were not: leave --pairs out"
+                .to_owned(),
+        )),
+        (a, b) if a != b => Err(LabError::Usage(format!(
+            "--pairs needs as many runs of B as of A, not {b} and {a}"
+        ))),
+        _ => Ok(Design::Pairs),
+    }
 }
 
 fn groups(options: &Options) -> Result<Vec<Group>, LabError> {
@@ -183,11 +190,16 @@ fn compare(
     marked: Marked,
     design: Design,
 ) -> Result<Compared, LabError> {
-    let unknown = |group: &Group| super::explain::unknown(&group.runs[0].record.body, figure);
-    let path = Path::parse(figure).ok_or_else(|| unknown(&groups[0]))?;
+    let unknown = |run: &Run| super::explain::unknown(&run.record.body, figure);
+    let first = &groups[0].runs[0];
+    let path = Path::parse(figure).ok_or_else(|| unknown(first))?;
+    let lacks = |run: &Run| lookup::find(&run.record.body, &path) == Err(Absent::Unknown);
+    if groups.iter().flat_map(|group| &group.runs).all(lacks) {
+        return Err(unknown(first));
+    }
     let samples = groups
         .iter()
-        .map(|group| Sample::of(&group.runs, &path, marked).map_err(|_: Absent| unknown(group)))
+        .map(|group| Sample::of(&group.runs, &path, marked).map_err(unknown))
         .collect::<Result<Vec<Sample>, LabError>>()?;
     let ratios = groups
         .iter()
@@ -201,7 +213,7 @@ fn compare(
         groups: groups
             .iter()
             .zip(&samples)
-            .map(|(g, s)| row(g, s))
+            .map(|(g, s)| row(g, s, &path))
             .collect(),
         ratios,
         warnings: warnings(groups, &samples, &path),
@@ -214,14 +226,19 @@ fn against(
     path: &Path,
     design: Design,
 ) -> Against {
-    let sensors = is_energy(path).then(|| sensors(first.0, other.0));
     let (a, b) = (first.1, other.1);
-    let ratio = match design {
-        Design::Apart => Ratio::independent(&a.known(), &b.known()),
+    let sensors = is_energy(path)
+        .then(|| sensors(&a.counted, &b.counted, path))
+        .flatten();
+    let (n, ratio) = match design {
+        Design::Apart => {
+            let (a, b) = (a.known(), b.known());
+            (a.len().min(b.len()), Ratio::independent(&a, &b))
+        }
         Design::Pairs => {
             let both = a.values.iter().zip(&b.values);
             let pairs: Vec<(f64, f64)> = both.filter_map(|(a, b)| Some(((*a)?, (*b)?))).collect();
-            Ratio::paired(&pairs)
+            (pairs.len(), Ratio::paired(&pairs))
         }
     };
     let systematic = sensors.map_or(0.0, |sensors| Shared::of_ratio(a.shared, b.shared, sensors));
@@ -235,14 +252,20 @@ fn against(
         high: interval.map(|interval| interval.1),
         sensors,
         verdict: ratio.map_or(Verdict::NotResolved, |ratio| ratio.verdict()),
-        reason: ratio.is_none().then_some(Reason::TooFew),
+        reason: match ratio {
+            Some(_) => None,
+            None if n < 2 => Some(Reason::TooFew),
+            // There are enough, but one is not positive: it has no logarithm.
+            None => Some(Reason::NotDefined),
+        },
     }
 }
 
 /// The same board, the same rail, the same calibration: then a gain is the same error in all.
-fn sensors(a: &Group, b: &Group) -> Sensors {
+/// `None` where no run of a side counts.
+fn sensors(a: &[&Run], b: &[&Run], path: &Path) -> Option<Sensors> {
     let of = |run: &Run| {
-        let rail = primary(&run.record.body)?;
+        let rail = lookup::rail(&run.record.body, path)?;
         Some((
             run.record.stamp.device.clone(),
             rail.name.clone(),
@@ -253,25 +276,26 @@ fn sensors(a: &Group, b: &Group) -> Sensors {
             rail.limits.clone(),
         ))
     };
-    let first = of(&a.runs[0]);
-    let same = a.runs.iter().chain(&b.runs).all(|run| of(run) == first);
-    match same && first.is_some() {
+    let first = of(a.first()?);
+    b.first()?;
+    let same = a.iter().chain(b).all(|run| of(run) == first);
+    Some(match same && first.is_some() {
         true => Sensors::Same,
         false => Sensors::Different,
-    }
+    })
 }
 
-fn row(group: &Group, sample: &Sample) -> Row {
+fn row(group: &Group, sample: &Sample, path: &Path) -> Row {
     let of = |field: fn(&Statistic) -> f64| sample.statistic.as_ref().map(field);
-    let distinct = |of: &dyn Fn(&JobResult) -> String| {
-        let all: BTreeSet<String> = group.runs.iter().map(|run| of(&run.record.body)).collect();
-        all.into_iter().collect::<Vec<_>>().join(" and ")
+    // What a run that does not count was about is not what the figures are about.
+    let behind: Vec<&Run> = match sample.counted.is_empty() {
+        true => group.runs.iter().collect(),
+        false => sample.counted.clone(),
     };
-    let devices: BTreeSet<&str> = group
-        .runs
-        .iter()
-        .map(|run| run.record.stamp.device.as_str())
-        .collect();
+    let model = |run: &Run| {
+        let model = run.record.body.model.as_ref();
+        model.map_or_else(|| "no model".to_owned(), |model| model.name.clone())
+    };
     Row {
         group: group.letter,
         of: sample.of,
@@ -280,15 +304,19 @@ fn row(group: &Group, sample: &Sample) -> Row {
         iqr: sample.statistic.and_then(|statistic| statistic.iqr),
         mean: of(|statistic| statistic.mean),
         sd: sample.statistic.and_then(|statistic| statistic.sd),
-        boundary: distinct(&boundary),
-        device: devices.into_iter().collect::<Vec<_>>().join(" and "),
-        what: distinct(&|result| {
-            let model = result.model.as_ref().map(|model| model.name.clone());
-            model.unwrap_or_else(|| "no model".to_owned())
-        }),
-        simulated: group.runs.iter().any(|run| is_simulated(&run.record.body)),
+        boundary: (!sample.counted.is_empty())
+            .then(|| distinct(&sample.counted, |run| boundary(run, path)).join(" and ")),
+        device: distinct(&behind, |run| run.record.stamp.device.clone()).join(" and "),
+        what: distinct(&behind, model).join(" and "),
+        simulated: sample.counted.iter().any(|run| is_simulated(run, path)),
         left_out: sample.left.clone(),
     }
+}
+
+/// What the runs say, each once, in order.
+fn distinct(runs: &[&Run], of: impl Fn(&Run) -> String) -> Vec<String> {
+    let all: BTreeSet<String> = runs.iter().map(|run| of(run)).collect();
+    all.into_iter().collect()
 }
 
 /// Joules and watts belong to a boundary; times and speeds don't.
@@ -299,44 +327,43 @@ fn is_energy(path: &Path) -> bool {
     )
 }
 
-fn boundary(result: &JobResult) -> String {
-    primary(result).map_or_else(|| "no rail".to_owned(), |rail| rail.boundary.to_string())
+fn boundary(run: &Run, path: &Path) -> String {
+    let rail = lookup::rail(&run.record.body, path);
+    rail.map_or_else(|| "no rail".to_owned(), |rail| rail.boundary.to_string())
 }
 
-fn is_simulated(result: &JobResult) -> bool {
-    primary(result).is_some_and(|rail| rail.simulated)
+fn is_simulated(run: &Run, path: &Path) -> bool {
+    lookup::rail(&run.record.body, path).is_some_and(|rail| rail.simulated)
 }
 
-/// What makes a comparison unfair or weak, in sentences.
+/// What makes a comparison of the runs that count unfair or weak, in sentences.
 fn warnings(groups: &[Group], samples: &[Sample], path: &Path) -> Vec<String> {
     let mut warnings = Vec::new();
-    let results = || {
-        groups
-            .iter()
-            .flat_map(|group| &group.runs)
-            .map(|run| &run.record.body)
-    };
-    let differ = |of: &dyn Fn(&JobResult) -> String| {
-        let all: BTreeSet<String> = results().map(of).collect();
-        (all.len() > 1).then(|| all.into_iter().collect::<Vec<_>>().join(", "))
+    let counted: Vec<&Run> = samples
+        .iter()
+        .flat_map(|sample| sample.counted.iter().copied())
+        .collect();
+    let differ = |of: &dyn Fn(&Run) -> String| {
+        let all = distinct(&counted, of);
+        (all.len() > 1).then(|| all.join(", "))
     };
     let of_energy = is_energy(path);
-    if of_energy && let Some(all) = differ(&boundary) {
+    if of_energy && let Some(all) = differ(&|run| boundary(run, path)) {
         warnings.push(format!(
             "BOUNDARIES DIFFER ({all}): these joules don't enclose the same things, and a ratio \
              of them says little about the work"
         ));
     }
-    let simulated = results().filter(|result| is_simulated(result)).count();
+    let simulated = counted.iter().filter(|run| is_simulated(run, path)).count();
     if of_energy && simulated > 0 {
-        let all = results().count();
+        let all = counted.len();
         warnings.push(match simulated == all {
             true => "SIMULATED: these joules are those of no real board".to_owned(),
             false => format!("SIMULATED: {simulated} of {all} runs have joules of no real board"),
         });
     }
-    let kinds = differ(&|result| {
-        let kind = serde_json::to_value(result.kind).unwrap_or_default();
+    let kinds = differ(&|run| {
+        let kind = serde_json::to_value(run.record.body.kind).unwrap_or_default();
         kind.as_str().unwrap_or_default().to_owned()
     });
     if let Some(all) = kinds {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::lab::testing;
 use crate::record::Stamped;
-use crate::record::result::LeftOut;
+use crate::record::result::{JobResult, LeftOut};
 use crate::sensor::Boundary;
 
 /// A run whose energy per output token is `factor` times the canned one's, with what
@@ -140,9 +140,87 @@ fn a_run_without_the_figure_is_left_out_with_its_reason() {
 #[test]
 fn the_same_sensor_is_the_same_board_rail_and_calibration() {
     let mut groups = [group('A', &[1.0, 1.0]), group('B', &[1.0, 1.0])];
-    assert_eq!(sensors(&groups[0], &groups[1]), Sensors::Same);
+    let of = |groups: &[Group]| energy(groups, Design::Apart).sensors;
+    assert_eq!(of(&groups), Some(Sensors::Same));
     groups[1].runs[1].record.body.rails[0].calibration_date = Some("2026-11-01".to_owned());
-    assert_eq!(sensors(&groups[0], &groups[1]), Sensors::Different);
+    assert_eq!(of(&groups), Some(Sensors::Different));
+}
+
+#[test]
+fn a_run_that_does_not_count_says_nothing_about_those_that_do() {
+    let mut groups = [
+        group('A', &[1.0, 1.0, 1.0]),
+        group('B', &[0.9, 0.9, 0.9, 0.9]),
+    ];
+    for run in groups.iter_mut().flat_map(|group| &mut group.runs) {
+        run.record.body.rails[0].simulated = false;
+    }
+    // It failed before the sensors were open.
+    let failed = &mut groups[0].runs[0].record.body;
+    failed.left_out = vec![LeftOut::NotSucceeded];
+    failed.rails.clear();
+    failed.total.clear();
+    failed.model = None;
+    let contended = &mut groups[1].runs[0].record;
+    contended.body.left_out = vec![LeftOut::Contended];
+    contended.body.rails[0].simulated = true;
+    contended.stamp.device = "orin-02".to_owned();
+    for figure in [DEFAULT[0], "total.input"] {
+        let compared = compare(&groups, figure, Marked::LeftOut, Design::Apart).unwrap();
+        assert_eq!(compared.ratios[0].sensors, Some(Sensors::Same));
+        assert_eq!(compared.warnings, Vec::<String>::new());
+        let rows = &compared.groups;
+        assert_eq!((rows[0].n, rows[1].n), (2, 3));
+        assert_eq!(rows[0].boundary.as_deref(), Some("board-input"));
+        assert_eq!(rows[0].device, rows[1].device);
+        assert_eq!(rows[0].what, rows[1].what);
+        assert!(!rows[1].simulated);
+    }
+}
+
+#[test]
+fn a_total_belongs_to_its_own_rail() {
+    let mut groups = [group('A', &[1.0, 1.0]), group('B', &[1.0, 1.0])];
+    for run in groups.iter_mut().flat_map(|group| &mut group.runs) {
+        let body = &mut run.record.body;
+        body.rails[0].simulated = false;
+        let mut module = body.rails[0].clone();
+        module.name = "module".to_owned();
+        module.boundary = Boundary::Module;
+        body.rails.push(module);
+        let input = body.total["input"].clone();
+        body.total.insert("module".to_owned(), input);
+    }
+    let body = &mut groups[1].runs[1].record.body;
+    body.rails.last_mut().unwrap().simulated = true;
+    body.rails[0].calibration_date = Some("2026-11-01".to_owned());
+    let of =
+        |groups: &[Group], figure| compare(groups, figure, Marked::LeftOut, Design::Apart).unwrap();
+    let module = of(&groups, "total.module");
+    assert_eq!(module.groups[0].boundary.as_deref(), Some("module"));
+    assert_eq!(
+        module.warnings,
+        ["SIMULATED: 1 of 4 runs have joules of no real board"]
+    );
+    assert_eq!(module.ratios[0].sensors, Some(Sensors::Same));
+    let input = of(&groups, "total.input");
+    assert_eq!(input.warnings, Vec::<String>::new());
+    assert_eq!(input.ratios[0].sensors, Some(Sensors::Different));
+    // A run that lacks the rail is named, one that is left out by rule need not have it.
+    groups[1].runs[0].record.body.total.remove("module");
+    let error = compare(&groups, "total.module", Marked::LeftOut, Design::Apart).unwrap_err();
+    assert!(error.to_string().contains("job B-0 "), "{error}");
+    groups[1].runs[0].record.body.left_out = vec![LeftOut::NotSucceeded];
+    assert_eq!(of(&groups, "total.module").groups[1].n, 1);
+}
+
+#[test]
+fn a_value_that_is_not_positive_is_not_called_too_few() {
+    let groups = [group('A', &[1.0, 1.0]), group('B', &[1.0, -1.0])];
+    let found = energy(&groups, Design::Apart);
+    assert_eq!(found.reason, Some(Reason::NotDefined));
+    let text = shown(&groups, Marked::LeftOut, Design::Apart, 80);
+    assert!(text.contains("is not positive"), "{text}");
 }
 
 #[test]
@@ -164,10 +242,14 @@ fn files_are_checked_before_anything_is_compared() {
         include_marked: false,
         json: true,
     };
-    let error = |options: &Options| groups_error(options);
-    assert!(error(&options(&[&one], &[])).contains("nothing to be compared with"));
-    assert!(error(&options(&[&one, &again], &[])).contains("twice"));
+    assert!(groups_error(&options(&[&one], &[])).contains("nothing to be compared with"));
+    assert!(groups_error(&options(&[&one, &again], &[])).contains("twice"));
     assert!(groups(&options(&[&one], &[&other])).is_ok());
+    let mut pairs = options(&[&one], &[&other]);
+    pairs.pairs = true;
+    let error = super::run(&pairs).unwrap_err();
+    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains("interleaved"), "{error}");
     let mut wrong = options(&[&one], &[&other]);
     wrong.figure = vec!["enery".to_owned()];
     assert_eq!(super::run(&wrong).unwrap_err().exit_code(), 2);

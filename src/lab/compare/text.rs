@@ -5,6 +5,7 @@ use super::{Against, Compared, Row};
 use crate::energy::{Sensors, Verdict};
 use crate::lab::figure::{decimals_for, prefix, reason_name};
 use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
+use crate::record::Reason;
 use crate::record::result::LeftOut;
 use console::{measure_text_width, style};
 use std::collections::BTreeSet;
@@ -80,7 +81,7 @@ fn table(figure: &Compared) -> Vec<String> {
             number(row.iqr),
             number(row.mean),
             number(row.sd),
-            row.boundary.clone(),
+            row.boundary.clone().unwrap_or_else(|| "–".to_owned()),
         ]
     };
     let heading = ["", "n", "median", "IQR", "mean", "sd", "boundary"].map(str::to_owned);
@@ -127,10 +128,13 @@ fn counted(n: u32, what: &str) -> String {
 fn sentence(against: &Against, width: usize) -> Vec<String> {
     let (a, b) = (against.first, against.group);
     let (Some(ratio), Some(low), Some(high)) = (against.ratio, against.low, against.high) else {
-        let text = format!(
-            "{b} ÷ {a}  – too-few: fewer than two values a side have no spread; not resolved"
-        );
-        return wrap(&text, width);
+        let why = match against.reason {
+            Some(Reason::NotDefined) => {
+                "not-defined: a value is not positive, and a ratio of it says nothing"
+            }
+            _ => "too-few: fewer than two values a side have no spread",
+        };
+        return wrap(&format!("{b} ÷ {a}  – {why}; not resolved"), width);
     };
     let percent = |share: f64| {
         let decimals = decimals_for(100.0 * share, 2).min(2);

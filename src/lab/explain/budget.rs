@@ -236,7 +236,7 @@ fn of_statistic(explained: &mut Explained, result: &JobResult, path: &Path, stat
         1 => "of the only repetition".to_owned(),
         n => format!("mean of {n} repetitions"),
     };
-    let (Some(sd), Some(_)) = (statistic.sd, statistic.u95) else {
+    let (Some(sd), Some(_), 2..) = (statistic.sd, statistic.u95, n) else {
         explained.no_budget = Some(format!(
             "one repetition has no spread; the figure's own budget is that of {}",
             repetitions(result, path)
@@ -247,7 +247,6 @@ fn of_statistic(explained: &mut Explained, result: &JobResult, path: &Path, stat
     };
     let t = student_t(n as usize - 1);
     let sd_text = short(sd, explained.unit);
-    // Half of t, so that k = 2 gives the 95 % interval of so few.
     explained.lines.push(Line {
         source: "repetitions".to_owned(),
         kind: Kind::Random,
