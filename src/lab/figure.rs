@@ -32,9 +32,9 @@ impl Figure {
     pub fn show(self, unit: &str) -> String {
         match self {
             Self::Value { value, u95 } => {
-                let (factor, prefix) = prefix(value);
+                let (factor, prefix) = prefix(value, unit);
                 let number = number(value * factor, u95.map(|u95| u95 * factor));
-                format!("{number} {prefix}{unit}")
+                format!("{number} {prefix}{unit}").trim_end().to_owned()
             }
             Self::Missing(reason) => missing(reason),
         }
@@ -68,8 +68,12 @@ fn missing(reason: Option<Reason>) -> String {
     }
 }
 
-/// The factor and the SI prefix that suit a value.
-pub fn prefix(value: f64) -> (f64, &'static str) {
+/// The factor and the SI prefix that suit a value. Rates have none, where it would hinder
+/// comparing, nor ratios and a unit that has one already.
+pub fn prefix(value: f64, unit: &str) -> (f64, &'static str) {
+    if unit.is_empty() || unit.contains('/') || unit == "mWh" {
+        return (1.0, "");
+    }
     match value.abs() {
         size if size == 0.0 || (0.1..1e4).contains(&size) => (1.0, ""),
         size if size >= 1e4 => (1e-3, "k"),
@@ -113,7 +117,7 @@ fn significant(value: f64, digits: i32) -> String {
 
 /// A stated limit or step: three digits, without zeros that say nothing: `10 mA`.
 pub fn stated(value: f64, unit: &str) -> String {
-    let (factor, prefix) = prefix(value);
+    let (factor, prefix) = prefix(value, unit);
     format!("{} {prefix}{unit}", short(value * factor))
 }
 
@@ -135,7 +139,7 @@ fn short(value: f64) -> String {
 
 /// A duration with three significant digits: `35.1 ms`, `4.87 s`.
 pub fn seconds(value: f64) -> String {
-    let (factor, prefix) = prefix(value);
+    let (factor, prefix) = prefix(value, "s");
     let value = value * factor;
     let decimals = decimals_for(value, 3);
     format!("{value:.decimals$} {prefix}s")
@@ -180,6 +184,9 @@ mod tests {
         assert_eq!(Figure::exact(0.0351).show("s"), "35.10 ms");
         assert_eq!(Figure::exact(422.16).show_plain("tok/s"), "422.2 tok/s");
         assert_eq!(Figure::exact(0.0).show("J"), "0.0 J");
+        assert_eq!(Figure::exact(0.09471).show(""), "0.09471");
+        assert_eq!(Figure::exact(0.01313).show("mWh"), "0.01313 mWh");
+        assert_eq!(Figure::exact(0.0521).show("tok/s"), "0.05210 tok/s");
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The lab side: everything behind `joulectl`. It talks to boards over MQTT only, by the
-//! published contract; nothing of it runs on the measured board but `demo`. `explain` and
-//! `compare` read result records from files.
+//! The lab side: everything behind `joulectl`. Boards are talked to over MQTT only, by the
+//! published contract. `explain`, `compare`, `export` and `recompute` read records and raw data
+//! from files. Two may run on the measured board: `demo`, and `recompute --storage`, which reads
+//! the storage directory of a jouled there, its SQLite and its raw data.
 
 pub mod broker;
 pub mod client;

@@ -60,11 +60,7 @@ fn table(figure: &Compared) -> Vec<String> {
         .iter()
         .filter_map(|row| row.mean)
         .fold(0.0, f64::max);
-    let (factor, si) = match figure.unit {
-        // A prefix would hinder comparing rates.
-        unit if unit.contains('/') => (1.0, ""),
-        _ => prefix(largest),
-    };
+    let (factor, si) = prefix(largest, figure.unit);
     let decimals = decimals_for(largest * factor, 4);
     let number = |value: Option<f64>| match value {
         Some(value) => format!("{:.decimals$}", value * factor),
@@ -157,10 +153,19 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
     };
     let digits = decimals_for(1.0, 4).max(decimals_for(high - low, 2)).min(5);
     let numbers = format!("{b} ÷ {a}  {ratio:.digits$}  95 %: {low:.digits$} to {high:.digits$}");
-    vec![
-        format!("{}  {}", style(numbers).bold(), style(sensors).dim()),
-        format!("       {verdict}"),
-    ]
+    let mut lines = match measure_text_width(&format!("{numbers}  {sensors}")) <= width {
+        true => vec![format!(
+            "{}  {}",
+            style(numbers).bold(),
+            style(sensors).dim()
+        )],
+        false => vec![
+            style(numbers).bold().to_string(),
+            format!("       {}", style(sensors).dim()),
+        ],
+    };
+    lines.push(format!("       {verdict}"));
+    lines
 }
 
 fn left_out(compared: &[Compared], marked: Marked, width: usize) -> Vec<String> {

@@ -130,7 +130,7 @@ fn table(explained: &Explained, width: usize) -> Vec<String> {
             .max()
             .unwrap_or(least)
     };
-    let (factor, si) = prefix(explained.u95.unwrap_or_default());
+    let (factor, si) = prefix(explained.u95.unwrap_or_default(), explained.unit);
     let unit = format!("{si}{}", explained.unit);
     // As many decimals for all as show four digits of the whole.
     let decimals = decimals_for(explained.u95.unwrap_or_default() * factor, 4);
