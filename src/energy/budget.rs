@@ -1,5 +1,6 @@
-//! The uncertainty budget of one rail, first version: scale errors (shunt, gain, bus gain,
-//! time base), offset, quantisation, boundary split and refresh age, bridged time.
+//! The uncertainty budget of one rail: scale errors (shunt, gain, bus gain, time base),
+//! offset, quantisation of current and voltage, what the correction of its delay leaves,
+//! boundary split, refresh age, duty, bridged time. docs/metrology.md has the formulas.
 
 use super::estimate::{Estimate, rectangular};
 use super::measured::Measured;
@@ -81,9 +82,8 @@ impl<'a> Budget<'a> {
             offset: self.offset_w(volts) * seconds,
             quantisation,
             noise,
-            boundary: (split + 2.0 * counter * counter)
-                .sqrt()
-                .hypot(measured.delay_u.0),
+            lag: measured.delay_u.0,
+            boundary: (split + 2.0 * counter * counter).sqrt(),
             age: rectangular(measured.age.0),
             duty: measured.blind_u.0,
             bridged: measured.bridged_u.0,
@@ -113,6 +113,7 @@ impl<'a> Budget<'a> {
             ("quantisation", estimate.quantisation),
             ("baseline", estimate.baseline),
             ("drift", estimate.drift),
+            ("lag", estimate.lag),
             ("noise", estimate.noise),
             ("boundary", estimate.boundary),
             ("age", estimate.age),

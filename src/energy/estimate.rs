@@ -32,6 +32,9 @@ pub struct Estimate {
     pub baseline: f64,
     /// Systematic, of a net energy: how far idle power had moved from before to after.
     pub drift: f64,
+    /// Systematic: what the correction by an uncertain delay leaves. Its sign follows the
+    /// steps of the power, which are not kept, so it only ever adds up.
+    pub lag: f64,
     /// Random: quantisation under noise.
     pub noise: f64,
     /// Random: the split of the windows at both ends.
@@ -53,6 +56,7 @@ impl Estimate {
         quantisation: 0.0,
         baseline: 0.0,
         drift: 0.0,
+        lag: 0.0,
         noise: 0.0,
         boundary: 0.0,
         age: 0.0,
@@ -63,7 +67,8 @@ impl Estimate {
     /// Standard uncertainty of everything that repeating does not average away.
     pub fn u_sys(&self) -> f64 {
         let level = self.quantisation.hypot(self.baseline).hypot(self.drift);
-        self.scale.hypot(self.offset).hypot(level)
+        let all = self.scale.hypot(self.offset).hypot(level);
+        all.hypot(self.lag)
     }
 
     /// [`Self::u_sys`] as a share of the value; `None` for a value of 0.
@@ -100,7 +105,8 @@ impl Estimate {
     }
 
     /// `self − other` of the same rail and range: scale and offset are the same errors on
-    /// both sides, all others are independent.
+    /// both sides. So is the lag, but it may be to the loss of either. All others are
+    /// independent.
     pub fn minus(self, other: Self) -> Self {
         Self {
             value: self.value - other.value,
@@ -109,6 +115,7 @@ impl Estimate {
             quantisation: self.quantisation.hypot(other.quantisation),
             baseline: self.baseline.hypot(other.baseline),
             drift: self.drift.hypot(other.drift),
+            lag: self.lag + other.lag,
             ..self.random_with(other)
         }
     }
@@ -118,6 +125,7 @@ impl Estimate {
             quantisation: of(self.quantisation),
             baseline: of(self.baseline),
             drift: of(self.drift),
+            lag: of(self.lag),
             noise: of(self.noise),
             boundary: of(self.boundary),
             age: of(self.age),
@@ -153,6 +161,7 @@ impl Add for Estimate {
             quantisation: self.quantisation + other.quantisation,
             baseline: self.baseline + other.baseline,
             drift: self.drift + other.drift,
+            lag: self.lag + other.lag,
             ..self.random_with(other)
         }
     }
@@ -199,6 +208,21 @@ mod tests {
         assert!((net.scale / net.value - 0.01).abs() < 1e-12);
         assert_eq!(net.offset, 0.0);
         assert!(net.quantisation > E.quantisation);
+    }
+
+    /// A delay that is known too short is so in every repetition.
+    #[test]
+    fn the_lag_is_the_same_error_in_each_part_of_a_sum_and_cancels_in_no_difference() {
+        let e = Estimate {
+            value: 10.0,
+            lag: 0.1,
+            ..Estimate::ZERO
+        };
+        let mean = std::iter::repeat_n(e, 100).sum::<Estimate>().scaled(0.01);
+        assert!((mean.lag - 0.1).abs() < 1e-12);
+        assert_eq!((mean.u_sys(), mean.u_ran()), (mean.lag, 0.0));
+        assert!((e.minus(e).lag - 0.2).abs() < 1e-12);
+        assert!((e.scaled(-2.0).lag - 0.2).abs() < 1e-12);
     }
 
     #[test]

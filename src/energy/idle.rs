@@ -83,6 +83,7 @@ impl Baseline {
             offset: power.offset,
             baseline: power.quantisation.hypot(power.u_ran()),
             drift,
+            lag: power.lag,
             ..Estimate::ZERO
         }
         .scaled(t1.since(t0).as_secs_f64())

@@ -38,7 +38,8 @@ pub struct Measured {
     pub age: Joules,
     /// Standard uncertainty from the parts of the windows in which the source is blind.
     pub blind_u: Joules,
-    /// Standard uncertainty that the correction of the rail's delay leaves.
+    /// Standard uncertainty that the correction of the rail's delay leaves: the same error
+    /// throughout an attempt.
     pub delay_u: Joules,
     /// Standard uncertainty of the bridged energy.
     pub bridged_u: Joules,

@@ -122,8 +122,9 @@ fn line(points: &[Point]) -> Result<Line, Reason> {
     let dy: Vec<f64> = points.iter().map(|p| p.y.value - y_mean).collect();
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let sxx = dot(&dx, &dx);
-    // Of the errors of x: the random ones, and a quantisation that differs from level to level.
-    let x_error = mean(|p| p.x.u_ran().powi(2) + p.x.quantisation.powi(2));
+    // Of the errors of x: the random ones, a quantisation that differs from level to level,
+    // and a lag that moves power from one stretch to the next.
+    let x_error = mean(|p| p.x.u_ran().powi(2) + p.x.quantisation.powi(2) + p.x.lag.powi(2));
     let error_share = n * x_error / sxx;
     if !(sxx > 0.0 && error_share < MOST_ERROR_SHARE) {
         return Err(Reason::BelowNoise);

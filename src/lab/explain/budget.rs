@@ -154,8 +154,8 @@ fn lines(result: &JobResult, rail: &str, budget: &Contributions) -> Vec<Line> {
 /// Which kind of error a source is (docs/explain-and-compare.md has the list).
 pub fn kind(source: &str, rail: Option<&Rail>) -> Kind {
     match source {
-        "offset" | "quantisation" | "baseline" | "drift" => Kind::Systematic,
-        "noise" | "boundary" | "age" | "bridged" | "duty" | "lag" => Kind::Random,
+        "offset" | "quantisation" | "baseline" | "drift" | "lag" => Kind::Systematic,
+        "noise" | "boundary" | "age" | "bridged" | "duty" => Kind::Random,
         _ if rail.is_some_and(|rail| rail.limits.scale.contains_key(source)) => Kind::Systematic,
         _ => Kind::Unknown,
     }
@@ -179,10 +179,16 @@ fn stated(source: &str, rail: Option<&Rail>, result: &JobResult) -> String {
             format!("windows cut at the ends, steps of {step}")
         }
         "boundary" => "windows cut at the ends".to_owned(),
-        "age" => {
-            let age = short(limits.refresh_s, "s");
-            format!("readings up to {age} old")
-        }
+        "age" => match rail.lag.as_ref().filter(|lag| lag.corrected) {
+            Some(lag) => {
+                let scatter = short(lag.scatter_s, "s");
+                format!("delay scatters by {scatter}")
+            }
+            None => {
+                let age = short(limits.refresh_s, "s");
+                format!("readings up to {age} old")
+            }
+        },
         "bridged" => "time that no window covers".to_owned(),
         "duty" => format!("blind for {} of a window", share(limits.blind_share)),
         "lag" => match &rail.lag {

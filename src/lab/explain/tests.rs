@@ -1,6 +1,6 @@
 use super::*;
 use crate::lab::testing;
-use crate::measure::testing::{Play, context, job, on_the_wire, real_rail};
+use crate::measure::testing::{Play, context, job, late_rail, on_the_wire, real_rail};
 use crate::measure::{Ending, TokenBatches, records};
 use crate::record::Reason;
 use crate::runtime::protocol::StopReason;
@@ -86,7 +86,7 @@ fn every_budget_agrees_with_its_record() {
     coarse.limits.refresh = crate::units::Span::from_millis(40);
     coarse.limits.blind_share = 0.11;
     coarse.limits.voltage_step = crate::units::Volts(0.004);
-    for spec in [real_rail("input"), coarse] {
+    for spec in [real_rail("input"), coarse, late_rail("input")] {
         let result = measured(spec, 3).body;
         let mut with_budget = 0;
         for path in lookup::list(&result) {
@@ -107,6 +107,20 @@ fn every_budget_agrees_with_its_record() {
         }
         assert!(with_budget > 30, "{with_budget}");
     }
+}
+
+/// Its scatter is that of each step, its error the same in each repetition.
+#[test]
+fn a_corrected_delay_is_explained_by_itself() {
+    let record = measured(late_rail("input"), 3);
+    let figures = ["reps.1.decode.energy_j", "j_per_output_token"];
+    let text = shown(&record, &figures, 120);
+    assert!(text.contains("delay scatters by 1 ms"), "{text}");
+    assert!(text.contains("delay of 20.0 ± 2.0 ms"), "{text}");
+    assert!(!text.contains(" old"), "{text}");
+    let summary = record.body.summary.expect("three repetitions");
+    let statistic = summary.j_per_output_token.expect("measured");
+    assert!(statistic.u_sys.is_some_and(|u| u > 0.0), "{statistic:?}");
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn table(explained: &Explained, width: usize) -> Vec<String> {
     // As many decimals for all as show four digits of the whole.
     let decimals = decimals_for(explained.u95.unwrap_or_default() * factor, 4);
     let number = |value: f64| format!("{:.decimals$}", value * factor);
-    let sources = longest(&|line| measure_text_width(&line.source), "source".len()) + 2;
+    let sources = longest(&|line| measure_text_width(&line.source), "combined".len()) + 2;
     let heading_u = if unit.is_empty() {
         "u".to_owned()
     } else {
