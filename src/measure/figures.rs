@@ -320,9 +320,9 @@ fn phase_figures(phase: &PhaseEnergy, counters: Counters) -> Result<PhaseFigures
     let mut noted = Noted::default();
     let (energy_j, energy_j_u95) = noted.estimate("energy_j", phase.energy_j.gross);
     let (energy_net_j, energy_net_j_u95) = noted.estimate("energy_net_j", phase.energy_j.net);
-    let coverage = match phase.energy_j.gross {
+    let measured = match phase.energy_j.gross {
         Err(Reason::NoPrimaryRail) => Err(Reason::NoPrimaryRail),
-        _ => Ok(phase.measured.coverage),
+        _ => Ok(&phase.measured),
     };
     Ok(PhaseFigures {
         tokens: phase.tokens,
@@ -332,8 +332,8 @@ fn phase_figures(phase: &PhaseEnergy, counters: Counters) -> Result<PhaseFigures
         energy_j_u95,
         energy_net_j,
         energy_net_j_u95,
-        coverage: noted.value("coverage", coverage),
-        windows: phase.measured.windows,
+        coverage: noted.value("coverage", measured.map(|measured| measured.coverage)),
+        windows: noted.value("windows", measured.map(|measured| measured.windows)),
         counters,
         reasons: noted.reasons,
     })

@@ -416,6 +416,8 @@ fn without_a_primary_rail_that_is_the_reason_everywhere() {
     let decode = rep.decode.as_ref().expect("its speed is known");
     assert!(decode.tok_s > 16.0);
     assert_eq!(decode.reasons["energy_j"], Reason::NoPrimaryRail);
+    assert_eq!((decode.windows, decode.coverage), (None, None));
+    assert_eq!(decode.reasons["windows"], Reason::NoPrimaryRail);
     assert_eq!(reason(rep, "j_per_token_all"), Some(Reason::NoPrimaryRail));
     let energy = |token: &crate::record::job::Token| token.reason;
     let last = made.tokens[0].body.tokens.iter().map(energy).next_back();

@@ -54,7 +54,7 @@ pub struct PhaseFigures {
     pub coverage: Option<f64>,
     /// Complete windows of the primary rail inside the phase.
     #[serde(default)]
-    pub windows: u64,
+    pub windows: Option<u64>,
     #[serde(default)]
     pub counters: Counters,
     pub reasons: Reasons,
