@@ -36,9 +36,8 @@ pub(super) fn memory(context: &Context, observed: &Observed) -> Memory {
         available_before_bytes,
         available_min_bytes,
         repack_bytes: noted.value("repack_bytes", not_reported(engine.repack_bytes)),
-        repack_reason: engine
-            .repack_bytes
-            .is_none()
+        // Before it has loaded, an engine has had nothing to report.
+        repack_reason: (engine.repack_bytes.is_none() && observed.loaded.is_some())
             .then(|| "not reported by the engine".to_owned()),
         reasons: noted.reasons,
     }
