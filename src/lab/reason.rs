@@ -48,7 +48,8 @@ pub fn sentence(reason: Reason) -> &'static str {
         Reason::NotSupported => "this machine can't tell",
         Reason::Unclear => "what was read fits more than one answer",
         Reason::TooLarge => {
-            "the record would have been larger than 128 KiB: run fewer repetitions a job"
+            "the record would have been larger than 128 KiB: run fewer repetitions a job, or \
+             recompute it from raw data"
         }
         Reason::NotStored => "the board's disk did not take it: see its warnings and free space",
         Reason::TooFew => "there are fewer values than the figure needs: run more repetitions",

@@ -340,7 +340,7 @@ pub fn window(t0: MonoNs, t1: MonoNs, joules: f64) -> Window {
 }
 
 /// What evaluating some tokens costs on a CPU that does not count its cache's references.
-fn counted(tokens: u64) -> PhaseCounters {
+pub fn counted(tokens: u64) -> PhaseCounters {
     PhaseCounters {
         major_faults: Some(0),
         read_bytes: Some(0),

@@ -111,7 +111,7 @@ fn left_out(result: &JobResult) -> String {
     match result.reasons.get("budget") {
         Some(Reason::TooLarge) => {
             "its budget was left out (too-large): the record would have been larger than 128 KiB. \
-             `joulectl recompute` brings it back from raw data"
+             `joulectl recompute RAW_FILE --write FILE` brings it back from raw data"
         }
         _ => "the record holds no budget for it",
     }

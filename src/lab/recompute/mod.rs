@@ -35,7 +35,7 @@ pub struct Options {
     /// A board's [storage] dir: compare every raw file in it with what the board published
     #[arg(long, value_name = "DIR")]
     pub storage: Option<PathBuf>,
-    /// Write the recomputed result to this file
+    /// Write the recomputed result to this file, also what was too large to be published
     #[arg(long, value_name = "FILE", conflicts_with = "storage")]
     pub write: Option<PathBuf>,
     /// Print the comparison as JSON
@@ -107,8 +107,8 @@ fn of_file(options: &Options) -> Result<Option<Compared>, LabError> {
         published.tokens = read_tokens_json(path)?;
         published.tokens_are = Extent::Whole;
     }
-    let records = source.records();
-    let result = String::from_utf8_lossy(&records.result.to_json()).into_owned();
+    // A file has room for what the published record had to leave out.
+    let whole = || String::from_utf8_lossy(&source.archive.whole().result.to_json()).into_owned();
     if let Some(path) = &options.write {
         let file = Some(PathBuf::from(file));
         let inputs = [&file, &options.result, &options.tokens];
@@ -122,17 +122,17 @@ fn of_file(options: &Options) -> Result<Option<Compared>, LabError> {
                 path.display()
             )));
         }
-        std::fs::write(path, format!("{result}\n"))
+        std::fs::write(path, format!("{}\n", whole()))
             .map_err(|error| LabError::Failed(format!("{}: {error}", path.display())))?;
     }
     if options.result.is_some() || options.tokens.is_some() {
-        return Ok(Some(compare(&source, &records, &published)));
+        return Ok(Some(compare(&source, &source.records(), &published)));
     }
     if let Some(caution) = source.caution() {
         eprintln!("{caution}");
     }
     if options.write.is_none() {
-        println!("{result}");
+        println!("{}", whole());
     }
     Ok(None)
 }

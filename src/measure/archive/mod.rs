@@ -20,7 +20,7 @@ mod write;
 use super::context::Context;
 use super::meter::Recorded;
 use super::observed::Observed;
-use super::result::{AttemptRecords, records};
+use super::result::{AttemptRecords, records, whole};
 use super::tokens::{Extent, TokenBatches};
 use crate::energy::Trace;
 use crate::record::Stamped;
@@ -74,6 +74,11 @@ impl Archive {
     /// Makes the records of the attempt again.
     pub fn records(&self) -> AttemptRecords {
         records(&self.context, &self.observed, &self.rails, self.batches())
+    }
+
+    /// The same, with what the published result had to leave out.
+    pub fn whole(&self) -> AttemptRecords {
+        whole(&self.context, &self.observed, &self.rails, self.batches())
     }
 
     /// Makes records of every token, also of a job that publishes none.

@@ -101,6 +101,18 @@ pub fn records(
     rails: &[Recorded],
     batches: TokenBatches,
 ) -> AttemptRecords {
+    let mut records = whole(context, observed, rails, batches);
+    records.result.body = fitted(records.result.body);
+    records
+}
+
+/// The same, with a result of any size.
+pub fn whole(
+    context: &Context,
+    observed: &Observed,
+    rails: &[Recorded],
+    batches: TokenBatches,
+) -> AttemptRecords {
     let primary = context.primary.and_then(|primary| rails.get(primary));
     let tokens = match context.job.publish.tokens {
         TokensWhen::None => Vec::new(),
@@ -115,7 +127,7 @@ pub fn records(
         trace: traces.len() as u64,
     };
     AttemptRecords {
-        result: context.stamped(fitted(result(context, observed, rails, primary, counts))),
+        result: context.stamped(result(context, observed, rails, primary, counts)),
         tokens,
         traces,
     }
