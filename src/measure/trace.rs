@@ -6,8 +6,8 @@ use super::observed::Observed;
 use crate::record::Stamped;
 use crate::record::job::Trace;
 
-/// Windows of a chunk: under 120 kB of JSON.
-const MOST_WINDOWS: usize = 4_000;
+/// Windows of a chunk: 46 bytes of JSON each at most, some 30 in practice.
+const MOST_WINDOWS: usize = 2_500;
 
 /// Chunks of every rail, with one run of `seq` a rail, over the whole attempt. A gap is a
 /// window of `null` power, also before a rail's first window and after its last. Windows are
@@ -51,4 +51,27 @@ fn rail_chunks(context: &Context, observed: &Observed, rail: &Recorded) -> Vec<S
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{context, job};
+    use super::*;
+
+    #[test]
+    fn the_longest_chunk_fits_a_record() {
+        let context = context(job(|job| job["id"] = "i".repeat(64).into()));
+        let chunk = context.stamped(Trace {
+            id: context.job.id.to_string(),
+            attempt: u32::MAX,
+            rail: "r".repeat(256),
+            seq: u64::MAX,
+            last: false,
+            t0_mono_ns: u64::MAX,
+            dt_ns: vec![u64::MAX; MOST_WINDOWS],
+            power_w: vec![Some(-1.234_567_890_123_456_7e-300); MOST_WINDOWS],
+        });
+        let bytes = chunk.to_json().len();
+        assert!(bytes < 128 * 1024, "{bytes}");
+    }
 }
