@@ -6,6 +6,7 @@
 
 use super::{Figure, Reason, Trace};
 use crate::units::MonoNs;
+use std::ops::Range;
 
 /// One output token.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,14 +35,40 @@ pub struct TokenEnergies {
 /// decode phase is best ended at its last token. A time before the one before it is taken as
 /// equal to it.
 pub fn attribute(trace: &Trace, first: u32, times: &[MonoNs], decode_t0: MonoNs) -> TokenEnergies {
-    let mut tokens = Vec::with_capacity(times.len());
+    attribute_part(trace, first, times, 0..times.len(), decode_t0)
+}
+
+/// The tokens of `part` alone, with the figures that they have among all `times`, also where
+/// a step reaches beyond the part; for that the times beyond it must be in order.
+pub fn attribute_part(
+    trace: &Trace,
+    first: u32,
+    times: &[MonoNs],
+    part: Range<usize>,
+    decode_t0: MonoNs,
+) -> TokenEnergies {
+    let mut tokens = Vec::with_capacity(part.len());
     let mut steps = 0;
     let mut resolved = 0;
-    let mut t0 = decode_t0;
-    let mut at = 0;
-    while at < times.len() {
+    let (before, rest) = times.split_at(part.start);
+    let mut at = match rest.first() {
+        Some(first) => before.partition_point(|before| before < first),
+        None => part.start,
+    };
+    // Token 0's own time never moves the start of decode.
+    let mut t0 = match before[..at].last() {
+        Some(last) if first > 0 || *last > times[0] => decode_t0.max(*last),
+        _ => decode_t0,
+    };
+    while at < part.end {
         let t = times[at].max(t0);
-        let step_n = times[at..].iter().take_while(|&&next| next <= t).count();
+        let shown = at.max(part.start);
+        let within = times[shown..part.end].iter();
+        let mut end = shown + within.take_while(|&&next| next <= t).count();
+        if end == part.end {
+            end += times[end..].partition_point(|next| *next <= t);
+        }
+        let step_n = end - at;
         let in_prefill = t == decode_t0 || (first == 0 && at == 0);
         let (energy_j, power_w) = if in_prefill {
             (Err(Reason::InPrefill), None)
@@ -52,11 +79,11 @@ pub fn attribute(trace: &Trace, first: u32, times: &[MonoNs], decode_t0: MonoNs)
             let power = measured.power_w().ok().map(|power| power.value);
             (measured.energy_j(), power)
         };
-        for k in 0..step_n {
-            let last = k + 1 == step_n;
+        for k in shown..end.min(part.end) {
+            let last = k + 1 == end;
             tokens.push(TokenEnergy {
-                i: first.saturating_add((at + k) as u32),
-                t: times[at + k],
+                i: first.saturating_add(k as u32),
+                t: times[k],
                 energy_j: match energy_j {
                     Err(Reason::InPrefill) => energy_j,
                     _ if last => energy_j,
@@ -66,8 +93,7 @@ pub fn attribute(trace: &Trace, first: u32, times: &[MonoNs], decode_t0: MonoNs)
                 step_n: step_n as u32,
             });
         }
-        at += step_n;
-        // Token 0's own time never moves the start of decode.
+        at = end;
         if !in_prefill {
             t0 = t;
         }
@@ -208,6 +234,34 @@ mod tests {
                 let withheld = |token: &TokenEnergy| token.energy_j.is_err();
                 prop_assert!(tokens.iter().any(withheld));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_have_the_figures_of_the_whole(
+            lengths in prop::collection::vec(0_u64..4, 1..60),
+            cuts in prop::collection::vec(0_usize..60, 0..6),
+            first in 0_u32..2,
+        ) {
+            let trace = sampled(&sine(5.0, 3.0, 0.04), 0, MS, 1000);
+            let t0 = MonoNs(100 * MS);
+            let mut t = t0;
+            let times: Vec<_> = lengths
+                .iter()
+                .map(|length| {
+                    t = MonoNs(t.0 + length * 4 * MS);
+                    t
+                })
+                .collect();
+            let whole = attribute(&trace, first, &times, t0);
+            let mut cuts: Vec<_> = cuts.iter().map(|cut| cut % (times.len() + 1)).collect();
+            cuts.extend([0, times.len()]);
+            cuts.sort_unstable();
+            let parts = cuts.windows(2).flat_map(|cut| {
+                attribute_part(&trace, first, &times, cut[0]..cut[1], t0).tokens
+            });
+            prop_assert_eq!(parts.collect::<Vec<_>>(), whole.tokens);
         }
     }
 

@@ -31,7 +31,7 @@ mod trace;
 #[cfg(test)]
 mod signal;
 
-pub use attribute::{TokenEnergies, TokenEnergy, attribute};
+pub use attribute::{TokenEnergies, TokenEnergy, attribute, attribute_part};
 pub use budget::Budget;
 pub use compare::{Ratio, Sensors, Shared, Verdict};
 pub use distribution::{Distribution, token_times_s};

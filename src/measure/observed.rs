@@ -104,7 +104,10 @@ impl Observed {
 
     pub fn push_tokens(&mut self, rep: u32, t0: MonoNs, known: Vec<MonoNs>) {
         let times = self.tokens.entry(rep).or_default();
-        times.t0 = t0;
+        // Records that have left already count from the first.
+        if times.known.is_empty() {
+            times.t0 = t0;
+        }
         times.known.extend(known);
     }
 

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::observed::{Observed, TokenTimes};
-use crate::energy::{Trace, attribute};
+use crate::energy::{Trace, attribute_part};
 use crate::record::job::{Token, Tokens};
 use crate::record::{Reason, Stamped};
 use crate::units::MonoNs;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 
 /// Tokens of a record: about 45 kB of JSON.
 const MOST_TOKENS: usize = 256;
+/// ... and with the rest of a step that they end in: a token has 200 bytes at most.
+const MOST_WITH_STEP: usize = 2 * MOST_TOKENS;
 
 /// Which tokens a record holds: those of a repetition from `from` up to but not with `to`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +104,10 @@ impl TokenBatches {
             let until = ready(times, taken);
             while taken < until {
                 let mut next = until.min(taken + MOST_TOKENS);
-                // Tokens that became known together share an energy: they stay together.
-                while next < until && known[next] == known[next - 1] {
+                // Tokens that became known together share an energy, which is the last's: they
+                // stay together where a record has room for them.
+                let most = until.min(taken + MOST_WITH_STEP);
+                while next < most && known[next] == known[next - 1] {
                     next += 1;
                 }
                 let extent = Extent {
@@ -147,13 +151,15 @@ fn record(
     trace: Option<&Trace>,
 ) -> Tokens {
     let known = &times.known;
-    let part = extent.from..extent.to;
     let decode_t0 = known[0];
-    let first = u32::try_from(part.start).unwrap_or(u32::MAX);
-    let t0 = known[part.start.saturating_sub(1)];
-    let last = known[part.end - 1];
+    let last = known[extent.to - 1];
     let empty = Trace::new(Default::default());
-    let energies = attribute(trace.unwrap_or(&empty), first, &known[part], t0);
+    let energies = {
+        let first = first(context);
+        let (times, part) = (&known[first..], extent.from - first..extent.to - first);
+        let trace = trace.unwrap_or(&empty);
+        attribute_part(trace, first as u32, times, part, decode_t0)
+    };
     let whole = match trace {
         _ if last == decode_t0 => Err(Reason::InPrefill),
         Some(trace) => trace.measure(decode_t0, last).energy_j(),
@@ -249,6 +255,71 @@ mod tests {
             prop_assert_eq!(flat(&all), flat(&after));
             prop_assert_eq!(flat(&all).len(), output as usize + 5);
         }
+    }
+
+    /// Whether live or after: the whole step is there, and its energy once.
+    #[test]
+    fn a_step_that_is_too_long_for_a_record_is_split() {
+        let mut play = Play::begin();
+        play.generate(1, 3_000, StopReason::Length);
+        let times = play.observed.tokens.get_mut(&1).expect("tokens");
+        for i in 100..2_800 {
+            times.known[i] = times.known[2_799];
+        }
+        let play = play.end(Ending::Succeeded);
+        let trace = play.recorded(rail("input")).trace;
+        let context = context(job(|_| ()));
+        let mut batches = TokenBatches::default();
+        let live = batches.take_settled(&context, &play.observed, &trace);
+        assert!(live.len() > 5);
+        let records = batches.finish(&context, &play.observed, Some(&trace));
+        for record in &records {
+            let bytes = record.to_json().len();
+            assert!(bytes < 128 * 1024, "{bytes}");
+        }
+        let tokens: Vec<_> = records
+            .iter()
+            .flat_map(|record| &record.body.tokens)
+            .collect();
+        assert_eq!(tokens.len(), 3_000);
+        let step = &tokens[100..2_800];
+        assert!(step.iter().all(|token| token.step_n == Some(2_700)));
+        let with_energy = step.iter().filter(|token| token.energy_j.is_some());
+        assert_eq!(
+            with_energy.map(|token| token.i).collect::<Vec<_>>(),
+            [2_799]
+        );
+        let sum: f64 = tokens.iter().filter_map(|token| token.energy_j).sum();
+        let known = &play.observed.tokens[&1].known;
+        let decode = trace.measure(known[0], known[2_999]).raw.value;
+        assert!((sum - decode).abs() < 1e-9 * decode, "{sum} {decode}");
+    }
+
+    #[test]
+    fn the_longest_record_of_tokens_fits() {
+        let token = Token {
+            i: u32::MAX,
+            t_s: 86_399.123_456_789_01,
+            energy_j: Some(1.234_567_890_123_456_7e-5),
+            energy_j_u95: Some(1.234_567_890_123_456_7e-5),
+            u_ran_j: Some(1.234_567_890_123_456_7e-5),
+            power_w: Some(-1.234_567_890_123_456_7e-5),
+            step_n: Some(u32::MAX),
+            reason: None,
+        };
+        let context = context(job(|job| job["id"] = "i".repeat(64).into()));
+        let record = context.stamped(Tokens {
+            id: context.job.id.to_string(),
+            attempt: u32::MAX,
+            rep: u32::MAX,
+            seq: u64::MAX,
+            resolved: false,
+            u_sys_rel: token.energy_j,
+            reason: None,
+            tokens: vec![token; MOST_WITH_STEP],
+        });
+        let bytes = record.to_json().len();
+        assert!(bytes < 120 * 1024, "{bytes}");
     }
 
     #[test]
