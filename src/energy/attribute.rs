@@ -79,11 +79,12 @@ pub fn attribute_part(
             let power = measured.power_w().ok().map(|power| power.value);
             (measured.energy_j(), power)
         };
-        for k in shown..end.min(part.end) {
+        let step = times[..end.min(part.end)].iter().enumerate();
+        for (k, &t) in step.skip(shown) {
             let last = k + 1 == end;
             tokens.push(TokenEnergy {
                 i: first.saturating_add(k as u32),
-                t: times[k],
+                t,
                 energy_j: match energy_j {
                     Err(Reason::InPrefill) => energy_j,
                     _ if last => energy_j,

@@ -85,7 +85,7 @@ pub enum RepEnergy {
         decode: PhaseEnergy,
         output_tokens: u32,
         /// Both phases as one interval, so that the boundary between them cancels.
-        both: GrossNet,
+        both: Box<GrossNet>,
     },
     /// Prefill and decode apart, each from its own context; either may be left out.
     Bench {
@@ -108,7 +108,7 @@ impl RepEnergy {
             prefill,
             decode,
             output_tokens,
-            both: GrossNet::of(&both, baseline),
+            both: Box::new(GrossNet::of(&both, baseline)),
         }
     }
 

@@ -180,7 +180,7 @@ fn withhold(energy: &mut RepEnergy) {
         } => {
             prefill.energy_j = none;
             decode.energy_j = none;
-            *both = none;
+            **both = none;
         }
         RepEnergy::Bench { prefill, decode } => {
             for phase in [prefill, decode].into_iter().flatten() {
@@ -294,7 +294,7 @@ fn mbu(context: &Context, done: &RepDone, decode: Option<&PhaseEnergy>) -> Resul
 /// What the uncertainties of the repetition's energies are made of.
 fn budgets(energy: &RepEnergy, trace: &Trace) -> BTreeMap<String, Budget> {
     let both = match energy {
-        RepEnergy::Generate { both, .. } => Some(*both),
+        RepEnergy::Generate { both, .. } => Some(**both),
         RepEnergy::Bench { .. } => None,
     };
     [

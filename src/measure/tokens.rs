@@ -299,7 +299,7 @@ mod tests {
     fn the_longest_record_of_tokens_fits() {
         let token = Token {
             i: u32::MAX,
-            t_s: 86_399.123_456_789_01,
+            t_s: 86_399.123_456_789,
             energy_j: Some(1.234_567_890_123_456_7e-5),
             energy_j_u95: Some(1.234_567_890_123_456_7e-5),
             u_ran_j: Some(1.234_567_890_123_456_7e-5),
