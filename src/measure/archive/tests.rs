@@ -4,12 +4,12 @@ use super::*;
 use crate::energy::Trace;
 use crate::measure::testing::{Play, T0, context, job, late_rail, real_rail};
 use crate::measure::{Ending, Observed, Recorded, Stop, TokenBatches};
-use crate::record::Stamped;
 use crate::record::result::Build;
+use crate::record::{Reason, Stamped};
 use crate::runtime::protocol::{HardwareCounts, PhaseCounters, StopReason};
 use crate::sensor::{Quality, Window};
 use crate::units::{MonoNs, Span, Volts, Watts};
-use crate::workload::{Kind, Phase};
+use crate::workload::{Kind, Limits, Phase};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use proptest::prelude::*;
@@ -531,4 +531,21 @@ fn the_fuzzer_begins_with_a_file_that_gives_records() {
         (records.result.body.reps.len(), records.tokens.len()),
         (1, 2)
     );
+}
+
+/// The budgets that a record has no room for come back from raw data.
+#[test]
+fn the_whole_result_holds_what_the_published_one_left_out() {
+    let mut play = Play::begin();
+    for rep in 1..=Limits::default().repetitions {
+        play.generate(rep, 4, StopReason::Length);
+    }
+    let play = play.end(Ending::Succeeded);
+    let archive = archive(&play, job(|_| ()));
+    let published = archive.records().result.body;
+    assert_eq!(published.reasons.get("budget"), Some(&Reason::TooLarge));
+    let whole = archive.whole().result.body;
+    assert!(!whole.reasons.contains_key("budget"));
+    assert!(whole.reps.iter().all(|rep| !rep.budget.is_empty()));
+    assert_eq!(whole.summary, published.summary);
 }
