@@ -265,12 +265,19 @@ fn no_line_is_wider_than_the_terminal() {
         group('A', &[1.0, 1.01, 0.99]),
         group('B', &[0.9, 0.89, 0.91]),
     ];
-    for width in [80, 100, 120] {
-        for line in shown(&groups, Marked::LeftOut, Design::Apart, width).lines() {
-            assert!(
-                console::measure_text_width(line) <= width,
-                "{width}: {line}"
-            );
+    let mut far = [group('A', &[1.0, 1.0, 1.001]), group('B', &[1.0, 1.001])];
+    let other = &mut far[1].runs[0].record;
+    other.stamp.device = "orin-02".to_owned();
+    other.body.rails[0].boundary = Boundary::Module;
+    far[0].runs[2].record.body.left_out = vec![LeftOut::Contended, LeftOut::Throttled];
+    for groups in [&groups, &far] {
+        for width in [60, 80, 100, 120] {
+            for line in shown(groups, Marked::LeftOut, Design::Apart, width).lines() {
+                assert!(
+                    console::measure_text_width(line) <= width,
+                    "{width}: {line}"
+                );
+            }
         }
     }
 }

@@ -7,8 +7,11 @@ use crate::lab::figure::{decimals_for, prefix, reason_name};
 use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
 use crate::record::Reason;
 use crate::record::result::LeftOut;
-use console::{measure_text_width, style};
+use console::{Color, measure_text_width, style};
 use std::collections::BTreeSet;
+
+/// `B ÷ A  `
+const INDENT: &str = "       ";
 
 /// The tables of all figures, then which runs stand behind the letters and which don't count.
 pub fn render(compared: &[Compared], marked: Marked, width: usize) -> String {
@@ -22,7 +25,7 @@ pub fn render(compared: &[Compared], marked: Marked, width: usize) -> String {
     }
     for figure in compared {
         lines.push(String::new());
-        lines.extend(table(figure));
+        lines.extend(table(figure, width));
         lines.extend(
             figure
                 .ratios
@@ -54,7 +57,7 @@ fn marked_lines(warning: &str, width: usize) -> Vec<String> {
         .collect()
 }
 
-fn table(figure: &Compared) -> Vec<String> {
+fn table(figure: &Compared, width: usize) -> Vec<String> {
     let largest = figure
         .groups
         .iter()
@@ -77,26 +80,24 @@ fn table(figure: &Compared) -> Vec<String> {
             number(row.iqr),
             number(row.mean),
             number(row.sd),
-            row.boundary.clone().unwrap_or_else(|| "–".to_owned()),
         ]
     };
-    let heading = ["", "n", "median", "IQR", "mean", "sd", "boundary"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = figure.groups.iter().map(cells).collect();
-    let width = |column: usize| {
+    let heading = ["", "n", "median", "IQR", "mean", "sd"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = figure.groups.iter().map(cells).collect();
+    let column = |column: usize| {
         let cells = rows
             .iter()
             .chain([&heading])
             .map(|row| measure_text_width(&row[column]));
         cells.max().unwrap_or_default() + 2
     };
-    let widths: Vec<usize> = (0..heading.len()).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| pad(cell, *width));
-        cells.collect::<String>().trim_end().to_owned()
+    let widths: Vec<usize> = (0..heading.len()).map(column).collect();
+    let line = |row: &[String; 6]| -> String {
+        let cells = row.iter().zip(&widths);
+        cells.map(|(cell, width)| pad(cell, *width)).collect()
     };
+    let before: usize = widths.iter().sum();
+    let room = width.saturating_sub(before).max("board-input".len());
     let unit = format!("{si}{}", figure.unit);
     let title = match unit.as_str() {
         "" => figure.figure.clone(),
@@ -104,11 +105,32 @@ fn table(figure: &Compared) -> Vec<String> {
     };
     let mut lines = vec![
         style(title).bold().to_string(),
-        style(line(&heading)).underlined().to_string(),
+        style(format!("{}boundary", line(&heading)))
+            .underlined()
+            .to_string(),
     ];
     for (row, group) in rows.iter().zip(&figure.groups) {
-        let simulated = if group.simulated { "  SIMULATED" } else { "" };
-        lines.push(format!("{}{}", line(row), style(simulated).yellow()));
+        let mut first = line(row);
+        for part in boundary(group, room) {
+            lines.push(format!("{first}{part}"));
+            first = " ".repeat(before);
+        }
+    }
+    lines
+}
+
+/// What the joules of a group enclose, and whether they are real, in lines of at most `room`
+/// columns.
+fn boundary(row: &Row, room: usize) -> Vec<String> {
+    let mut lines = wrap(row.boundary.as_deref().unwrap_or("–"), room);
+    if row.simulated {
+        let simulated = style("SIMULATED").yellow();
+        match lines.last_mut() {
+            Some(last) if measure_text_width(last) + "  SIMULATED".len() <= room => {
+                last.push_str(&format!("  {simulated}"));
+            }
+            _ => lines.push(simulated.to_string()),
+        }
     }
     lines
 }
@@ -136,15 +158,19 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
         let decimals = decimals_for(100.0 * share, 2).min(2);
         format!("{:.decimals$} %", 100.0 * share)
     };
-    let verdict = match against.verdict {
-        Verdict::BLower => style(format!("{b} is lower by {}", percent(1.0 - ratio))).green(),
-        Verdict::ALower => {
-            style(format!("{a} is lower by {}", percent(1.0 - ratio.recip()))).green()
-        }
-        Verdict::NotResolved => {
-            style("NOT RESOLVED: the noise is larger than the effect; neither is lower".to_owned())
-                .yellow()
-        }
+    let (verdict, colour) = match against.verdict {
+        Verdict::BLower => (
+            format!("{b} is lower by {}", percent(1.0 - ratio)),
+            Color::Green,
+        ),
+        Verdict::ALower => (
+            format!("{a} is lower by {}", percent(1.0 - ratio.recip())),
+            Color::Green,
+        ),
+        Verdict::NotResolved => (
+            "NOT RESOLVED: the noise is larger than the effect; neither is lower".to_owned(),
+            Color::Yellow,
+        ),
     };
     let sensors = match against.sensors {
         Some(Sensors::Same) => "(one sensor: its gain cancels)",
@@ -161,10 +187,15 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
         )],
         false => vec![
             style(numbers).bold().to_string(),
-            format!("       {}", style(sensors).dim()),
+            format!("{INDENT}{}", style(sensors).dim()),
         ],
     };
-    lines.push(format!("       {verdict}"));
+    let verdict = wrap(&verdict, width - INDENT.len());
+    lines.extend(
+        verdict
+            .into_iter()
+            .map(|part| format!("{INDENT}{}", style(part).fg(colour))),
+    );
     lines
 }
 
