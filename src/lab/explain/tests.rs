@@ -133,6 +133,23 @@ fn a_record_that_was_changed_is_told() {
 }
 
 #[test]
+fn counts_that_can_not_be_do_not_panic() {
+    let mut record = measured(real_rail("input"), 3);
+    let summary = record.body.summary.as_mut().unwrap();
+    summary.j_per_output_token.as_mut().unwrap().n = 0;
+    let rep = &mut record.body.reps[0];
+    rep.figures.j_per_token_all = Some(0.1);
+    rep.figures.j_per_token_all_u95 = Some(0.01);
+    rep.output_tokens = u32::MAX;
+    let text = shown(
+        &record,
+        &["j_per_output_token", "reps.1.j_per_token_all"],
+        80,
+    );
+    assert!(text.contains("÷ 4294967295"), "{text}");
+}
+
+#[test]
 fn what_has_no_budget_says_why() {
     let text = shown(&testing::result(), &["reps.1.j_per_output_token"], 80);
     assert!(text.contains("SIMULATED"), "{text}");
