@@ -1,7 +1,7 @@
 //! Runs that belong together, and which of them count.
 
 use crate::energy::{Shared, Statistic};
-use crate::lab::explain::budget::{counted, in_repetition};
+use crate::lab::explain::budget::{Kind, counted, in_repetition, kind};
 use crate::lab::lookup::{self, Absent, Found, Path};
 use crate::record::result::{JobResult, LeftOut};
 use crate::record::{Reason, Stamped};
@@ -167,7 +167,9 @@ fn systematic(result: &JobResult, path: &Path, found: &Found) -> Shared {
     Shared {
         scale: relative(&gains),
         offset: relative(&|source| source == "offset"),
-        other: relative(&|source| matches!(source, "quantisation" | "baseline" | "drift")),
+        other: relative(&|source| {
+            kind(source, rail) == Kind::Systematic && source != "offset" && !gains(source)
+        }),
     }
 }
 
