@@ -143,9 +143,12 @@ fn report(model: &str, threads: usize, rounds: &[Vec<Speed>], taking_in: f64) {
     println!("{}", machine::describe(threads));
 }
 
+/// The speed of one phase.
+type Of = fn(&Speed) -> f64;
+
 /// Each mode but the reference, with the ratio of either phase.
 fn ratios(rounds: &[Vec<Speed>]) -> impl Iterator<Item = (&'static Mode, &'static str, Ratio)> {
-    let phases: [(&str, fn(&Speed) -> f64); 2] = [
+    let phases: [(&str, Of); 2] = [
         ("prefill", |speed| speed.prefill),
         ("decode", |speed| speed.decode),
     ];
