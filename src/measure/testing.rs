@@ -11,7 +11,7 @@ use crate::runtime::protocol::{
     WorkerMemory,
 };
 use crate::sensor::{
-    Boundary, BoundaryBasis, ErrorLimits, Lag, Quality, RailSpec, ReadingKind, Window,
+    Boundary, BoundaryBasis, ErrorLimits, Lag, Quality, RailSpec, ReadingKind, VoltageAt, Window,
 };
 use crate::units::{Amps, MonoNs, Ohms, Span, Volts, Watts};
 use crate::workload::{Job, Limits, Phase};
@@ -38,6 +38,8 @@ pub fn rail(name: &str) -> RailSpec {
         mode: None,
         range_mv: None,
         shunt: None,
+        voltage_at: None,
+        feeds: None,
         calibration_date: None,
         duty: None,
         nominal_rate_hz: 1000.0,
@@ -53,6 +55,8 @@ pub fn real_rail(name: &str) -> RailSpec {
         mode: Some("avg8/12bit".to_owned()),
         range_mv: Some(80),
         shunt: Some(Ohms(0.010)),
+        voltage_at: Some(VoltageAt::Load),
+        feeds: Some(1),
         duty: Some(0.89),
         nominal_rate_hz: 200.0,
         limits: ErrorLimits {
@@ -365,6 +369,7 @@ fn loaded(t1_ns: MonoNs) -> Loaded {
             threads: 4,
             n_ctx: 2048,
             n_batch: 512,
+            threads_batch: Some(4),
             n_ubatch: 512,
             flash_attn: None,
             sampler: "greedy".to_owned(),

@@ -246,7 +246,7 @@ fn every_field_of_the_contract_is_there() {
 
 /// Facts that may be unknown; the rest of a result are figures.
 const FACTS: [&str; 3] = ["params", "engine", "model"];
-const FACT_FIELDS: [&str; 13] = [
+const FACT_FIELDS: [&str; 15] = [
     "power_mode",
     "power_mode_id",
     "power_mode_reason",
@@ -257,6 +257,8 @@ const FACT_FIELDS: [&str; 13] = [
     "mode",
     "range_mv",
     "shunt_ohm",
+    "voltage_at",
+    "feeds",
     "calibration_date",
     "duty",
     "text",

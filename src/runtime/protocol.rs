@@ -200,7 +200,10 @@ pub struct Engine {
     pub name: String,
     pub revision: String,
     pub cpu_features: Vec<String>,
+    /// Threads of decode, and those of prefill.
     pub threads: u32,
+    #[serde(default)]
+    pub threads_batch: Option<u32>,
     pub n_ctx: u32,
     pub n_batch: u32,
     pub n_ubatch: u32,

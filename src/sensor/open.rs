@@ -51,6 +51,8 @@ pub(super) fn rail(
         mode: None,
         range_mv: None,
         shunt: None,
+        voltage_at: None,
+        feeds: config.feeds,
         calibration_date: config.calibration.as_ref().map(|unit| unit.date.clone()),
         duty: None,
         nominal_rate_hz: 0.0,

@@ -1,6 +1,7 @@
 //! The trait that every source implements and the types that it yields.
 
 use super::Lag;
+use super::config::VoltageAt;
 use super::interned::{self, Name};
 use crate::units::{Amps, Joules, MonoNs, Ohms, Span, Volts, Watts};
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,10 @@ pub struct RailSpec {
     pub mode: Option<String>,
     pub range_mv: Option<u32>,
     pub shunt: Option<Ohms>,
+    /// On which side of the shunt the voltage counts; `None` for a source without one.
+    pub voltage_at: Option<VoltageAt>,
+    /// Supplies of the board, as the user states: what comes in by another one is not seen.
+    pub feeds: Option<u32>,
     /// The day of the unit's calibration; `None` where the data sheet's limits hold.
     pub calibration_date: Option<String>,
     /// Share of a cycle in which current is converted.

@@ -58,6 +58,8 @@ pub(super) fn rail_facts(observed: &Observed, rail: &Recorded) -> Rail {
         mode: spec.mode.clone(),
         range_mv: spec.range_mv,
         shunt_ohm: spec.shunt.map(|shunt| shunt.0),
+        voltage_at: spec.voltage_at,
+        feeds: spec.feeds,
         calibration_date: spec.calibration_date.clone(),
         duty: spec.duty,
         coverage: noted.value("coverage", coverage.ok_or(Reason::NoData)),

@@ -2,7 +2,7 @@
 
 use super::{Contributions, Reasons};
 use crate::record::Reason;
-use crate::sensor::{Boundary, BoundaryBasis};
+use crate::sensor::{Boundary, BoundaryBasis, VoltageAt};
 use crate::workload::Phase;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +20,13 @@ pub struct Rail {
     pub mode: Option<String>,
     pub range_mv: Option<u32>,
     pub shunt_ohm: Option<f64>,
+    /// `load`: the voltage behind the shunt; `supply`: before it, with the shunt's own power.
+    #[serde(default)]
+    pub voltage_at: Option<VoltageAt>,
+    /// Supplies of the board, where the configuration states them; a second one is invisible to
+    /// the sensor.
+    #[serde(default)]
+    pub feeds: Option<u32>,
     /// The day of the unit's calibration; `null` where the data sheet's limits hold.
     #[serde(default)]
     pub calibration_date: Option<String>,

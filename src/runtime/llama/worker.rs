@@ -243,6 +243,7 @@ fn describe_engine(
         revision: revision(),
         cpu_features: cpu_features(&ffi::system_info()),
         threads,
+        threads_batch: Some(threads),
         n_ctx: engine.n_ctx(),
         n_batch: engine.n_batch(),
         n_ubatch: engine.n_ubatch(),

@@ -63,10 +63,10 @@ impl BusLimit {
         self.has_time(mode, Transfers { until_read, in_all })
     }
 
-    /// Whether the results still stand when all registers have been read, the configuration
-    /// among them, before the first of them is looked at.
+    /// Whether the results still stand when all registers have been read, with averaging the
+    /// configuration among them, before the first of them is looked at.
     pub fn has_time_to_read_ahead(self, mode: impl CycleMode) -> bool {
-        let in_all = mode.transfers().in_all + 1;
+        let in_all = mode.transfers().in_all + u32::from(mode.averages());
         let until_read = in_all;
         self.has_time(mode, Transfers { until_read, in_all })
     }

@@ -339,6 +339,7 @@ fn described<M: CycleMode>(setup: &Setup<M>, mode: M) -> Vec<RailSpec> {
         mode: Some(mode.to_string()),
         range_mv: Some((mode.range().0 * 1e3).round() as u32),
         shunt: Some(setup.shunt),
+        voltage_at: Some(setup.voltage_at),
         duty: Some(mode.duty()),
         nominal_rate_hz: mode.rate_hz(),
         limits: limits.clone(),

@@ -5,15 +5,20 @@
 //! clear and one that finds it set bracket the edge. Brackets feed an alpha-beta filter with
 //! the growing-memory gains of a least-squares line (Brookner, Tracking and Kalman
 //! Filtering Made Easy, ch. 1), held at [`MEMORY`] so that it keeps following the chip.
-//! Every fourth cycle the first poll comes a little before the predicted edge, so that it is
-//! bracketed; in the others one poll just after it is enough.
+//! Now and then the first poll comes a little before the predicted edge, so that it is
+//! bracketed; in the other cycles one poll just after it is enough.
 
 use crate::units::{MonoNs, Span};
 
 /// Cycles with a bracket after which the gains stop shrinking.
 const MEMORY: f64 = 32.0;
-/// One cycle in this many is bracketed once the tracker has settled.
-const PROBE_EVERY: u32 = 4;
+/// Once the tracker has settled, an edge is bracketed this often: each bracket takes two more
+/// wake-ups of a core that a model would use, and a chip's clock wanders slowly ...
+const PROBE_EVERY: Span = Span::from_millis(64);
+/// ... but within so many cycles.
+const CYCLES_BETWEEN_PROBES: std::ops::RangeInclusive<f64> = 4.0..=16.0;
+/// Brackets that may be missed in a row before the tracker goes on without.
+const MISSES: u32 = 4;
 /// Brackets before the tracker counts as settled.
 const SETTLED: f64 = 8.0;
 /// Brackets that still count after an edge that came far from its prediction.
@@ -105,6 +110,12 @@ impl Tracker {
 
     fn period_ns(&self) -> f64 {
         self.typical_ns * self.ratio
+    }
+
+    fn cycles_between_probes(&self) -> u32 {
+        let cycles = PROBE_EVERY.0 as f64 / self.period_ns();
+        let (least, most) = (CYCLES_BETWEEN_PROBES.start(), CYCLES_BETWEEN_PROBES.end());
+        cycles.clamp(*least, *most) as u32 - 1
     }
 
     /// Distance of two polls that look for an edge.
@@ -257,7 +268,7 @@ impl Tracker {
             // Woken too late to see the flag clear: come earlier, and try again at once.
             self.misses += 1;
             self.lead_ns = (self.lead_ns * 1.5).min(longest);
-            self.probing = self.misses < PROBE_EVERY;
+            self.probing = self.misses < MISSES;
         } else {
             if bracketed {
                 self.misses = 0;
@@ -275,7 +286,7 @@ impl Tracker {
             if self.until_probe == 0 {
                 self.probing = true;
                 self.misses = 0;
-                self.until_probe = PROBE_EVERY - 1;
+                self.until_probe = self.cycles_between_probes();
             } else {
                 self.until_probe -= 1;
             }
