@@ -8,6 +8,8 @@
 //! the mean log-ratio of prefill and of decode is known to 1 % (95 %), at most 100 of them.
 //! Between its jobs the daemon is idle: llama-bench runs without the sampler's cost.
 
+#[path = "../support/args.rs"]
+mod args;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../support/ratio.rs"]
@@ -21,10 +23,6 @@ use ratio::Ratio;
 use rig::{Bench, Rig, Sampling, Speed};
 use std::process::ExitCode;
 
-const MODELS: [&str; 2] = [
-    "SmolLM2-135M-Instruct.Q4_1.gguf",
-    "gemma-3-270m-Q4_K_M.gguf",
-];
 const N_PROMPT: u32 = 512;
 const N_GEN: u32 = 128;
 /// Below this Student's t says more about luck than about speed.
@@ -34,22 +32,9 @@ const HALF_WIDTH: f64 = 0.01;
 /// What jouled promises.
 const TARGET: f64 = 0.97;
 
-/// A model whose name has one of the arguments in it; without any, each.
-fn wanted(model: &str) -> bool {
-    let mut filters = std::env::args()
-        .skip(1)
-        .filter(|arg| !arg.starts_with('-') && !arg.contains('='))
-        .peekable();
-    filters.peek().is_none() || filters.any(|part| model.contains(&part))
-}
-
-fn argument(prefix: &str) -> Option<String> {
-    std::env::args().find_map(|argument| Some(argument.strip_prefix(prefix)?.to_owned()))
-}
-
 fn main() -> Result<ExitCode> {
     let models = reference::models_dir()?;
-    for model in MODELS {
+    for model in args::MODELS {
         let path = models.join(model);
         ensure!(
             path.is_file(),
@@ -59,15 +44,15 @@ fn main() -> Result<ExitCode> {
     }
     let llama_bench = reference::LlamaBench::find()?;
     let threads = std::thread::available_parallelism()?.get();
-    let adc = argument("adc=");
-    let sampling = match argument("rate=") {
+    let adc = args::value("adc=");
+    let sampling = match args::value("rate=") {
         Some(hz) => Sampling::RateHz(hz.parse()?),
         None => Sampling::Adc(adc.as_deref().unwrap_or("avg8/12bit")),
     };
     let mut rig = Rig::start(&models, sampling, "slow")?;
 
     let mut rows = Vec::new();
-    for model in MODELS.into_iter().filter(|model| wanted(model)) {
+    for model in args::models() {
         let pairs = measure(&mut rig, &llama_bench, model, threads)?;
         rows.push((model, "prefill", Ratio::of(&pairs, |speed| speed.prefill)));
         rows.push((model, "decode", Ratio::of(&pairs, |speed| speed.decode)));

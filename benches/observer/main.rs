@@ -13,6 +13,8 @@
 //!
 //! `rounds=N` after `--` stops earlier or later, a part of a model's name chooses the model.
 
+#[path = "../support/args.rs"]
+mod args;
 #[path = "../support/machine.rs"]
 mod machine;
 #[path = "../support/ratio.rs"]
@@ -29,10 +31,6 @@ use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
 use turns::Turns;
 
-const MODELS: [&str; 2] = [
-    "SmolLM2-135M-Instruct.Q4_1.gguf",
-    "gemma-3-270m-Q4_K_M.gguf",
-];
 const ROUNDS_MIN: usize = 20;
 const ROUNDS_MAX: usize = 400;
 const HALF_WIDTH: f64 = 0.005;
@@ -77,12 +75,13 @@ fn main() -> Result<()> {
     }
     let models = PathBuf::from(std::env::var_os("HOME").context("HOME is not set")?)
         .join(".cache/jouled/models");
-    let model = chosen_model();
+    let model = args::models();
+    let model = *model.first().context("no model has such a name")?;
     ensure!(
         models.join(model).is_file(),
         "{model} is missing: run make test"
     );
-    let most_rounds: usize = argument("rounds=").map_or(Ok(ROUNDS_MAX), |n| n.parse())?;
+    let most_rounds: usize = args::value("rounds=").map_or(Ok(ROUNDS_MAX), |n| n.parse())?;
     let threads = std::thread::available_parallelism()?.get();
     let rigs = MODES
         .iter()
@@ -174,18 +173,4 @@ fn verdict(ratio: &Ratio) -> &'static str {
 fn cpu_s() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9
-}
-
-fn argument(prefix: &str) -> Option<String> {
-    std::env::args().find_map(|argument| Some(argument.strip_prefix(prefix)?.to_owned()))
-}
-
-fn chosen_model() -> &'static str {
-    let named = |model: &&str| {
-        std::env::args()
-            .skip(1)
-            .filter(|part| !part.starts_with('-') && !part.contains('='))
-            .any(|part| model.contains(&part))
-    };
-    MODELS.into_iter().find(named).unwrap_or(MODELS[0])
 }

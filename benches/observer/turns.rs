@@ -11,7 +11,7 @@ use jouled::workload::{BenchSizes, Params, Phase};
 use std::path::Path;
 use std::time::Duration;
 
-/// Short, so that all modes' turns are close together; decode is some thirty batches of windows.
+/// Short, so that all modes' turns are close together.
 const SIZES: BenchSizes = BenchSizes {
     n_prompt: 64,
     n_gen: 32,
@@ -96,7 +96,7 @@ impl Turns {
         speeds.context("a mode had no turn")
     }
 
-    /// The worker has just begun its next repetition: a thousandth of it is over.
+    /// The worker has just begun its next repetition, of which a little runs in the mode before.
     fn switch_to(&mut self, mode: usize) -> Result<()> {
         if let Some(rig) = &self.rigs[self.now] {
             rig.stop()?;

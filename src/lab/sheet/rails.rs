@@ -29,8 +29,12 @@ fn compared(result: &JobResult, comparison: &RailComparison) -> Row {
         comparison.offset_w_u95,
         comparison.reason,
     );
-    let note = match (comparison.slope, comparison.residual_w) {
-        (Some(slope), Some(residual)) => format!(
+    let note = match (
+        comparison.slope,
+        comparison.residual_w,
+        comparison.stretch_s,
+    ) {
+        (Some(slope), Some(residual), Some(stretch_s)) => format!(
             "{}: {rail} = this + {} × {against}, ± {} around it, {} stretches of {}{}",
             besides(result, comparison),
             Figure::because(Some(slope), comparison.slope_u95, None)
@@ -38,7 +42,7 @@ fn compared(result: &JobResult, comparison: &RailComparison) -> Row {
                 .trim_end(),
             Figure::exact(residual).show("W"),
             comparison.n,
-            seconds(comparison.stretch_s.unwrap_or_default()),
+            seconds(stretch_s),
             mixed(result, comparison),
         ),
         _ => comparison.reason.map_or("", reason::sentence).to_owned(),

@@ -103,9 +103,10 @@ impl<I2C: I2c> I2c for ReadAhead<I2C> {
     fn transaction(&mut self, address: u8, ops: &mut [Operation<'_>]) -> Result<(), I2C::Error> {
         let mut state = self.state();
         if let [Operation::Write([register]), Operation::Read(bytes)] = ops
+            && bytes.len() == 2
             && let Some(held) = state.take(*register)
         {
-            bytes.copy_from_slice(&held[..bytes.len().min(2)]);
+            bytes.copy_from_slice(&held);
             return Ok(());
         }
         state.i2c.transaction(address, ops)
