@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// One script for each version; a store is brought up from the one it has.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
 CREATE TABLE job (
@@ -58,6 +58,14 @@ CREATE TABLE model_hash (
     inode     INTEGER NOT NULL,
     sha256    TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const V2: &str = "
+CREATE TABLE setting (
+    name   TEXT PRIMARY KEY,               -- queue: what the queue does (open, paused, draining)
+    value  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outbox_parked ON outbox (seq) WHERE delivery = 'parked';
 ";
 
 /// Topics that wait before their next try. It is about this process only, on its monotonic
