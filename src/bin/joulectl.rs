@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use jouled::lab::target::Target;
-use jouled::lab::{LabError, compare, demo, explain, export, jobs, recompute, submit};
+use jouled::lab::{LabError, compare, demo, explain, export, jobs, recompute, sign, submit};
 use std::process::ExitCode;
 
 /// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
@@ -37,9 +37,15 @@ enum Command {
         after: submit::After,
         #[command(flatten, next_help_heading = "Job")]
         job: Box<submit::Options>,
+        #[command(flatten, next_help_heading = "Signature")]
+        signing: sign::Signing,
         #[command(flatten, next_help_heading = "Connection")]
         target: Target,
     },
+    /// Make a key to sign jobs with, for boards that take signed jobs only
+    ///
+    /// Prints the lines that the boards' configuration needs. The secret stays in FILE.
+    Keygen(sign::Keygen),
     /// List a board's queue and its last jobs
     Jobs {
         /// Print the list as JSON
@@ -107,7 +113,13 @@ fn run(command: &Command) -> Result<(), LabError> {
     runtime.block_on(async {
         match command {
             Command::Demo(options) => demo::run(options).await,
-            Command::Submit { after, job, target } => submit::run(target, job, after).await,
+            Command::Submit {
+                after,
+                job,
+                signing,
+                target,
+            } => submit::run(target, job, signing, after).await,
+            Command::Keygen(options) => sign::keygen(options),
             Command::Jobs { json, target } => jobs::list(target, *json).await,
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),

@@ -5,9 +5,11 @@
 
 mod identity;
 mod load;
+mod signing;
 
 pub use identity::Identity;
 pub use load::{ConfigError, load};
+pub use signing::SigningConfig;
 
 use crate::board::{BoardIdentity, Host, Profiles};
 use crate::mqtt::MqttConfig;
@@ -30,6 +32,7 @@ pub struct Config {
     pub models: ModelsConfig,
     pub data: DataConfig,
     pub limits: Limits,
+    pub signing: SigningConfig,
     pub sensor: Vec<SensorConfig>,
     pub energy: EnergyConfig,
     /// Workers by name; a job can only name one.
@@ -244,6 +247,7 @@ impl Config {
         };
         self.storage.keep_s()?;
         self.storage.max_bytes()?;
+        self.signing.trusted()?;
         if let Some(name) = &self.device.name {
             let is_fine = (1..=63).contains(&name.len())
                 && name

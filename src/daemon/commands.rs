@@ -2,9 +2,11 @@
 
 use super::Shared;
 use crate::board;
+use crate::config::ConfigError;
 use crate::mqtt::{Command, CommandHandler};
 use crate::record::answer::Refusal;
 use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
+use crate::workload::signature::{SignatureError, TrustedKeys};
 use crate::workload::{Job, JobId, JobState, SpecError, SpecErrorCode};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -14,17 +16,26 @@ pub(super) const DISK_FREE_AT_LEAST: f64 = 0.05;
 
 pub struct Commands {
     shared: Arc<Shared>,
+    keys: TrustedKeys,
+    /// How long ids are remembered.
+    keep_s: i64,
 }
 
 impl Commands {
-    pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+    /// Errors: the configuration was not checked.
+    pub fn new(shared: Arc<Shared>) -> Result<Self, ConfigError> {
+        Ok(Self {
+            keys: shared.config.signing.trusted()?,
+            keep_s: shared.config.storage.keep_s()?,
+            shared,
+        })
     }
 
     fn submit(&self, payload: &[u8]) -> Result<Value, Refusal> {
         let shared = &self.shared;
         let job = Job::parse(payload, &shared.config.limits)?;
         let now = shared.moment();
+        self.check_signature(&job, payload, now.unix_s)?;
         // A known id is answered before anything that may have changed since it came.
         if store::lock(&shared.store).state(&job.id)?.is_none() {
             self.check_new(&job, now.unix_s)?;
@@ -49,6 +60,29 @@ impl Commands {
                 None,
             )),
         }
+    }
+
+    /// Ids are remembered for `storage.keep`, so that a signature must not be good for longer.
+    fn check_signature(
+        &self,
+        job: &Job,
+        payload: &[u8],
+        now_unix_s: i64,
+    ) -> Result<(), SignatureError> {
+        let config = &self.shared.config;
+        let Some(signature) = &job.signature else {
+            return match config.signing.required {
+                true => Err(SignatureError::Missing),
+                false => Ok(()),
+            };
+        };
+        let latest = now_unix_s.saturating_add(self.keep_s);
+        let device = &self.shared.identity.device;
+        let signer = self
+            .keys
+            .verify(payload, signature, device, now_unix_s, latest)?;
+        tracing::info!(id = %job.id, signer, "signed");
+        Ok(())
     }
 
     fn check_new(&self, job: &Job, now_unix_s: i64) -> Result<(), Refusal> {
@@ -173,6 +207,17 @@ impl From<SpecError> for Refusal {
             SpecErrorCode::Unsupported => "unsupported",
         };
         refusal(code, error.message, error.field.as_deref())
+    }
+}
+
+impl From<SignatureError> for Refusal {
+    fn from(error: SignatureError) -> Self {
+        let code = match error {
+            SignatureError::Missing => "unsigned",
+            SignatureError::Expired { .. } => "signature-expired",
+            _ => "bad-signature",
+        };
+        refusal(code, error.to_string(), Some("signature"))
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// The kinds of job and the job fields that do something in this version.
-const FEATURES: [&str; 22] = [
+const FEATURES: [&str; 23] = [
     "generate",
     "bench",
     "model",
@@ -30,6 +30,7 @@ const FEATURES: [&str; 22] = [
     "max_attempts",
     "publish",
     "tags",
+    "signature",
 ];
 
 impl Shared {

@@ -168,7 +168,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             version: env!("CARGO_PKG_VERSION").to_owned(),
         },
         Arc::clone(&shared.store),
-        Arc::new(commands::Commands::new(Arc::clone(&shared))),
+        Arc::new(commands::Commands::new(Arc::clone(&shared))?),
     )?);
     for lost in &lost {
         mqtt.event(Event {

@@ -22,6 +22,7 @@ mod process;
 pub mod reason;
 pub mod recompute;
 pub mod sheet;
+pub mod sign;
 pub mod submit;
 pub mod table;
 pub mod target;

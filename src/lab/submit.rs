@@ -4,6 +4,7 @@ use super::client::{Client, random_hex};
 use super::follow::{self, Display, Until};
 use super::interrupt::interrupted;
 use super::sheet::Sheet;
+use super::sign::{Signing, sign};
 use super::target::{Board, Target};
 use super::{LabError, table};
 use crate::record::answer::Refusal;
@@ -118,12 +119,18 @@ pub struct Accepted {
     pub state: JobState,
 }
 
-pub async fn run(target: &Target, options: &Options, after: &After) -> Result<(), LabError> {
+pub async fn run(
+    target: &Target,
+    options: &Options,
+    signing: &Signing,
+    after: &After,
+) -> Result<(), LabError> {
     let file = options.file.as_deref().map(read).transpose()?;
-    let job = job(options, file.as_deref())?;
+    let mut job = job(options, file.as_deref())?;
     let id = job["id"].as_str().unwrap_or_default().to_owned();
     let mut client = Client::connect(target).await?;
     let board = client.board(target).await?;
+    sign(&mut job, &board, signing)?;
 
     let wait = after.wait || after.out.is_some();
     if wait {
@@ -188,9 +195,8 @@ pub fn refused(board: &Board, refusal: &Refusal) -> LabError {
         refusal.message
     );
     match refusal.code.as_str() {
-        "invalid-spec" | "unsupported" | "conflict" | "unknown-model" | "unknown-job" => {
-            LabError::Usage(text)
-        }
+        "invalid-spec" | "unsigned" | "bad-signature" | "signature-expired" | "unsupported"
+        | "conflict" | "unknown-model" | "unknown-job" => LabError::Usage(text),
         _ => LabError::Failed(text),
     }
 }

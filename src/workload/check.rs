@@ -102,12 +102,6 @@ impl Job {
                 "power modes are not switched by this version; leave power_mode null",
             ));
         }
-        if self.signature.is_some() {
-            return Err(SpecError::unsupported(
-                "signature",
-                "signed jobs are not checked by this version; leave signature null",
-            ));
-        }
         Ok(())
     }
 
@@ -382,11 +376,6 @@ mod tests {
                 refused(|job| job["power_mode"] = json!("MAXN")),
                 Unsupported,
                 "power_mode",
-            ),
-            (
-                refused(|job| job["signature"] = json!("x")),
-                Unsupported,
-                "signature",
             ),
         ];
         for (error, code, name) in cases {

@@ -91,6 +91,7 @@ pub struct Job {
     pub publish: Publish,
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
+    /// See [`signature`](super::signature).
     #[serde(default)]
     pub signature: Option<String>,
 }
@@ -242,9 +243,14 @@ impl Job {
         }
     }
 
-    /// SHA-256 of the parsed job with its defaults: two spellings of one job are equal.
+    /// SHA-256 of the parsed job with its defaults: two spellings of one job are equal, and so
+    /// are two that are signed anew.
     pub fn content_hash(&self) -> String {
-        let canonical = serde_json::to_vec(self).expect("a job has only JSON-able fields");
+        let unsigned = Self {
+            signature: None,
+            ..self.clone()
+        };
+        let canonical = serde_json::to_vec(&unsigned).expect("a job has only JSON-able fields");
         hex(&Sha256::digest(canonical))
     }
 

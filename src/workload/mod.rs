@@ -4,6 +4,7 @@ mod check;
 pub mod job;
 pub mod limits;
 pub mod name;
+pub mod signature;
 pub mod state;
 
 pub use check::{SpecError, SpecErrorCode};
