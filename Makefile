@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz soak hostile build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,18 @@ fuzz: setup ## random inputs for the parsers, RUNS for a line of tegrastats (min
 	scripts/fuzz worker_line $(OTHER_RUNS)
 	scripts/fuzz configuration $(OTHER_RUNS)
 	scripts/fuzz raw_archive $(OTHER_RUNS)
+
+# Jobs, and seconds from one to the next.
+SOAK_JOBS ?= 120
+SOAK_EVERY_S ?= 60
+
+soak: setup ## a job a minute for two hours: memory, files, threads and disk stay as they were
+	SOAK_JOBS=$(SOAK_JOBS) SOAK_EVERY_S=$(SOAK_EVERY_S) $(CARGO) test --locked --test soak -- --nocapture
+
+HOSTILE_PAYLOADS ?= 10000
+
+hostile: setup ## ten thousand hostile messages to a live daemon
+	HOSTILE_PAYLOADS=$(HOSTILE_PAYLOADS) $(CARGO) test --locked --test hostile -- --nocapture
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked

@@ -14,9 +14,10 @@ use tokio::time::MissedTickBehavior;
 
 const RAILS_EVERY: Duration = Duration::from_secs(1);
 const HEALTH_EVERY_TICKS: u64 = 10;
-/// Old records are dropped from the store this often, or once the attempt that runs then
-/// has ended: nothing is written in a measured window.
-const EXPIRE_EVERY_TICKS: u64 = 3_600;
+/// Old records are dropped from the store at the start, for a board that is never on for long,
+/// and then each time that they may have become old, but not more seldom than this; or once the
+/// attempt that runs then has ended: nothing is written in a measured window.
+const EXPIRE_EVERY_TICKS: i64 = 3_600;
 
 /// Publishes for as long as the daemon runs.
 pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
@@ -26,7 +27,9 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut info_is_old = false;
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut expire_at = EXPIRE_EVERY_TICKS;
+    let (keep_s, _) = retention(shared);
+    let expire_every = keep_s.clamp(1, EXPIRE_EVERY_TICKS) as u64;
+    let mut expire_at = 0;
     for tick in 0_u64.. {
         ticks.tick().await;
         for rail in shared.meter.rail_records() {
@@ -51,7 +54,7 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
         }
         if tick >= expire_at && !shared.queue.is_running() {
             expire(shared);
-            expire_at = tick + EXPIRE_EVERY_TICKS;
+            expire_at = tick + expire_every;
         }
     }
     unreachable!("2^64 seconds have not passed")
@@ -139,13 +142,18 @@ fn health(
     })
 }
 
-fn expire(shared: &Shared) {
+/// How long records are kept, in seconds, and how many bytes of them.
+fn retention(shared: &Shared) -> (i64, u64) {
     let storage = &shared.config.storage;
     let limits = storage
         .keep_s()
-        .and_then(|keep| Ok((keep, storage.max_bytes()?)))
-        .expect("checked when the configuration was loaded");
-    let expired = store::lock(&shared.store).expire(limits.0, limits.1, clock::unix_seconds());
+        .and_then(|keep| Ok((keep, storage.max_bytes()?)));
+    limits.expect("checked when the configuration was loaded")
+}
+
+fn expire(shared: &Shared) {
+    let (keep_s, max_bytes) = retention(shared);
+    let expired = store::lock(&shared.store).expire(keep_s, max_bytes, clock::unix_seconds());
     if let Err(error) = expired {
         tracing::error!(%error, "old records are not dropped");
     }

@@ -21,6 +21,8 @@ pub const STEADY: &str = "[[sensor]]\nname = \"input\"\nkind = \"simulated\"\n\
 pub struct Daemon {
     dir: tempfile::TempDir,
     process: Option<Child>,
+    /// What it is started with besides.
+    pub environment: Vec<(&'static str, PathBuf)>,
 }
 
 impl Daemon {
@@ -34,7 +36,11 @@ impl Daemon {
     /// Writes everything that [`spawn`](Self::spawn) needs.
     pub fn prepare(broker: &Mosquitto, sensors: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let daemon = Self { dir, process: None };
+        let daemon = Self {
+            dir,
+            process: None,
+            environment: Vec::new(),
+        };
         std::fs::create_dir(daemon.models()).expect("writable");
         let config = format!(
             "[device]\nname = \"{DEVICE}\"\n[mqtt]\nurl = \"{}\"\n[storage]\ndir = {:?}\n\
@@ -70,6 +76,7 @@ impl Daemon {
             // Workers inherit it: whatever runs with it belongs to this daemon.
             .env("TMPDIR", self.path())
             .env_remove("JOULED_LOG")
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -129,8 +136,12 @@ impl Daemon {
         );
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the daemon runs").id()
+    }
+
     /// Every live process that was started with this daemon's TMPDIR.
-    fn processes(&self) -> Vec<u32> {
+    pub fn processes(&self) -> Vec<u32> {
         let mark = format!("TMPDIR={}", self.path().display());
         let entries = std::fs::read_dir("/proc").expect("Linux");
         entries
@@ -139,7 +150,7 @@ impl Daemon {
             .collect()
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 }

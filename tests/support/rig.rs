@@ -19,8 +19,14 @@ pub struct Rig {
 impl Rig {
     /// Returns once the board is online.
     pub fn start(sensors: &str) -> Self {
+        Self::start_with(sensors, |_| ())
+    }
+
+    /// The same, after a change to the daemon that is to be started.
+    pub fn start_with(sensors: &str, change: impl FnOnce(&mut Daemon)) -> Self {
         let broker = Mosquitto::start();
         let mut daemon = Daemon::prepare(&broker, sensors);
+        change(&mut daemon);
         tiny_gguf::write(&daemon.models().join(MODEL), Damage::None).expect("writable");
         let lab = listen(&broker);
         daemon.spawn();
