@@ -36,6 +36,7 @@ pub mod runtime;
 pub mod sampler;
 pub mod sensor;
 pub mod store;
+mod strict_json;
 mod strict_toml;
 pub mod units;
 pub mod workload;

@@ -2,6 +2,7 @@
 //! what is observed. Figures are made afterwards, from the observations alone.
 
 use super::control::{Control, Stop};
+use super::discretion;
 use super::meter::Meter;
 use super::observed::{Ending, Observed, OwnCpu};
 use crate::board::{BoardWatch, CpuTimes, Host};
@@ -61,6 +62,7 @@ impl Attempt<'_> {
         self.watcher.quiet(true);
         observed.ending = match self.steps(&mut observed, &mut cpu, &mut board) {
             Ok(()) => Ending::Succeeded,
+            Err(Ending::Failed(reason)) => Ending::Failed(discretion::told(self.job, &reason)),
             Err(ending) => ending,
         };
         self.watcher.quiet(false);

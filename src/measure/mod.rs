@@ -9,6 +9,7 @@ mod attempt;
 mod coded;
 mod context;
 mod control;
+mod discretion;
 mod figures;
 mod meter;
 mod moments;

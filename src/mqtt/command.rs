@@ -2,6 +2,7 @@
 
 use super::MAX_PAYLOAD;
 use crate::record::answer::{Answer, Refusal};
+use crate::strict_json;
 use crate::workload::{JobId, ModelName};
 use serde::Deserialize;
 use serde_json::Value;
@@ -84,23 +85,8 @@ fn refusal(code: &str, message: impl Into<String>, field: Option<String>) -> Ref
 }
 
 fn read<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> Result<T, Refusal> {
-    let mut json = serde_json::Deserializer::from_slice(payload);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = error.path().to_string();
-        let message = error.into_inner().to_string();
-        // serde leaves the field out of the path where it names it in the message.
-        let named = message
-            .split('`')
-            .nth(1)
-            .filter(|_| message.contains(" field `"));
-        let field = named
-            .map(str::to_owned)
-            .or_else(|| (path != ".").then_some(path));
-        refusal("invalid-command", message, field)
-    })?;
-    json.end()
-        .map_err(|_| refusal("invalid-command", "text follows after the end", None))?;
-    Ok(value)
+    strict_json::read(payload)
+        .map_err(|error| refusal("invalid-command", error.message, error.field))
 }
 
 /// A command whose fields are all optional may come with no payload at all.
@@ -130,10 +116,22 @@ impl<'p> Command<'p> {
             "models" => read_or_default(payload).map(|Models { fetch }| Self::Models { fetch }),
             other => Err(refusal(
                 "unknown-command",
-                format!("cmd/{other} is none of submit, cancel, jobs, replay, models"),
+                format!(
+                    "{} is none of submit, cancel, jobs, replay, models",
+                    shown(other)
+                ),
                 None,
             )),
         }
+    }
+}
+
+/// A command's topic for logs and events: whoever sends chooses the name, and its length.
+pub(super) fn shown(name: &str) -> String {
+    let is_plain = name.len() <= 32 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    match is_plain {
+        true => format!("cmd/{name}"),
+        false => "the topic's last level".to_owned(),
     }
 }
 

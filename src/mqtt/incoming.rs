@@ -22,7 +22,10 @@ impl Session<'_> {
         if message.retained {
             // Clearing a retained command looks like one without content.
             if !message.payload.is_empty() {
-                let text = format!("cmd/{name} was sent retained and is not executed");
+                let text = format!(
+                    "{} was sent retained and is not executed",
+                    command::shown(name)
+                );
                 self.event("retained-command", text, command::id_in(&message.payload));
             }
             return;
@@ -30,7 +33,7 @@ impl Session<'_> {
         if let Some(topic) = &message.response_topic
             && let Err(error) = self.setup.topics.check_response(topic)
         {
-            let text = format!("cmd/{name} is not executed: {error}");
+            let text = format!("{} is not executed: {error}", command::shown(name));
             self.event(
                 "forbidden-response-topic",
                 text,

@@ -24,6 +24,7 @@ use super::process::{ProcessMemory, ProcessUsage};
 use super::protocol::{Message, Request, StopReason};
 use super::spawn;
 use crate::clock;
+use crate::strict_json::without_values;
 use crate::units::MonoNs;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
@@ -364,9 +365,9 @@ fn read_messages(
             serde_json::from_slice(&line)
                 .map(|message| (message, now))
                 .map_err(|error| {
-                    let text = String::from_utf8_lossy(&line);
-                    let start: String = text.trim().chars().take(80).collect();
-                    format!("wrote what is no message: {start:?} ({error})")
+                    // What it wrote may be a prompt, or what was generated.
+                    let (what, bytes) = (without_values(&error), line.len());
+                    format!("wrote {bytes} bytes that are no message: {what}")
                 })
         });
         let is_last = message.is_err();
@@ -386,7 +387,8 @@ fn read_stderr(pid: u32, mut stderr: impl BufRead, tail: &Mutex<VecDeque<String>
             Ok(_) => {}
         }
         let line = String::from_utf8_lossy(&raw).trim_end().to_owned();
-        tracing::debug!(worker = pid, "{line}");
+        // Not for the log as administrators use it: it may hold a prompt.
+        tracing::trace!(worker = pid, "{line}");
         let mut tail = tail.lock().unwrap_or_else(PoisonError::into_inner);
         if tail.len() == KEPT_STDERR_LINES {
             tail.pop_front();

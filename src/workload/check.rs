@@ -3,6 +3,7 @@
 
 use super::Limits;
 use super::job::{Job, Kind, Prompt, VERSION};
+use crate::strict_json;
 use serde::{Deserialize, Serialize};
 
 /// Why a job was refused. `field` is the path of the offending field, where there is one.
@@ -46,20 +47,10 @@ impl Job {
     /// Errors: `invalid-spec` with the path of the field, or `unsupported` for what the
     /// contract declares and this version does not do.
     pub fn parse(payload: &[u8], limits: &Limits) -> Result<Job, SpecError> {
-        let mut json = serde_json::Deserializer::from_slice(payload);
-        let job: Job = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let path = error.path().to_string();
-            let message = plain(&error.into_inner());
-            SpecError {
-                code: SpecErrorCode::InvalidSpec,
-                field: named_field(&message).or_else(|| (path != ".").then_some(path)),
-                message,
-            }
-        })?;
-        json.end().map_err(|_| SpecError {
+        let job: Job = strict_json::read(payload).map_err(|error| SpecError {
             code: SpecErrorCode::InvalidSpec,
-            message: "text follows after the end of the job".to_owned(),
-            field: None,
+            message: error.message,
+            field: error.field,
         })?;
         job.check(limits)?;
         Ok(job)
@@ -231,24 +222,6 @@ fn in_range(field: &str, value: u32, least: u32, most: u32) -> Result<(), SpecEr
     }
     let message = format!("must be {least} to {most}, not {value}");
     Err(SpecError::invalid(field, message))
-}
-
-/// serde_json's message without its position, which means nothing to an MQTT client.
-fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
-/// The field that serde names in "unknown field `x`" and "missing field `x`", which its
-/// path leaves out.
-fn named_field(message: &str) -> Option<String> {
-    let rest = message
-        .strip_prefix("unknown field `")
-        .or_else(|| message.strip_prefix("missing field `"))?;
-    Some(rest.split('`').next()?.to_owned())
 }
 
 #[cfg(test)]

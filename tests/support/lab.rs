@@ -107,9 +107,15 @@ impl Lab {
         self.publish_with(topic, payload, false, properties);
     }
 
-    fn publish_with(&self, topic: &str, payload: &str, retain: bool, with: PublishProperties) {
+    pub fn publish_with(
+        &self,
+        topic: &str,
+        payload: impl Into<Vec<u8>>,
+        retain: bool,
+        with: PublishProperties,
+    ) {
         self.client
-            .publish_with_properties(topic, QoS::AtLeastOnce, retain, payload.to_owned(), with)
+            .publish_with_properties(topic, QoS::AtLeastOnce, retain, payload.into(), with)
             .expect("the client runs");
     }
 

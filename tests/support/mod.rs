@@ -4,6 +4,7 @@
 
 pub mod clients;
 pub mod daemon;
+pub mod hostile;
 pub mod lab;
 pub mod meters;
 pub mod mosquitto;
