@@ -144,6 +144,9 @@ fn run(path: &Path) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let config = load(path)?;
+    for warning in config.mqtt.warnings() {
+        jouled::print::err(format_args!("warning: {warning}\n"));
+    }
     jouled::print::out(format_args!(
         "{}: valid; {} sensor(s): {}\n",
         path.display(),

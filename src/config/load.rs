@@ -13,8 +13,15 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 const ENV_PREFIX: &str = "JOULED";
-/// The log filter and the installed file locations are not configuration keys.
-const NOT_KEYS: [&str; 1] = ["JOULED_LOG"];
+/// The log filter and joulectl's variables are not configuration keys.
+const NOT_KEYS: [&str; 6] = [
+    "JOULED_LOG",
+    "JOULED_BROKER",
+    "JOULED_PASSWORD_FILE",
+    "JOULED_CA_FILE",
+    "JOULED_CERT_FILE",
+    "JOULED_KEY_FILE",
+];
 
 /// The configuration can't be used. The text says where and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -227,6 +234,7 @@ mod tests {
         let environment = [
             ("JOULED_DEVICE__NAME".to_owned(), "c".to_owned()),
             ("JOULED_LOG".to_owned(), "debug".to_owned()),
+            ("JOULED_BROKER".to_owned(), "mqtt://lab".to_owned()),
             ("PATH".to_owned(), "/bin".to_owned()),
         ];
         let config = load(&main, environment).expect("a valid configuration");

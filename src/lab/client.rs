@@ -3,16 +3,17 @@
 //! that a command does can stall it.
 
 use super::LabError;
-use super::target::{Address, Board, Target};
+use super::target::{Address, Board, OPTIONS, Target};
+use crate::mqtt::reason::Tried;
 use crate::record::answer::{Answer, Refusal};
 use crate::record::device::{Presence, Status};
-use rumqttc::Outgoing;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, Filter, Packet, PubAckReason, Publish, PublishProperties,
     SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -280,6 +281,10 @@ fn options(name: &str, address: &Address) -> MqttOptions {
         .set_keep_alive(Duration::from_secs(30))
         .set_clean_start(true)
         .set_max_packet_size(Some(LARGEST_PACKET));
+    if let Some(tls) = &address.tls {
+        let tls = TlsConfiguration::Rustls(tls.clone());
+        options.set_transport(Transport::tls_with_config(tls));
+    }
     if let Some(user) = &address.user {
         options.set_credentials(user, address.password.clone().unwrap_or_default());
     }
@@ -341,21 +346,26 @@ fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
     let Address {
         host, port, user, ..
     } = address;
-    let who = user.as_deref().unwrap_or("anonymous");
+    let tried = Tried {
+        names: &OPTIONS,
+        tls: address.tls.is_some(),
+        user: user.as_deref(),
+    };
+    let reason = tried.reason(error);
     LabError::Unreachable(match error {
         ConnectionError::ConnectionRefused(
             ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
-        ) => format!(
-            "the broker at {host}:{port} refused user {who}; give mqtt://USER@{host}:{port} \
-             and --password-file"
-        ),
-        ConnectionError::ConnectionRefused(code) => {
-            format!("the broker at {host}:{port} refused the connection: {code:?}")
+        ) if user.is_none() => {
+            let scheme = if tried.tls { "mqtts" } else { "mqtt" };
+            format!(
+                "{host}:{port}: {reason}; give {scheme}://USER@{host}:{port} and --password-file"
+            )
         }
-        _ => format!(
-            "no broker answers at {host}:{port} ({error}); name another with --broker or \
+        ConnectionError::Io(error) if error.get_ref().is_none() => format!(
+            "no broker answers at {host}:{port} ({reason}); name another with --broker or \
              JOULED_BROKER, or try `joulectl demo`, which brings its own"
         ),
+        _ => format!("{host}:{port}: {reason}"),
     })
 }
 

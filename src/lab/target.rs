@@ -1,13 +1,26 @@
 //! Which broker and which board a command talks to.
 
 use super::LabError;
+use crate::mqtt::credential;
+use crate::mqtt::tls::{Names, TlsFiles};
+use rustls::ClientConfig;
 use std::path::PathBuf;
+use std::sync::Arc;
 use url::Url;
+
+/// What the connection's options are called.
+pub const OPTIONS: Names = Names {
+    ca: "--ca-file",
+    cert: "--cert-file",
+    key: "--key-file",
+    url: "--broker",
+    password: "--password-file",
+};
 
 /// Connection options, the same for every command.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Target {
-    /// The broker, as mqtt://[USER@]HOST[:PORT]
+    /// The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker
     #[arg(
         long,
         env = "JOULED_BROKER",
@@ -16,8 +29,17 @@ pub struct Target {
     )]
     pub broker: String,
     /// File with the password of USER (never given on the command line, where others see it)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, env = "JOULED_PASSWORD_FILE", value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// Authorities that the broker's certificate may come from [default: the system's]
+    #[arg(long, env = "JOULED_CA_FILE", value_name = "PEM")]
+    pub ca_file: Option<PathBuf>,
+    /// Your own certificate, where the broker asks for one
+    #[arg(long, env = "JOULED_CERT_FILE", value_name = "PEM")]
+    pub cert_file: Option<PathBuf>,
+    /// The key to it, without passphrase
+    #[arg(long, env = "JOULED_KEY_FILE", value_name = "PEM")]
+    pub key_file: Option<PathBuf>,
     /// The board; may be left out when only one is online
     #[arg(long, short, value_name = "NAME")]
     pub device: Option<String>,
@@ -27,12 +49,13 @@ pub struct Target {
 }
 
 /// Where to connect and as whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Address {
     pub host: String,
     pub port: u16,
     pub user: Option<String>,
     pub password: Option<String>,
+    pub tls: Option<Arc<ClientConfig>>,
 }
 
 impl Target {
@@ -41,25 +64,28 @@ impl Target {
         Self {
             broker: format!("mqtt://127.0.0.1:{port}"),
             password_file: None,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
             device: Some(device.to_owned()),
             prefix: "jouled".to_owned(),
         }
     }
 
-    /// Checks the URL and reads the password.
+    /// Checks the URL, and reads password, certificates and key.
     pub fn address(&self) -> Result<Address, LabError> {
         let wrong = |why: &str| {
             LabError::Usage(format!(
-                "--broker {}: {why}; expected mqtt://[USER@]HOST[:PORT]",
+                "--broker {}: {why}; expected mqtt[s]://[USER@]HOST[:PORT]",
                 self.broker
             ))
         };
         let url = Url::parse(&self.broker).map_err(|error| wrong(&error.to_string()))?;
-        match url.scheme() {
-            "mqtt" | "tcp" => {}
-            "mqtts" | "ssl" => return Err(wrong("this build does not speak TLS")),
-            _ => return Err(wrong("the scheme is not mqtt")),
-        }
+        let is_tls = match url.scheme() {
+            "mqtt" | "tcp" => false,
+            "mqtts" | "ssl" => true,
+            _ => return Err(wrong("the scheme is neither mqtt nor mqtts")),
+        };
         if url.password().is_some() {
             return Err(wrong(
                 "a password on the command line is visible to others, put it into a file \
@@ -72,12 +98,9 @@ impl Target {
             .ok_or_else(|| wrong("it names no host"))?;
         let password = match &self.password_file {
             None => None,
-            Some(file) => {
-                let text = std::fs::read_to_string(file).map_err(|error| {
-                    LabError::Usage(format!("--password-file {}: {error}", file.display()))
-                })?;
-                Some(text.trim_end_matches(['\r', '\n']).to_owned())
-            }
+            Some(file) => Some(credential::password(file).map_err(|error| {
+                LabError::Usage(format!("--password-file {}: {error}", file.display()))
+            })?),
         };
         let user = (!url.username().is_empty()).then(|| url.username().to_owned());
         if password.is_some() && user.is_none() {
@@ -85,10 +108,26 @@ impl Target {
         }
         Ok(Address {
             host: host.trim_matches(['[', ']']).to_owned(),
-            port: url.port().unwrap_or(1883),
+            port: url.port().unwrap_or(if is_tls { 8883 } else { 1883 }),
             user,
             password,
+            tls: self.tls(is_tls)?,
         })
+    }
+}
+
+impl Target {
+    fn tls(&self, is_tls: bool) -> Result<Option<Arc<ClientConfig>>, LabError> {
+        let files = TlsFiles {
+            ca: self.ca_file.clone(),
+            cert: self.cert_file.clone(),
+            key: self.key_file.clone(),
+        };
+        let config = match is_tls {
+            true => files.client_config(&OPTIONS).map(Some),
+            false => files.check_unused(&OPTIONS).map(|()| None),
+        };
+        config.map_err(|error| LabError::Usage(error.to_string()))
     }
 }
 
@@ -156,17 +195,26 @@ mod tests {
 
     #[test]
     fn a_wrong_broker_is_a_usage_error_that_says_what_is_expected() {
-        for bad in [
-            "localhost",
-            "http://x",
-            "mqtts://x",
-            "mqtt://",
-            "mqtt://u:secret@x",
-        ] {
-            let error = target(bad).address().expect_err(bad);
+        for bad in ["localhost", "http://x", "mqtt://", "mqtt://u:secret@x"] {
+            let error = target(bad).address().err().expect(bad);
             assert_eq!(error.exit_code(), 2, "{bad}");
-            assert!(error.to_string().contains("mqtt://[USER@]HOST"), "{error}");
+            assert!(
+                error.to_string().contains("mqtt[s]://[USER@]HOST"),
+                "{error}"
+            );
         }
+    }
+
+    #[test]
+    fn mqtts_is_tls_on_a_port_of_its_own() {
+        let address = target("mqtts://x").address().unwrap();
+        assert!(address.port == 8883 && address.tls.is_some());
+        assert!(target("mqtt://x").address().unwrap().tls.is_none());
+        let mut plain = target("mqtt://x");
+        plain.ca_file = Some("ca.pem".into());
+        let error = plain.address().err().unwrap();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("--ca-file"), "{error}");
     }
 
     #[test]

@@ -1,18 +1,29 @@
 //! `[mqtt]` of the configuration.
 
+use super::credential::{self, CredentialError};
+use super::tls::{KEYS, TlsError, TlsFiles};
+use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// `[mqtt]` as the administrator writes it.
+const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
+
+/// `[mqtt]` as the administrator writes it. A relative path names a systemd credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MqttConfig {
-    /// `mqtt://host:port`; the port is 1883 when left out.
+    /// `mqtts://host:port` with TLS, `mqtt://host:port` without; the port is 8883 or 1883 when
+    /// left out.
     pub url: String,
     pub username: Option<String>,
     /// A file with the password alone; a newline at its end is left off.
     pub password_file: Option<PathBuf>,
+    /// The authorities that the broker's certificate may come from, instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// This board's own certificate, with what leads to its authority, and the key to it.
     pub cert_file: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
     /// First level of every topic.
@@ -40,15 +51,18 @@ impl Default for MqttConfig {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    #[error("[mqtt] url {0:?}: write mqtt://host:port")]
+    #[error("[mqtt] url {0:?}: write mqtts://host:port, or mqtt://host:port without TLS")]
     Url(String),
     #[error("[mqtt] url {0:?}: no name or password here; use username and password_file")]
     Secret(String),
-    #[error(
-        "[mqtt] {0}: this version of jouled has no TLS yet; use an mqtt:// URL without TLS \
-         files, on a network that you trust or through a local bridge broker that speaks TLS"
-    )]
-    NoTls(&'static str),
+    #[error("[mqtt] {0}")]
+    Tls(#[from] TlsError),
+    #[error("[mqtt] {key} {path}: {error}", path = path.display())]
+    Credential {
+        key: &'static str,
+        path: PathBuf,
+        error: CredentialError,
+    },
     #[error("[mqtt] prefix {0:?}: use one topic level of [A-Za-z0-9_-]")]
     Prefix(String),
     #[error("[mqtt] keep_alive_s = {0}: use 5 to 3600 seconds")]
@@ -60,11 +74,12 @@ pub enum ConfigError {
 }
 
 /// The broker and how to greet it, checked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Broker {
     pub host: String,
     pub port: u16,
     pub login: Option<(String, String)>,
+    pub tls: Option<Arc<ClientConfig>>,
     pub keep_alive_s: u16,
 }
 
@@ -74,10 +89,22 @@ impl std::fmt::Display for Broker {
     }
 }
 
+/// Where the URL points.
+struct Address {
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
 impl MqttConfig {
-    /// Checks everything that needs no network, and reads the password.
+    /// Checks everything that needs no network, and reads password, certificates and key.
     pub fn broker(&self) -> Result<Broker, ConfigError> {
-        let (host, port) = self.address()?;
+        let credentials = std::env::var_os(credential::DIRECTORY).map(PathBuf::from);
+        self.broker_with(credentials.as_deref())
+    }
+
+    fn broker_with(&self, credentials: Option<&Path>) -> Result<Broker, ConfigError> {
+        let Address { host, port, tls } = self.address()?;
         let prefix_is_fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if self.prefix.is_empty() || !self.prefix.chars().all(prefix_is_fine) {
             return Err(ConfigError::Prefix(self.prefix.clone()));
@@ -85,29 +112,66 @@ impl MqttConfig {
         if !(5..=3600).contains(&self.keep_alive_s) {
             return Err(ConfigError::KeepAlive(self.keep_alive_s));
         }
+        let files = TlsFiles {
+            ca: located(KEYS.ca, &self.ca_file, credentials)?,
+            cert: located(KEYS.cert, &self.cert_file, credentials)?,
+            key: located(KEYS.key, &self.key_file, credentials)?,
+        };
+        let tls = match tls {
+            true => Some(files.client_config(&KEYS)?),
+            false => {
+                files.check_unused(&KEYS)?;
+                None
+            }
+        };
         Ok(Broker {
             host,
             port,
-            login: self.login()?,
+            login: self.login(credentials)?,
+            tls,
             keep_alive_s: self.keep_alive_s,
         })
     }
 
-    fn address(&self) -> Result<(String, u16), ConfigError> {
+    /// What works and still isn't right: secrets that others can read.
+    pub fn warnings(&self) -> Vec<String> {
+        let credentials = std::env::var_os(credential::DIRECTORY).map(PathBuf::from);
+        let secrets = [
+            (KEYS.password, &self.password_file),
+            (KEYS.key, &self.key_file),
+        ];
+        let mut warnings: Vec<String> = secrets
+            .into_iter()
+            .filter_map(|(key, file)| {
+                let path = located(key, file, credentials.as_deref()).ok()??;
+                credential::is_exposed(&path).then(|| {
+                    format!(
+                        "[mqtt] {key} {path}: every user of this machine can read it; \
+                         chmod o= {path}",
+                        path = path.display()
+                    )
+                })
+            })
+            .collect();
+        let leaves_in_clear = self
+            .address()
+            .is_ok_and(|address| !address.tls && !is_this_machine(&address.host));
+        if self.password_file.is_some() && leaves_in_clear {
+            warnings.push(
+                "[mqtt] url: without TLS the password crosses the network in clear; use mqtts://"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
+    fn address(&self) -> Result<Address, ConfigError> {
         let wrong = || ConfigError::Url(self.url.clone());
-        if self.url.starts_with("mqtts://") {
-            return Err(ConfigError::NoTls("url"));
-        }
-        for (key, file) in [
-            ("ca_file", &self.ca_file),
-            ("cert_file", &self.cert_file),
-            ("key_file", &self.key_file),
-        ] {
-            if file.is_some() {
-                return Err(ConfigError::NoTls(key));
-            }
-        }
-        let rest = self.url.strip_prefix("mqtt://").ok_or_else(wrong)?;
+        let (rest, tls) = match self.url.split_once("://") {
+            Some(("mqtt", rest)) => (rest, false),
+            Some(("mqtts", rest)) => (rest, true),
+            _ => return Err(wrong()),
+        };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains('@') {
             return Err(ConfigError::Secret(
@@ -125,31 +189,55 @@ impl MqttConfig {
                 let (host, port) = rest.split_at(after_host + colon);
                 (host, port[1..].parse().map_err(|_| wrong())?)
             }
-            None => (rest, 1883),
+            None => (rest, if tls { TLS_PORT } else { PORT }),
         };
         let stray = |c: char| c == '/' || c == '?' || c == '#' || c.is_whitespace();
         if host.is_empty() || port == 0 || host.contains(stray) {
             return Err(wrong());
         }
-        Ok((host.to_owned(), port))
+        Ok(Address {
+            host: host.to_owned(),
+            port,
+            tls,
+        })
     }
 
-    fn login(&self) -> Result<Option<(String, String)>, ConfigError> {
-        match (&self.username, &self.password_file) {
+    fn login(&self, credentials: Option<&Path>) -> Result<Option<(String, String)>, ConfigError> {
+        let file = located(KEYS.password, &self.password_file, credentials)?;
+        match (&self.username, file) {
             (None, None) => Ok(None),
             (None, Some(_)) => Err(ConfigError::PasswordWithoutName),
             (Some(name), None) => Ok(Some((name.clone(), String::new()))),
-            (Some(name), Some(path)) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|error| ConfigError::Password {
-                        path: path.clone(),
-                        error: error.to_string(),
-                    })?;
-                let password = text.trim_end_matches(['\r', '\n']).to_owned();
-                Ok(Some((name.clone(), password)))
-            }
+            (Some(name), Some(path)) => match credential::password(&path) {
+                Ok(password) => Ok(Some((name.clone(), password))),
+                Err(error) => Err(ConfigError::Password {
+                    path,
+                    error: error.to_string(),
+                }),
+            },
         }
     }
+}
+
+fn located(
+    key: &'static str,
+    file: &Option<PathBuf>,
+    credentials: Option<&Path>,
+) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(path) = file else { return Ok(None) };
+    match credential::locate(path, credentials) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) => Err(ConfigError::Credential {
+            key,
+            path: path.clone(),
+            error,
+        }),
+    }
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -189,14 +277,55 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_refused_in_clear_words() {
-        let error = with_url("mqtts://lab:8883").err().expect("no TLS yet");
-        assert!(error.to_string().contains("no TLS yet"), "{error}");
+    fn tls_has_a_port_of_its_own_and_no_use_without_mqtts() {
+        let broker = with_url("mqtts://lab").expect("the system has roots");
+        assert!(broker.port == 8883 && broker.tls.is_some());
+        assert!(with_url("mqtt://lab").expect("plain").tls.is_none());
         let config = MqttConfig {
-            ca_file: Some("ca.pem".into()),
+            ca_file: Some("/ca.pem".into()),
             ..MqttConfig::default()
         };
-        assert_eq!(config.broker().err(), Some(ConfigError::NoTls("ca_file")));
+        let error = config.broker().err();
+        assert_eq!(error, Some(TlsError::NoTls("ca_file").into()));
+    }
+
+    #[test]
+    fn a_relative_path_is_a_systemd_credential() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(dir.path().join("mqtt-password"), "s3cret\n").expect("writable");
+        let config = MqttConfig {
+            username: Some("pi".to_owned()),
+            password_file: Some("mqtt-password".into()),
+            ..MqttConfig::default()
+        };
+        let broker = config.broker_with(Some(dir.path())).expect("readable");
+        assert_eq!(broker.login, Some(("pi".to_owned(), "s3cret".to_owned())));
+        let error = config.broker_with(None).err().expect("no directory");
+        let text = error.to_string();
+        assert!(
+            text.contains("password_file mqtt-password") && text.contains("LoadCredential="),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_warned_of() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().expect("writable");
+        let mut config = MqttConfig {
+            username: Some("pi".to_owned()),
+            password_file: Some(file.path().to_owned()),
+            ..MqttConfig::default()
+        };
+        assert_eq!(config.warnings(), [""; 0]);
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(file.path(), open).expect("its owner");
+        config.url = "mqtt://lab".to_owned();
+        let warnings = config.warnings();
+        assert!(warnings[0].contains("password_file") && warnings[0].contains("chmod"));
+        assert!(warnings[1].contains("in clear"));
+        config.url = "mqtts://lab".to_owned();
+        assert_eq!(config.warnings().len(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use super::backoff::{Reconnect, chance};
 use super::board::Shared;
 use super::command::CommandHandler;
-use super::config::Broker;
+use super::config::{Broker, ConfigError, MqttConfig};
 use super::handle::DeviceIdentity;
 use super::link::{Greeting, Link, LinkEvent, Stored};
 use super::session::{Ended, Session};
@@ -29,7 +29,7 @@ const STORED_STATUS: Duration = Duration::from_millis(500);
 
 /// Everything that stays the same from one connection to the next.
 pub(super) struct Setup {
-    pub broker: Broker,
+    pub config: MqttConfig,
     pub client_id: String,
     pub topics: Topics,
     pub identity: DeviceIdentity,
@@ -63,22 +63,24 @@ impl Setup {
 
 /// Keeps the board connected. Returns when the daemon stops, or with the reason why the
 /// board can't use its name.
-pub(super) async fn run(setup: &Setup) -> Result<(), MqttError> {
+pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttError> {
     let mut reconnect = Reconnect::default();
     let mut last_reason = None;
+    let mut last_complaint = None;
     loop {
         let wait = reconnect.wait(chance());
         let began = tokio::select! {
             () = setup.shared.stopping() => return Ok(()),
             opened = async {
                 sleep(Duration::from_nanos(wait.0)).await;
-                open(setup).await
+                renew(&setup.config, &mut broker, &mut last_complaint);
+                open(setup, &broker).await
             } => opened,
         };
         let connected_at = clock::now();
         let reason = match began {
             Ok(session) => {
-                tracing::info!(broker = %setup.broker, "connected");
+                tracing::info!(broker = %broker, "connected");
                 last_reason = None;
                 match session.run().await {
                     Ended::Stopped => return Ok(()),
@@ -93,10 +95,22 @@ pub(super) async fn run(setup: &Setup) -> Result<(), MqttError> {
         }
         // Once for each reason: a broker that is away for a night fills no log.
         if last_reason.as_ref() != Some(&reason) {
-            tracing::warn!(broker = %setup.broker, reason, "not connected; trying again");
+            tracing::warn!(broker = %broker, reason, "not connected; trying again");
             last_reason = Some(reason);
         }
     }
+}
+
+/// Reads password and certificates again: they are renewed while the daemon runs. What can't
+/// be used, such as a key whose certificate is not there yet, leaves those from before.
+fn renew(config: &MqttConfig, broker: &mut Broker, last_complaint: &mut Option<ConfigError>) {
+    let complaint = config.broker().map(|renewed| *broker = renewed).err();
+    if let Some(error) = &complaint
+        && *last_complaint != complaint
+    {
+        tracing::warn!(%error, "going on with what was read before");
+    }
+    *last_complaint = complaint;
 }
 
 enum Refusal {
@@ -104,8 +118,8 @@ enum Refusal {
     NotNow(String),
 }
 
-async fn open(setup: &Setup) -> Result<Session<'_>, Refusal> {
-    check_name(setup).await?;
+async fn open<'s>(setup: &'s Setup, broker: &Broker) -> Result<Session<'s>, Refusal> {
+    check_name(setup, broker).await?;
     let since = clock::wall_label();
     let greeting = Greeting {
         client_id: setup.client_id.clone(),
@@ -115,7 +129,7 @@ async fn open(setup: &Setup) -> Result<Session<'_>, Refusal> {
             setup.status(Presence::Offline, &since),
         )),
     };
-    let link = Link::connect(&setup.broker, &greeting)
+    let link = Link::connect(broker, &greeting)
         .await
         .map_err(Refusal::NotNow)?;
     Session::open(setup, link, since)
@@ -126,13 +140,13 @@ async fn open(setup: &Setup) -> Result<Session<'_>, Refusal> {
 /// Looks at the retained `status` before this board says anything. It asks as a client of
 /// its own, since the board's client id would throw the other board of this name out, and
 /// the last will would then speak for the wrong one.
-async fn check_name(setup: &Setup) -> Result<(), Refusal> {
+async fn check_name(setup: &Setup, broker: &Broker) -> Result<(), Refusal> {
     let greeting = Greeting {
         client_id: format!("{}-probe", setup.client_id),
         session_expiry_s: None,
         will: None,
     };
-    let mut link = Link::connect(&setup.broker, &greeting)
+    let mut link = Link::connect(broker, &greeting)
         .await
         .map_err(Refusal::NotNow)?;
     let topic = setup.topics.status();
@@ -162,7 +176,7 @@ async fn check_name(setup: &Setup) -> Result<(), Refusal> {
         None => Ok(()),
         Some(other) => Err(Refusal::NameTaken(MqttError::NameTaken {
             topic,
-            broker: setup.broker.to_string(),
+            broker: broker.to_string(),
             other,
         })),
     }

@@ -45,8 +45,12 @@ impl MqttHandle {
         let shared = Arc::new(Shared::default());
         let topics = Topics::new(&config.prefix, &identity.device);
         let device = identity.device.clone();
+        let broker = config.broker()?;
+        for warning in config.warnings() {
+            tracing::warn!("{warning}");
+        }
         let setup = Setup {
-            broker: config.broker()?,
+            config: config.clone(),
             client_id: config
                 .client_id
                 .clone()
@@ -68,7 +72,7 @@ impl MqttHandle {
         std::thread::Builder::new()
             .name("mqtt".to_owned())
             .spawn(move || {
-                let ended = runtime.block_on(connection::run(&setup));
+                let ended = runtime.block_on(connection::run(&setup, broker));
                 if let Err(error) = ended {
                     tell.send_replace(Some(error));
                 }

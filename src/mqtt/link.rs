@@ -1,4 +1,5 @@
-//! One connection to the broker, and the only file that knows the MQTT library (rumqttc).
+//! One connection to the broker, and with [`super::reason`] the only file of the daemon that
+//! knows the MQTT library (rumqttc).
 //!
 //! What the library does that shapes this file:
 //! - publishing from the task that polls can freeze it, so a task of its own does nothing
@@ -14,13 +15,15 @@
 //! - it allocates a slot for each packet that may be in flight, 13 MB for its default.
 
 use super::config::Broker;
-use rumqttc::Outgoing;
+use super::reason::Tried;
+use super::tls::KEYS;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectProperties, Filter, LastWill, Packet, PubAck, PubAckReason, Publish, PublishProperties,
     RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
+use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -147,7 +150,9 @@ impl Drop for Link {
 }
 
 fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
-    let mut options = MqttOptions::new(&greeting.client_id, &broker.host, broker.port);
+    // A certificate's IPv6 address has no brackets, and the resolver needs none.
+    let host = broker.host.trim_matches(['[', ']']);
+    let mut options = MqttOptions::new(&greeting.client_id, host, broker.port);
     options
         .set_keep_alive(Duration::from_secs(u64::from(broker.keep_alive_s)))
         .set_clean_start(greeting.session_expiry_s.is_none())
@@ -159,6 +164,10 @@ fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
     properties.receive_maximum = Some(COMMANDS_IN_FLIGHT);
     properties.max_packet_size = Some(MAX_INCOMING);
     options.set_connect_properties(properties);
+    if let Some(tls) = &broker.tls {
+        let tls = TlsConfiguration::Rustls(tls.clone());
+        options.set_transport(Transport::tls_with_config(tls));
+    }
     if let Some((name, password)) = &broker.login {
         options.set_credentials(name, password);
     }
@@ -169,11 +178,16 @@ fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
     options
 }
 
-async fn poll(mut eventloop: EventLoop, out: mpsc::Sender<Polled>) {
+async fn poll(mut eventloop: EventLoop, broker: Broker, out: mpsc::Sender<Polled>) {
+    let tried = Tried {
+        names: &KEYS,
+        tls: broker.tls.is_some(),
+        user: broker.login.as_ref().map(|(name, _)| name.as_str()),
+    };
     loop {
         let polled = match eventloop.poll().await {
             Ok(event) => Polled::Event(Box::new(event)),
-            Err(error) => Polled::Ended(error.to_string()),
+            Err(error) => Polled::Ended(tried.reason(&error)),
         };
         let ended = matches!(polled, Polled::Ended(_));
         if out.send(polled).await.is_err() || ended {
@@ -190,7 +204,7 @@ impl Link {
         let mut link = Self {
             client,
             polled,
-            poller: tokio::spawn(poll(eventloop, out)),
+            poller: tokio::spawn(poll(eventloop, broker.clone(), out)),
             unsent: VecDeque::new(),
             flying: HashMap::new(),
             window: WINDOW,

@@ -10,7 +10,9 @@
 //! - [`command`]: commands and their answers
 //! - `board`: what waits in memory: status, info, live records, events, rails
 //! - `backoff`: how long to wait before the next try
-//! - `link`: one connection, the only file that knows the MQTT library
+//! - `link`: one connection, the only file here that speaks through the MQTT library;
+//!   [`reason`]: why there is none
+//! - [`tls`], [`credential`]: certificates, keys and passwords, for the lab's tools too
 //! - `session`, `incoming`, `pump`: what is said over one connection
 //! - `connection`: connections one after the other
 
@@ -19,11 +21,14 @@ mod board;
 pub mod command;
 pub mod config;
 mod connection;
+pub mod credential;
 mod handle;
 mod incoming;
 mod link;
 mod pump;
+pub mod reason;
 mod session;
+pub mod tls;
 pub mod topics;
 
 pub use board::LiveRecord;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 pub struct Mosquitto {
     pub port: u16,
-    options: String,
+    text: String,
     dir: tempfile::TempDir,
     process: Child,
 }
@@ -19,15 +19,24 @@ impl Mosquitto {
 
     /// Starts a broker with further lines of mosquitto.conf.
     pub fn with_options(options: &str) -> Self {
+        Self::with_file(|port| {
+            format!(
+                "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{options}\n"
+            )
+        })
+    }
+
+    /// Starts a broker with a whole mosquitto.conf, which listens on this port.
+    pub fn with_file(text: impl Fn(u16) -> String) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         // A port that was free a moment ago may be taken by now.
         for _ in 0..5 {
             let port = free_port();
-            if let Some(process) = spawn(dir.path(), port, options) {
-                let options = options.to_owned();
+            let text = text(port);
+            if let Some(process) = spawn(dir.path(), port, &text) {
                 return Self {
                     port,
-                    options,
+                    text,
                     dir,
                     process,
                 };
@@ -37,6 +46,12 @@ impl Mosquitto {
             "mosquitto does not start; its log is in {}",
             dir.keep().display()
         );
+    }
+
+    /// SIGHUP: reads passwords and access rules again.
+    pub fn reload(&self) {
+        let process = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(process, rustix::process::Signal::HUP).expect("it runs");
     }
 
     pub fn url(&self) -> String {
@@ -57,7 +72,7 @@ impl Mosquitto {
 
     /// Starts again on the same port, with what it kept: nothing.
     pub fn restart(&mut self) {
-        self.process = spawn(self.dir.path(), self.port, &self.options)
+        self.process = spawn(self.dir.path(), self.port, &self.text)
             .expect("the port is still free for the same broker");
     }
 }
@@ -69,18 +84,15 @@ impl Drop for Mosquitto {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     probe.local_addr().expect("it is bound").port()
 }
 
-fn spawn(dir: &Path, port: u16, options: &str) -> Option<Child> {
+fn spawn(dir: &Path, port: u16, text: &str) -> Option<Child> {
     let config = dir.join("mosquitto.conf");
-    let text = format!(
-        "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n\
-         log_dest file {}\nuser root\n{options}\n",
-        dir.join("log").display()
-    );
+    let log = dir.join("log");
+    let text = format!("{text}\nlog_dest file {}\nuser root\n", log.display());
     std::fs::write(&config, text).expect("writable");
     let sbin = Path::new("/usr/sbin/mosquitto");
     let program = if sbin.exists() {

@@ -1,0 +1,256 @@
+//! Why there is no connection, in words for the person who has to do something about it.
+//! A reason stays the same from one try to the next, so that it is logged once.
+
+use super::tls::Names;
+use rumqttc::v5::ConnectionError;
+use rumqttc::v5::mqttbytes::v5::ConnectReturnCode;
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError};
+use std::error::Error;
+use std::io;
+
+/// How the connection was tried.
+#[derive(Debug, Clone, Copy)]
+pub struct Tried<'t> {
+    pub names: &'t Names,
+    pub tls: bool,
+    pub user: Option<&'t str>,
+}
+
+impl Tried<'_> {
+    /// What `error` means.
+    pub fn reason(&self, error: &ConnectionError) -> String {
+        if let Some(fault) = tls_fault(error) {
+            return self.of_tls(fault);
+        }
+        match error {
+            ConnectionError::ConnectionRefused(
+                ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
+            ) => self.refused(),
+            ConnectionError::Tls(_) if closed(error) => format!(
+                "the broker closed the connection before TLS began: does it speak TLS on this \
+                 port? It is usually 8883, and 1883 without TLS; see {}",
+                self.names.url
+            ),
+            other => other.to_string(),
+        }
+    }
+
+    fn refused(&self) -> String {
+        match self.user {
+            Some(user) => format!(
+                "the broker refuses user {user}: the name or the password in {} is not what \
+                 the broker has",
+                self.names.password
+            ),
+            None if self.tls => format!(
+                "the broker refuses a connection without user name and password: give them, \
+                 or a certificate with {} and {}",
+                self.names.cert, self.names.key
+            ),
+            None => "the broker refuses a connection without user name and password".to_owned(),
+        }
+    }
+
+    fn of_tls(&self, fault: &rustls::Error) -> String {
+        let Names {
+            ca, cert, key, url, ..
+        } = self.names;
+        match fault {
+            rustls::Error::InvalidCertificate(fault) => self.of_certificate(fault),
+            rustls::Error::AlertReceived(alert) => match alert {
+                AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure => {
+                    format!(
+                        "the broker ended TLS ({alert:?}): it demands a client certificate; \
+                         give {cert} and {key}, or others"
+                    )
+                }
+                AlertDescription::UnknownCA
+                | AlertDescription::BadCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::AccessDenied => format!(
+                    "the broker does not accept the certificate in {cert} ({alert:?}): its \
+                     authority, its dates or the broker's clock are wrong"
+                ),
+                AlertDescription::ProtocolVersion => {
+                    "the broker speaks no TLS 1.2 or 1.3".to_owned()
+                }
+                other => format!("the broker ended TLS ({other:?})"),
+            },
+            rustls::Error::InvalidMessage(_) => format!(
+                "what answers on this port speaks no TLS: check host and port in {url}; \
+                 mqtt:// is without TLS"
+            ),
+            rustls::Error::PeerIncompatible(what) => {
+                format!("the broker's TLS is too old or too narrow: {what:?}")
+            }
+            other => format!("TLS: {other}; the authority trusted is that of {ca}"),
+        }
+    }
+
+    fn of_certificate(&self, fault: &CertificateError) -> String {
+        let ca = self.names.ca;
+        let clock = "or this machine's clock is wrong, as that of a board without RTC after a \
+                     start without network";
+        match fault {
+            CertificateError::UnknownIssuer => format!(
+                "the broker is not trusted: no known authority signed its certificate; give \
+                 that authority's certificate as {ca}"
+            ),
+            CertificateError::BadSignature => format!(
+                "the broker is not trusted: its certificate is not signed by the authority of \
+                 that name in {ca}"
+            ),
+            CertificateError::NotValidYetContext { time, not_before } => format!(
+                "the broker's certificate is valid from {} on, and here it is {}: wait for it, \
+                 {clock}",
+                day(*not_before),
+                day(*time)
+            ),
+            CertificateError::ExpiredContext { time, not_after } => format!(
+                "the broker's certificate expired on {}, and here it is {}: renew it, {clock}",
+                day(*not_after),
+                day(*time)
+            ),
+            CertificateError::NotValidForNameContext {
+                expected,
+                presented,
+            } => format!(
+                "the broker's certificate is not for {}; it is for {}: use such a name in {}, \
+                 or issue one whose subject alternative names hold it",
+                expected.to_str(),
+                match presented.is_empty() {
+                    true => "no name at all".to_owned(),
+                    false => presented.join(", "),
+                },
+                self.names.url
+            ),
+            CertificateError::Revoked => "the broker's certificate is revoked".to_owned(),
+            other => format!("the broker's certificate can't be used: {other}"),
+        }
+    }
+}
+
+/// A day in UTC: a reason with the time of day would be another one at each try.
+fn day(time: UnixTime) -> String {
+    let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    jiff::Timestamp::from_second(seconds).map_or_else(
+        |_| format!("second {seconds} since 1970"),
+        |time| time.strftime("%Y-%m-%d").to_string(),
+    )
+}
+
+/// The error of TLS inside, wherever the layers above put it.
+fn tls_fault<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> {
+    layers(error).find_map(|layer| layer.downcast_ref())
+}
+
+/// Whether the other side just closed.
+fn closed(error: &(dyn Error + 'static)) -> bool {
+    layers(error)
+        .filter_map(|layer| layer.downcast_ref::<io::Error>())
+        .any(|error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+            )
+        })
+}
+
+/// `error` and what caused it. An I/O error's `source` skips the error that it wraps.
+fn layers<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |layer| {
+        let layer: &'e (dyn Error + 'static) = *layer;
+        let wrapped = layer
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        match wrapped {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => layer.source(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tls::KEYS;
+    use super::*;
+    use rustls::pki_types::ServerName;
+    use std::time::Duration;
+
+    const TRIED: Tried<'_> = Tried {
+        names: &KEYS,
+        tls: true,
+        user: Some("pi"),
+    };
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::since_unix_epoch(Duration::from_secs(seconds))
+    }
+
+    /// As the library passes it on: in an I/O error.
+    fn reason(fault: rustls::Error) -> String {
+        let error = ConnectionError::Io(io::Error::new(io::ErrorKind::InvalidData, fault));
+        TRIED.reason(&error)
+    }
+
+    #[test]
+    fn a_board_in_1970_is_told_to_look_at_its_clock() {
+        let fault = |now| CertificateError::NotValidYetContext {
+            time: at(now),
+            not_before: at(1_790_000_000),
+        };
+        let text = reason(fault(60).into());
+        assert!(
+            text.contains("1970-01-01") && text.contains("clock"),
+            "{text}"
+        );
+        assert_eq!(text, reason(fault(61).into()), "logged once");
+        let expired = CertificateError::ExpiredContext {
+            time: at(1_790_000_000),
+            not_after: at(1_700_000_000),
+        };
+        let text = reason(expired.into());
+        assert!(text.contains("expired on 2023-11-14"), "{text}");
+    }
+
+    #[test]
+    fn what_to_do_is_named_by_its_key() {
+        let wrong_name = CertificateError::NotValidForNameContext {
+            expected: ServerName::try_from("lab").expect("a name").to_owned(),
+            presented: vec!["broker".to_owned()],
+        };
+        for (fault, word) in [
+            (CertificateError::UnknownIssuer.into(), "ca_file"),
+            (wrong_name.into(), "broker"),
+            (
+                rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
+                "cert_file",
+            ),
+            (
+                rustls::Error::AlertReceived(AlertDescription::UnknownCA),
+                "cert_file",
+            ),
+        ] {
+            let text = reason(fault);
+            assert!(text.contains(word), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refused_user_is_named_and_the_password_is_not() {
+        let error = ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized);
+        let text = TRIED.reason(&error);
+        assert!(
+            text.contains("user pi") && text.contains("password_file"),
+            "{text}"
+        );
+        let nobody = Tried {
+            user: None,
+            ..TRIED
+        };
+        assert!(nobody.reason(&error).contains("cert_file"));
+    }
+}
