@@ -43,10 +43,10 @@ impl Pressure {
     }
 }
 
-fn some_s(text: &str) -> Option<f64> {
+pub(super) fn some_s(text: &str) -> Option<f64> {
     let some = text.lines().find_map(|line| line.strip_prefix("some "))?;
-    let microseconds: f64 = some.split_once("total=")?.1.trim().parse().ok()?;
-    Some(microseconds * 1e-6)
+    let microseconds: u64 = some.split_once("total=")?.1.trim().parse().ok()?;
+    Some(microseconds as f64 * 1e-6)
 }
 
 /// What happened between two moments.
@@ -69,14 +69,16 @@ impl CpuTimes {
         Self::parse(crate::clock::now(), &stat, Pressure::read())
     }
 
-    fn parse(at: MonoNs, stat: &str, pressure: Pressure) -> Option<Self> {
+    pub(super) fn parse(at: MonoNs, stat: &str, pressure: Pressure) -> Option<Self> {
         let ticks_per_s = rustix::param::clock_ticks_per_second() as f64;
+        // As whole numbers: `f64` would also take `inf` and `nan`.
         let fields: Vec<f64> = stat
             .lines()
             .next()?
             .strip_prefix("cpu ")?
             .split_whitespace()
-            .map_while(|field| field.parse().ok())
+            .map_while(|field| field.parse::<u64>().ok())
+            .map(|ticks| ticks as f64)
             .collect();
         let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = fields[..] else {
             return None;
@@ -135,7 +137,10 @@ mod tests {
         assert_eq!((times.busy_s, times.steal_s, times.cpus), (1.5, 0.1, 2));
         assert_eq!(some_s(PRESSURE), Some(2.0));
         assert_eq!(some_s("full avg10=0.00 total=5\n"), None);
-        assert_eq!(CpuTimes::parse(MonoNs(0), "cpu 1 2", none), None);
+        for bad in ["cpu 1 2", "cpu nan 0 0 0 0 0 0 0\ncpu0 1\n"] {
+            assert_eq!(CpuTimes::parse(MonoNs(0), bad, none), None);
+        }
+        assert_eq!(some_s("some total=inf\n"), None);
     }
 
     #[test]

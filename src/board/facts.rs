@@ -160,7 +160,7 @@ fn differing(governors: Vec<(String, String)>) -> BTreeMap<String, String> {
 }
 
 /// `PRETTY_NAME` of os-release(5).
-fn os_name(release: &str) -> Option<String> {
+pub(super) fn os_name(release: &str) -> Option<String> {
     let name = release
         .lines()
         .find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
@@ -169,8 +169,9 @@ fn os_name(release: &str) -> Option<String> {
 }
 
 /// `# R36 (release), REVISION: 4.4, GCID: …` is 36.4.4.
-fn l4t_release(text: &str) -> Option<String> {
-    let (release, rest) = text.trim_start_matches(['#', ' ']).split_once(' ')?;
+pub(super) fn l4t_release(text: &str) -> Option<String> {
+    let line = text.lines().next()?;
+    let (release, rest) = line.trim_start_matches(['#', ' ']).split_once(' ')?;
     let (_, revision) = rest.split_once("REVISION:")?;
     let revision = revision.split(',').next()?.trim();
     let release = release.strip_prefix('R')?;
@@ -178,7 +179,7 @@ fn l4t_release(text: &str) -> Option<String> {
 }
 
 /// x86 names its model; arm64 kernels only give implementer and part numbers.
-fn cpu_name(cpuinfo: &str) -> Option<String> {
+pub(super) fn cpu_name(cpuinfo: &str) -> Option<String> {
     let value = |key: &str| {
         cpuinfo.lines().find_map(|line| {
             let (name, value) = line.split_once(':')?;
@@ -279,6 +280,7 @@ mod tests {
             "# R36 (release)",
             "x REVISION: 1",
             "# R36 REVISION: ,",
+            "# R36 (release)\nREVISION: 4.4",
         ] {
             assert_eq!(l4t_release(text), None, "{text}");
         }

@@ -60,12 +60,10 @@ pub(super) fn reading(map: &MeterMap, block: Block, words: &[u16]) -> Reading {
             };
         }
     };
-    let power = answer
-        .value(&map.power, MOST_POWER_W)
-        .map(|value| value * variant.map_or(1.0, |variant| variant.power));
+    let power_factor = variant.map_or(1.0, |variant| variant.power);
+    let power = answer.value(&map.power, power_factor, MOST_POWER_W);
     let other = |register: Option<&Register>, factor: Option<f64>, most| {
-        let value = answer.value(register?, most).ok()?;
-        Some(value * factor?)
+        answer.value(register?, factor?, most).ok()
     };
     let voltage_factor = variant.map_or(Some(1.0), |variant| variant.voltage);
     let current_factor = variant.map_or(Some(1.0), |variant| variant.current);
@@ -144,8 +142,8 @@ impl Answer<'_> {
         Ok(scale * 10f64.powi(i32::from(exponent)))
     }
 
-    /// The register's value in W, V or A.
-    fn value(&self, register: &Register, most: f64) -> Result<f64, Absence> {
+    /// The register's value in W, V or A; `factor` is the model's on the register's own scale.
+    fn value(&self, register: &Register, factor: f64, most: f64) -> Result<f64, Absence> {
         let raw = self.raw(register).ok_or(Absence::NotInAnswer)?;
         let bits = 16 * u32::from(register.kind.words());
         let mask = u64::MAX >> (64 - bits);
@@ -159,7 +157,7 @@ impl Answer<'_> {
             Kind::I64 => raw as i64 as f64,
             Kind::F32 => f64::from(f32::from_bits(raw as u32)),
         };
-        let value = number * self.scale(register)?;
+        let value = number * self.scale(register)? * factor;
         if !value.is_finite() {
             return Err(Absence::NotFinite);
         }
@@ -293,6 +291,10 @@ mod tests {
         close(told.power, 4.25);
         assert_eq!(told.voltage, Some(Volts(5.0)));
         assert_eq!(told.current, None);
+        // A model's factor leads to nothing implausible either.
+        map.model.as_mut().unwrap().variant[0].power = 1e9;
+        let told = reading(&map, BLOCK, &[65, 0, 4250, 500, 77, 0, 0, 0]);
+        assert_eq!(told.power, Err(Absence::Implausible));
         let told = reading(&map, BLOCK, &[70, 0, 4250, 500, 77, 0, 0, 0]);
         assert_eq!(told.power, Err(Absence::UnknownModel(70)));
         assert_eq!(told.voltage, None);

@@ -158,7 +158,15 @@ impl MeterMap {
         within("offset_w", self.offset_w, 0.0, 1e4, "0 to 10000 W")?;
         within("starts_w", self.starts_w, 0.0, 1e4, "0 to 10000 W")?;
         for variant in self.model.iter().flat_map(|model| &model.variant) {
-            within("model power", variant.power, 1e-9, 1e9, "a factor above 0")?;
+            let factors = [
+                ("model power", Some(variant.power)),
+                ("model voltage", variant.voltage),
+                ("model current", variant.current),
+            ];
+            for (key, factor) in factors {
+                let factor = factor.unwrap_or(1.0);
+                within(key, factor, 1e-9, 1e9, "a factor of 1e-9 to 1e9")?;
+            }
         }
         self.block().map(drop)
     }
@@ -264,6 +272,19 @@ mod tests {
         assert!(fault("unit = \"W\"", "unit = \"V\"").starts_with("power"));
         assert!(fault("address = 0,", "address = 500,").contains("501"));
         assert!(fault("accuracy = 0.01", "accuracy = 1.5").starts_with("accuracy"));
+        let model = |factors: &str| {
+            let variant = format!("{{ name = \"P\", ids = [1, 2], {factors} }}");
+            let model = format!("[model]\naddress = 1\nvariant = [{variant}]\n");
+            parsed(&format!("{OWN}{model}")).check()
+        };
+        assert_eq!(model("power = 0.1, voltage = 0.01"), Ok(()));
+        for factors in [
+            "power = 0",
+            "power = 1, voltage = nan",
+            "power = 1, current = -inf",
+        ] {
+            assert!(model(factors).unwrap_err().value.starts_with("model"));
+        }
         let unknown = OWN.replace("accuracy", "acuracy");
         assert!(toml::from_str::<MeterMap>(&unknown).is_err());
         assert!(toml::from_str::<MeterMap>(&OWN.replace("= 4", "= 6")).is_err());

@@ -75,13 +75,15 @@ fn reading(line: &str) -> Option<(&str, &str, &str)> {
     Some((label, what, value))
 }
 
-/// Plain digits only: `f64` would also take `inf` and `nan`.
+/// Plain digits only, and few enough for a number: `f64` would also take `inf` and `nan`, and
+/// make infinity of too many digits.
 fn number(text: &str, unit: char) -> Option<f64> {
     let digits = text.strip_suffix(unit)?;
     let plain = digits
         .bytes()
         .all(|byte| byte.is_ascii_digit() || b".-".contains(&byte));
-    digits.parse().ok().filter(|_| plain)
+    let number: f64 = digits.parse().ok()?;
+    (plain && number.is_finite()).then_some(number)
 }
 
 #[cfg(test)]
@@ -130,6 +132,8 @@ mod tests {
         ] {
             assert_eq!(parse(line), Adc::default(), "{line}");
         }
+        let endless = format!("HDMI_A current(22)={}A", "9".repeat(400));
+        assert_eq!(parse(&endless), Adc::default());
     }
 
     proptest! {

@@ -52,12 +52,12 @@ impl CpuLoad {
 
 /// user, nice, system, idle, iowait, irq, softirq, steal: proc(5).
 fn parse(stat: &str) -> Option<Ticks> {
-    let mut total = 0;
+    let mut total = 0_u64;
     let mut idle = 0;
     let fields = stat.lines().next()?.strip_prefix("cpu ")?;
     for (index, field) in fields.split_whitespace().take(8).enumerate() {
         let ticks: u64 = field.parse().ok()?;
-        total += ticks;
+        total = total.checked_add(ticks)?;
         if index == 3 || index == 4 {
             idle += ticks;
         }
@@ -83,6 +83,7 @@ mod tests {
             }
         );
         assert_eq!(parse("intr 1 2 3"), None);
+        assert_eq!(parse(&format!("cpu  {} 1 0 0", u64::MAX)), None);
     }
 
     #[test]
