@@ -95,7 +95,7 @@ impl Clocks {
 }
 
 /// `0 1 2 3` → `cpu0-3`, `0 4` → `cpu0,4`.
-fn span(cpus: &str) -> String {
+pub(super) fn span(cpus: &str) -> String {
     let numbers: Vec<u32> = cpus
         .split_whitespace()
         .filter_map(|cpu| cpu.parse().ok())
@@ -118,7 +118,7 @@ fn span(cpus: &str) -> String {
 }
 
 /// A device's name without its address: `fb000000.gpu` → `gpu`.
-fn device_name(device: &str) -> String {
+pub(super) fn device_name(device: &str) -> String {
     let name = match device.split_once('.') {
         Some((address, name)) if address.bytes().all(|b| b.is_ascii_hexdigit()) => name,
         _ => device,

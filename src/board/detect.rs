@@ -62,9 +62,14 @@ fn strings(path: &Path) -> Vec<String> {
     let mut bytes = Vec::new();
     let read =
         std::fs::File::open(path).and_then(|file| file.take(LARGEST).read_to_end(&mut bytes));
-    if read.is_err() {
-        return Vec::new();
+    match read {
+        Ok(_) => strings_in(&bytes),
+        Err(_) => Vec::new(),
     }
+}
+
+/// What is text, without what is not.
+pub(super) fn strings_in(bytes: &[u8]) -> Vec<String> {
     bytes
         .split(|byte| matches!(byte, 0 | b'\n'))
         .filter_map(|part| std::str::from_utf8(part).ok())

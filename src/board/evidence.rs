@@ -241,7 +241,7 @@ fn read(evidence: &Evidence, sysfs: &Path) -> Reading {
 }
 
 /// `0`, `50000` or `throttled=0x50000`.
-fn number(text: &str, radix: u32) -> Option<i64> {
+pub(super) fn number(text: &str, radix: u32) -> Option<i64> {
     let text = text.trim();
     let text = text.split_once('=').map_or(text, |(_, value)| value);
     i64::from_str_radix(text.strip_prefix("0x").unwrap_or(text), radix).ok()

@@ -55,7 +55,7 @@ pub fn disk_free_share(path: &Path) -> Option<f64> {
     (fs.f_blocks > 0).then(|| fs.f_bavail as f64 / fs.f_blocks as f64)
 }
 
-fn kib_field(text: &str, field: &str) -> Option<u64> {
+pub(super) fn kib_field(text: &str, field: &str) -> Option<u64> {
     let value = text
         .lines()
         .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))?;

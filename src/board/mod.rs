@@ -9,6 +9,8 @@ mod detect;
 mod evidence;
 mod facts;
 mod fans;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gauge;
 mod memory;
 mod moment;
@@ -24,5 +26,7 @@ pub use evidence::{Evidence, Finding};
 pub use facts::{Board, Host};
 pub use memory::{available_bytes, disk_free_bytes, disk_free_share, own_rss_bytes};
 pub use moment::Moment;
-pub use profile::{OwnSensor, Profile, ProfileError, Profiles, Status, ThermalZones};
+pub use profile::{
+    OwnSensor, Profile, ProfileError, Profiles, Status, ThermalZones, parse as parse_profile,
+};
 pub use watch::BoardWatch;

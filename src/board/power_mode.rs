@@ -23,7 +23,7 @@ impl PowerMode {
             .ok_or_else(|| format!("{} names no power mode", modes.command.join(" ")))
     }
 
-    fn parse(printed: &str) -> Option<Self> {
+    pub(super) fn parse(printed: &str) -> Option<Self> {
         let mut lines = printed.lines();
         // With --verbose something stands before it.
         let name = lines

@@ -48,14 +48,41 @@ pub fn load(
     main: &Path,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
-    let mut builder = config::Config::builder();
-    let mut sensors = Vec::new();
+    let mut files = Vec::new();
     for path in layers(main)? {
         let text = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
             path: path.display().to_string(),
             message: format!("cannot be read: {error}"),
         })?;
-        let mut table = validated(&path, &text)?;
+        files.push((path, text));
+    }
+    let merged = merged(&files, environment)?;
+    checked(merged, Profiles::with_own(&beside(main, "boards"))?)
+}
+
+/// Reads one file alone, `text`, with the shipped board profiles. `path` is what an error
+/// calls it.
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let merged = merged(&[(path.to_owned(), text.to_owned())], [])?;
+    checked(merged, Profiles::shipped())
+}
+
+fn checked(mut config: Config, profiles: Profiles) -> Result<Config, ConfigError> {
+    config.board.profiles = profiles;
+    config.share_sysfs_root();
+    config.check()?;
+    Ok(config)
+}
+
+/// The layers in one: `files`, the main one first, then the environment.
+fn merged(
+    files: &[(PathBuf, String)],
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Config, ConfigError> {
+    let mut builder = config::Config::builder();
+    let mut sensors = Vec::new();
+    for (path, text) in files {
+        let mut table = validated(path, text)?;
         if let Some(toml::Value::Array(blocks)) = table.remove("sensor") {
             merge_by_name(&mut sensors, blocks);
         }
@@ -73,19 +100,15 @@ pub fn load(
     validate_environment(&environment)?;
     let mut last = toml::Table::new();
     last.insert("sensor".to_owned(), toml::Value::Array(sensors));
-    let mut merged: Config = builder
+    builder
         .add_source(environment)
         .add_source(File::from_str(&last.to_string(), FileFormat::Toml))
         .build()
         .and_then(config::Config::try_deserialize)
         .map_err(|error| ConfigError::File {
-            path: main.display().to_string(),
+            path: files[0].0.display().to_string(),
             message: with_hint(&error.to_string()),
-        })?;
-    merged.board.profiles = Profiles::with_own(&beside(main, "boards"))?;
-    merged.share_sysfs_root();
-    merged.check()?;
-    Ok(merged)
+        })
 }
 
 fn beside(main: &Path, folder: &str) -> PathBuf {

@@ -8,7 +8,7 @@ mod load;
 mod signing;
 
 pub use identity::Identity;
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, load, parse};
 pub use signing::SigningConfig;
 
 use crate::board::{BoardIdentity, Host, Profiles};

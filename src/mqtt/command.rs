@@ -150,7 +150,7 @@ pub(super) fn execute(
 }
 
 /// The answer on the wire.
-pub(super) fn answer(outcome: &Result<Value, Refusal>) -> Vec<u8> {
+pub fn answer(outcome: &Result<Value, Refusal>) -> Vec<u8> {
     let answer = match outcome {
         Ok(Value::Object(body)) => Answer::ok(body.clone()),
         Ok(other) => Answer::ok([("value".to_owned(), other.clone())].into_iter().collect()),
@@ -160,7 +160,7 @@ pub(super) fn answer(outcome: &Result<Value, Refusal>) -> Vec<u8> {
 }
 
 /// The job id that a refused payload names, as far as it can be read, for the event.
-pub(super) fn id_in(payload: &[u8]) -> Option<String> {
+pub fn id_in(payload: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Named {
         id: JobId,

@@ -34,7 +34,8 @@ impl ProcessMemory {
             .map(|status| Self::parse(&status))
     }
 
-    fn parse(status: &str) -> Self {
+    /// From the text of `/proc/PID/status`.
+    pub fn parse(status: &str) -> Self {
         Self {
             rss_peak_bytes: kib_field(status, "VmHWM:"),
             anon_bytes: kib_field(status, "RssAnon:"),
@@ -70,7 +71,7 @@ pub(super) fn number_after(text: &str, name: &str) -> Option<u64> {
 
 /// Clock ticks used, and major faults. The command name may contain anything, so fields
 /// are counted from the last parenthesis: the state is field 3.
-fn parse_stat(stat: &str) -> Option<(u64, u64)> {
+pub fn parse_stat(stat: &str) -> Option<(u64, u64)> {
     let (_, after_name) = stat.rsplit_once(") ")?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();

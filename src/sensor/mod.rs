@@ -7,6 +7,8 @@
 
 mod config;
 mod config_error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod hwmon;
 pub mod i2c;
 pub mod ina219;

@@ -93,14 +93,14 @@ impl NumberFile {
         let t1 = clock::now();
         let length = length.map_err(|error| self.failed(&error))?;
         let text = String::from_utf8_lossy(&bytes[..length]);
-        let cut = self.newline && !text.ends_with('\n');
+        let value = whole_number(&text, self.newline);
         // A writer is done by the next reading: one that never writes newlines loses one.
         self.newline = text.ends_with('\n');
-        let number = text.trim();
-        let value = number.parse().ok().filter(|_| !cut).ok_or_else(|| {
+        let value = value.ok_or_else(|| {
             ReadError::Failed(format!(
-                "{}: `{number}` is no whole number: half written?",
-                self.path.display()
+                "{}: `{}` is no whole number: half written?",
+                self.path.display(),
+                text.trim()
             ))
         })?;
         self.file = Some(file);
@@ -123,6 +123,12 @@ impl NumberFile {
             _ => ReadError::Failed(format!("{what}: {error}")),
         }
     }
+}
+
+/// The number that `text` is; `None` where it lacks the newline that is due.
+pub(super) fn whole_number(text: &str, newline_due: bool) -> Option<i64> {
+    let whole = text.ends_with('\n') || !newline_due;
+    text.trim().parse().ok().filter(|_| whole)
 }
 
 /// What a sweep over several files came to, for [`super::Source::poll`]: a failure leaves

@@ -4,7 +4,7 @@ use super::super::detect::{BoardIdentity, Match, rank};
 use super::{Profile, check};
 use crate::strict_toml::TomlError;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// A profile can't be used. The text says where and what to change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,9 +31,9 @@ const SHIPPED: [(&str, &str); 14] = shipped!(
     "rock-5b" "orangepi-5" "generic-aarch64" "generic-x86_64"
 );
 
-/// Board profiles by name.
+/// Board profiles by name. A clone is cheap: every default configuration has one.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Profiles(Vec<Profile>);
+pub struct Profiles(Arc<Vec<Profile>>);
 
 impl Profiles {
     /// Those built into the program.
@@ -43,7 +43,7 @@ impl Profiles {
                 let path = format!("boards/{name}.toml");
                 parse(&path, text).expect("a test reads every shipped file")
             };
-            Profiles(SHIPPED.map(profile).into())
+            Profiles(Arc::new(SHIPPED.map(profile).into()))
         });
         PARSED.clone()
     }
@@ -70,10 +70,11 @@ impl Profiles {
             }
             own.push(profile);
         }
+        let all = Arc::make_mut(&mut profiles.0);
         for profile in own {
-            match profiles.0.iter_mut().find(|p| p.name == profile.name) {
+            match all.iter_mut().find(|p| p.name == profile.name) {
                 Some(shipped) => *shipped = profile,
-                None => profiles.0.push(profile),
+                None => all.push(profile),
             }
         }
         Ok(profiles)
@@ -115,7 +116,8 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn parse(path: &str, text: &str) -> Result<Profile, ProfileError> {
+/// Reads one profile. `path` is what an error calls it.
+pub fn parse(path: &str, text: &str) -> Result<Profile, ProfileError> {
     let at = |error: TomlError| match error {
         TomlError {
             line: Some(line),
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn every_shipped_fact_has_its_source() {
         let mut unverified = 0;
-        for profile in Profiles::shipped().0 {
+        for profile in Profiles::shipped().0.iter() {
             let mut facts = Vec::new();
             let detects = profile.detect != Default::default();
             facts.extend(detects.then_some((&profile.detect.source, profile.detect.status)));

@@ -7,7 +7,7 @@
 mod catalogue;
 mod check;
 
-pub use catalogue::{ProfileError, Profiles};
+pub use catalogue::{ProfileError, Profiles, parse};
 
 use super::detect::{BoardIdentity, is_one_of};
 use super::evidence::Evidence;

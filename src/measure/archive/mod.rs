@@ -26,7 +26,7 @@ use crate::energy::Trace;
 use crate::record::Stamped;
 use crate::record::job::Tokens;
 pub use line::{FORMAT, VERSION};
-pub use read::{ReadError, read};
+pub use read::{ReadError, read, read_lines};
 pub use write::{WriteError, write};
 
 /// A line of JSON: a day's tokens at 100 a second take some 30 MB.

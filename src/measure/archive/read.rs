@@ -54,8 +54,13 @@ pub enum What {
 /// Reads a raw file to its end.
 pub fn read(input: impl Read) -> Result<Archive, ReadError> {
     let decoder = MultiGzDecoder::new(BufReader::new(input));
+    read_lines(BufReader::new(decoder.take(MOST_BYTES + 1)))
+}
+
+/// Reads what is in a raw file, decompressed.
+pub fn read_lines(input: impl BufRead) -> Result<Archive, ReadError> {
     let mut lines = Lines {
-        input: BufReader::new(decoder.take(MOST_BYTES + 1)),
+        input,
         line: 0,
         bytes: 0,
         written: None,

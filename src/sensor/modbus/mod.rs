@@ -7,6 +7,8 @@
 
 mod decode;
 mod fault;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod line;
 mod listening;
 mod map;
