@@ -15,6 +15,7 @@
 //! higher, whatever became of the process.
 
 mod attempts;
+mod directory;
 mod jobs;
 mod kept;
 mod models;
@@ -117,7 +118,7 @@ impl Store {
             path: path.to_owned(),
             source,
         };
-        std::fs::create_dir_all(dir).map_err(|source| create(dir, source))?;
+        directory::make(dir, 0o777).map_err(|source| create(dir, source))?;
         let lock_path = dir.join("jouled.lock");
         let lock = File::options()
             .create(true)
@@ -136,6 +137,12 @@ impl Store {
         }
         let path = dir.join(Self::FILE);
         let db = schema::open(&path)?;
+        // Made by a process that died before it came to this.
+        match directory::sync(directory::above(dir)) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            synced => synced.map_err(|source| create(dir, source))?,
+        }
+        directory::sync(dir).map_err(|source| create(dir, source))?;
         Ok(Self {
             db,
             path,

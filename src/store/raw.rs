@@ -6,7 +6,7 @@
 //! that the store doesn't know may be all that is left of a lost or replaced database: it
 //! stays as long as any other. What it holds is the caller's.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, directory};
 use crate::record::result::Raw;
 use crate::workload::JobId;
 use crate::workload::job::hex;
@@ -14,9 +14,9 @@ use rusqlite::{OptionalExtension, Transaction, params};
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -62,17 +62,13 @@ impl RawDirectory {
         attempt: u32,
         write: impl FnOnce(&mut dyn Write) -> Result<(), E>,
     ) -> Result<Raw, E> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(DIRECTORY_MODE)
-            .create(&self.dir)?;
+        directory::make(&self.dir, DIRECTORY_MODE)?;
         let name = file_name(id, attempt);
         let unfinished = self.dir.join(UNFINISHED);
         let kept = put(&unfinished, write).and_then(|(size_bytes, sha256)| {
             let finished = self.dir.join(&name);
             fs::rename(&unfinished, &finished)?;
-            let synced = File::open(&self.dir).and_then(|dir| dir.sync_all());
-            if let Err(error) = synced {
+            if let Err(error) = directory::sync(&self.dir) {
                 // The result will say that it is not stored.
                 let _ = fs::remove_file(&finished);
                 return Err(error.into());

@@ -97,5 +97,6 @@ fn parse(line: &str) -> Seen {
         retained: next() == "1",
         correlation: Some(next().into_bytes()).filter(|data| !data.is_empty()),
         text: next(),
+        at: jouled::clock::now(),
     }
 }

@@ -1,5 +1,6 @@
 //! The lab's side: a client that sends commands and collects what it sees.
 
+use jouled::units::MonoNs;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PublishProperties};
 use rumqttc::v5::{Client, Event, MqttOptions};
@@ -17,6 +18,8 @@ pub struct Seen {
     pub text: String,
     pub retained: bool,
     pub correlation: Option<Vec<u8>>,
+    /// When it arrived.
+    pub at: MonoNs,
 }
 
 impl Seen {
@@ -64,6 +67,7 @@ impl Lab {
                             text: String::from_utf8_lossy(&publish.payload).into_owned(),
                             retained: publish.retain,
                             correlation: properties.correlation_data.map(|data| data.to_vec()),
+                            at: jouled::clock::now(),
                         };
                         if out.send(seen).is_err() {
                             return;

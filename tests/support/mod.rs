@@ -5,8 +5,10 @@
 pub mod clients;
 pub mod daemon;
 pub mod hostile;
+pub mod disk;
 pub mod lab;
 pub mod meters;
 pub mod mosquitto;
+pub mod power_cut;
 pub mod rig;
 pub mod tiny_gguf;

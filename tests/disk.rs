@@ -1,0 +1,16 @@
+//! Disks that are full, slow, read-only or lose power, below the real daemon.
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![cfg(feature = "llama")]
+
+#[path = "disk/power.rs"]
+mod power;
+mod support;
+
+/// How much of a test that can go on for long is done: `full` with JOULED_DISK=full, as
+/// `make disk-faults` sets it.
+fn count(small: usize, full: usize) -> usize {
+    match std::env::var("JOULED_DISK").as_deref() {
+        Ok("full") => full,
+        _ => small,
+    }
+}
