@@ -2,8 +2,14 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "llama")]
 
+#[path = "disk/faults.rs"]
+mod faults;
 #[path = "disk/power.rs"]
 mod power;
+#[path = "disk/slow.rs"]
+mod slow;
+#[path = "disk/start.rs"]
+mod start;
 mod support;
 
 /// How much of a test that can go on for long is done: `full` with JOULED_DISK=full, as

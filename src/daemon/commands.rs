@@ -224,6 +224,9 @@ impl From<SignatureError> for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "a command could not be stored");
+        if error.is_full() {
+            return refusal("disk-full", "the board's disk is full", None);
+        }
         refusal("storage", "the board's store failed; see its log", None)
     }
 }

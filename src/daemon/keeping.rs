@@ -70,52 +70,69 @@ impl Write for UntilStop<'_> {
     }
 }
 
-/// Gives something up, so that the rest fits. `false` where there is nothing of it.
-type GiveUp = fn(&mut AttemptRecords, &RawDirectory, &JobId) -> bool;
-
-/// Commits the end of an attempt. Where the store has no room for all, it gives up the raw
-/// data, then the traces, then the tokens. A job whose result does not fit either fails.
+/// Commits the end of an attempt. Where the disk has no room for all, it gives up the raw
+/// data, then the traces, then the tokens.
 ///
-/// Errors: the result is not stored.
+/// Errors: nothing is stored. The records are whole again, but for raw data that made room.
 pub fn commit(
     store: &mut Store,
     id: &JobId,
     records: &mut AttemptRecords,
     now: &Moment,
 ) -> Result<Option<StateRow>, StoreError> {
-    let raw = store.raw();
-    let give_up: [GiveUp; 3] = [
-        |records, raw, id| {
-            let kept = records.result.body.raw.is_some();
-            if kept {
-                let attempt = records.result.body.attempt;
-                if let Err(error) = raw.discard(id, attempt) {
-                    tracing::error!(%error, %id, "raw data that nothing names stays");
-                }
-                records.without_raw("there was no room for it beside the records");
-            }
-            kept
-        },
-        |records, _, _| records.without_traces(),
-        |records, _, _| records.without_tokens(),
-    ];
-    let mut give_up = give_up.into_iter();
-    loop {
-        let error = match finish(store, id, records, now) {
-            Ok(stored) => return Ok(stored),
-            Err(error) => error,
+    let full = match finish(store, id, records, now) {
+        Err(error) if error.is_full() => error,
+        done => return done,
+    };
+    let mut error = full;
+    if records.result.body.raw.is_some() {
+        discard_raw(&store.raw(), id, records);
+        error = match finish(store, id, records, now) {
+            Err(error) if error.is_full() => error,
+            done => return done,
         };
-        if !give_up.any(|give_up| give_up(records, &raw, id)) {
-            let attempt = records.result.body.attempt;
-            let reason = Some("its records could not be stored; see the board's log");
-            let failed = Finished::Failed;
-            if let Err(error) = store.finish_attempt(id, attempt, failed, reason, &[], now) {
-                tracing::error!(%error, %id, "the job stays running");
-            }
-            return Err(error);
-        }
-        tracing::error!(%error, %id, "not all of the attempt can be stored; trying with less");
     }
+    let result = records.result.clone();
+    let traces = records.without_traces();
+    if !traces.is_empty() {
+        tracing::error!(%error, %id, "there is no room for the traces");
+        match finish(store, id, records, now) {
+            Ok(stored) => return Ok(stored),
+            Err(again) => error = again,
+        }
+    }
+    let tokens = records.without_tokens();
+    if !tokens.is_empty() && error.is_full() {
+        tracing::error!(%error, %id, "there is no room for the tokens");
+        match finish(store, id, records, now) {
+            Ok(stored) => return Ok(stored),
+            Err(again) => error = again,
+        }
+    }
+    *records = AttemptRecords {
+        tokens,
+        traces,
+        result,
+    };
+    Err(error)
+}
+
+fn discard_raw(raw: &RawDirectory, id: &JobId, records: &mut AttemptRecords) {
+    if let Err(error) = raw.discard(id, records.result.body.attempt) {
+        tracing::error!(%error, %id, "raw data that nothing names stays");
+    }
+    records.without_raw("there was no room for it beside the records");
+}
+
+/// Ends an attempt whose records can never be stored, without them.
+pub fn commit_without_records(
+    store: &mut Store,
+    id: &JobId,
+    attempt: u32,
+    now: &Moment,
+) -> Result<Option<StateRow>, StoreError> {
+    let reason = Some("its records could not be stored; see the board's log");
+    store.finish_attempt(id, attempt, Finished::Failed, reason, &[], now)
 }
 
 fn finish(
@@ -224,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_store_costs_raw_data_then_traces_then_tokens_then_the_result() {
+    fn a_full_store_costs_raw_data_then_traces_then_tokens() {
         let (_dir, _store, _id, records) = measured();
         let page = |bytes: usize| bytes as u32 / 4096;
         let [result, tokens, traces] = [
@@ -266,7 +283,38 @@ mod tests {
         assert_eq!(published["reps"][0]["rep"], 1);
 
         let (state, published, _) = full_with(1);
-        assert_eq!((state, published), (JobState::Failed, None));
+        assert_eq!((state, published), (JobState::Running, None));
+    }
+
+    /// A card that was full for an hour has room again: the result is as if nothing had been.
+    #[test]
+    fn what_a_full_disk_did_not_take_is_whole_when_it_does() {
+        let (dir, mut store, id, mut records) = measured();
+        let before = records.clone();
+        leave_pages(&store, 1);
+        let error = commit(&mut store, &id, &mut records, &at(2)).unwrap_err();
+        assert!(error.is_full() && error.may_pass(), "{error}");
+        assert_eq!(
+            (&records.tokens, &records.traces),
+            (&before.tokens, &before.traces)
+        );
+        leave_pages(&store, 100_000);
+        commit(&mut store, &id, &mut records, &at(3)).unwrap();
+        let (state, result, counts) = stored(&dir, &store, &id);
+        assert_eq!(state, JobState::Succeeded);
+        assert_eq!(counts, [before.tokens.len(), before.traces.len()]);
+        assert_eq!(
+            result.unwrap()["records"]["tokens"],
+            json!(before.tokens.len())
+        );
+    }
+
+    #[test]
+    fn an_attempt_whose_records_can_t_be_stored_ends_without_them() {
+        let (dir, mut store, id, _) = measured();
+        commit_without_records(&mut store, &id, 1, &at(2)).unwrap();
+        let (state, result, counts) = stored(&dir, &store, &id);
+        assert_eq!((state, result, counts), (JobState::Failed, None, [0, 0]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod publishing;
 mod queue;
 mod runner;
 pub mod signals;
+mod trouble;
 
 use crate::board::{Board, Host};
 use crate::config::{Config, Identity, IdlePace};

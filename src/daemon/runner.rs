@@ -3,6 +3,7 @@
 
 use super::Shared;
 use super::keeping::{self, Limits, keep_raw};
+use super::trouble::Trouble;
 use crate::measure::{
     Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
     Watcher, archive, records,
@@ -11,7 +12,7 @@ use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
 use crate::record::result::{Build, Model};
 use crate::runtime::gguf;
-use crate::store::{self, Begun};
+use crate::store::{self, Begun, StateRow};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
@@ -43,10 +44,18 @@ pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Runn
         .name("runner".to_owned())
         .spawn(move || {
             let _alive: oneshot::Sender<Infallible> = alive;
-            let runner = Runner { shared, mqtt };
+            let runner = Runner {
+                shared,
+                mqtt,
+                trouble: Trouble::default(),
+            };
             loop {
-                while runner.run_next() {}
-                if !runner.shared.queue.wait(LOOK_EVERY) {
+                let wait = match runner.run_next() {
+                    Ok(true) => continue,
+                    Ok(false) => LOOK_EVERY,
+                    Err(wait) => wait,
+                };
+                if !runner.shared.queue.wait(wait) {
                     return;
                 }
             }
@@ -64,14 +73,16 @@ struct Ready {
 struct Runner {
     shared: Arc<Shared>,
     mqtt: Arc<MqttHandle>,
+    trouble: Trouble,
 }
 
 impl Runner {
-    /// Runs the next job of the queue. `false` when none waits or the daemon is stopping.
-    fn run_next(&self) -> bool {
+    /// Runs the next job of the queue. `false` when none waits or the daemon is stopping; the
+    /// error is how long to leave the store alone.
+    fn run_next(&self) -> Result<bool, Duration> {
         let shared = &self.shared;
         if shared.queue.is_stopping() {
-            return false;
+            return Ok(false);
         }
         let control = Arc::new(Control::default());
         // Of a retained topic only the newest record leaves: `queued` before `running`, and
@@ -79,17 +90,21 @@ impl Runner {
         self.let_records_leave();
         match self.take(&control) {
             Ok(Some((job, begun))) => {
+                self.trouble.over(&self.mqtt);
                 self.announce();
                 self.let_records_leave();
                 self.run(&job, begun, &control);
                 shared.queue.end();
                 self.announce();
-                true
+                Ok(true)
             }
-            Ok(None) => false,
+            Ok(None) => {
+                self.trouble.over(&self.mqtt);
+                Ok(false)
+            }
             Err(error) => {
-                tracing::error!(%error, "the queue can't be read");
-                false
+                let what = "the next job can't begin";
+                Err(self.trouble.failed(&error, what, &self.mqtt))
             }
         }
     }
@@ -129,14 +144,7 @@ impl Runner {
     fn run(&self, job: &Job, begun: Begun, control: &Arc<Control>) {
         tracing::info!(id = %job.id, attempt = begun.attempt, "attempt begins");
         let mut outcome = self.attempt(job, begun, control);
-        let now = self.shared.moment();
-        let mut store = store::lock(&self.shared.store);
-        let stored = match &mut outcome {
-            None => store.requeue(&job.id, begun.attempt, "interrupted", &now),
-            Some(records) => keeping::commit(&mut store, &job.id, records, &now),
-        };
-        drop(store);
-        match stored {
+        match self.store(job, begun, &mut outcome) {
             Ok(_) => {
                 let result = outcome.map(|records| records.result.body);
                 let state = result.as_ref().map_or(JobState::Queued, |body| body.state);
@@ -149,6 +157,45 @@ impl Runner {
             Err(error) => tracing::error!(%error, id = %job.id, "the attempt is not stored"),
         }
         self.mqtt.wake_outbox();
+    }
+
+    /// Stores the end of an attempt. While the disk takes nothing, what was measured waits in
+    /// memory: no other job could begin meanwhile.
+    ///
+    /// Errors: the daemon ends before the disk works, and the attempt counts as lost; or the
+    /// records can never be stored, and the job failed without them.
+    fn store(
+        &self,
+        job: &Job,
+        begun: Begun,
+        outcome: &mut Option<AttemptRecords>,
+    ) -> Result<Option<StateRow>, store::StoreError> {
+        loop {
+            let now = self.shared.moment();
+            let mut store = store::lock(&self.shared.store);
+            let stored = match outcome {
+                None => store.requeue(&job.id, begun.attempt, "interrupted", &now),
+                Some(records) => keeping::commit(&mut store, &job.id, records, &now),
+            };
+            let error = match stored {
+                Ok(stored) => {
+                    drop(store);
+                    self.trouble.over(&self.mqtt);
+                    return Ok(stored);
+                }
+                Err(error) => error,
+            };
+            if !error.may_pass() {
+                keeping::commit_without_records(&mut store, &job.id, begun.attempt, &now)?;
+                return Err(error);
+            }
+            drop(store);
+            let what = "the end of an attempt can't be stored";
+            let wait = self.trouble.failed(&error, what, &self.mqtt);
+            if !self.shared.queue.wait(wait) {
+                return Err(error);
+            }
+        }
     }
 
     /// `None` when the end of the daemon interrupted it: the job will run again.

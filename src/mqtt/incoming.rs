@@ -41,8 +41,11 @@ impl Session<'_> {
             );
             return;
         }
-        // Before a replay can ask for what is still to be marked.
-        self.acknowledged_now();
+        // A replay may ask for what is still to be marked. No other command writes for that,
+        // since it may have come while an attempt is measured.
+        if name == "replay" {
+            self.acknowledged_now();
+        }
         let outcome = command::execute(&*self.setup.handler, name, &message.payload);
         self.look_at_outbox = true;
         match (&message.response_topic, &outcome) {

@@ -142,8 +142,11 @@ impl Session<'_> {
 
     fn park(&mut self, key: &Key, reason: &str) {
         let parked = store::lock(&self.setup.store).park(key.seq, reason, clock::unix_seconds());
-        self.stored(parked);
-        self.seqs.remove(&key.seq);
+        // Not marked, it would leave and be refused again at once: then not over this connection.
+        match self.stored(parked) {
+            Some(()) => self.seqs.remove(&key.seq),
+            None => self.seqs.insert(key.seq),
+        };
         // Of a thousand records of one topic, one event is enough; `health` has the count.
         if self.reported.insert((key.job.clone(), key.kind)) {
             let topic = self.setup.topics.job(&key.job, key.kind);
@@ -156,7 +159,7 @@ impl Session<'_> {
     pub(super) fn renew_states(&mut self) {
         let now = Moment::now(&self.setup.identity.device);
         let renewed = store::lock(&self.setup.store).republish_open_states(&now);
-        self.stored(renewed);
+        self.states_due = self.stored(renewed).is_none();
         self.look_at_outbox = true;
     }
 
@@ -167,7 +170,10 @@ impl Session<'_> {
         if self.stored(marked).is_some() {
             for seq in &seqs {
                 self.seqs.remove(seq);
+                self.store_fails.set(false);
             }
+        } else {
+            self.acknowledged = seqs;
         }
     }
 
@@ -176,10 +182,13 @@ impl Session<'_> {
         self.stored(due).flatten()
     }
 
-    /// A fault of the store must not end the connection: commands still need answers.
+    /// A fault of the store must not end the connection: commands still need answers. It is
+    /// logged once, since a full disk is met with each message.
     fn stored<T>(&self, result: Result<T, StoreError>) -> Option<T> {
-        result
-            .inspect_err(|error| tracing::error!(%error, "the outbox"))
-            .ok()
+        let told = |error: &StoreError| match self.store_fails.replace(true) {
+            true => tracing::debug!(%error, "the outbox"),
+            false => tracing::error!(%error, "the outbox"),
+        };
+        result.inspect_err(told).ok()
     }
 }

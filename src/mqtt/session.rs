@@ -8,6 +8,7 @@ use crate::clock;
 use crate::record::device::Presence;
 use crate::store::{self, RecordKind};
 use crate::workload::JobId;
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -65,7 +66,9 @@ pub(super) struct Session<'s> {
     pub(super) look_at_outbox: bool,
     goodbye_sent: bool,
     /// The broker may have lost the states that it kept: it knows no session of this board.
-    states_due: bool,
+    pub(super) states_due: bool,
+    /// Whether the store has failed since it last took something.
+    pub(super) store_fails: Cell<bool>,
     /// Commands that came before the subscription was confirmed.
     early: Vec<InMessage>,
 }
@@ -108,6 +111,7 @@ impl<'s> Session<'s> {
             reported: HashSet::new(),
             look_at_outbox: true,
             goodbye_sent: false,
+            store_fails: Cell::new(false),
             early,
         })
     }

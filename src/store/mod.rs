@@ -83,6 +83,45 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether the disk has no room.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Create { source, .. } | Self::Raw { source, .. } => {
+                source.kind() == std::io::ErrorKind::StorageFull
+            }
+            Self::Sqlite { source, .. } => {
+                source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the same change may succeed later: the fault is the disk's.
+    pub fn may_pass(&self) -> bool {
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, OutOfMemory, PermissionDenied, ReadOnly,
+            SystemIoFailure,
+        };
+        let of_the_disk = match self {
+            Self::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | OutOfMemory
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
+            _ => false,
+        };
+        of_the_disk || self.is_full()
+    }
+}
+
 /// The moment of a change: seconds of the Unix epoch for retention and deadlines, and the
 /// stamp of the records that announce the change.
 #[derive(Debug, Clone)]

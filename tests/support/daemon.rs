@@ -108,6 +108,12 @@ impl Daemon {
         (status, asked.elapsed())
     }
 
+    /// How it ended, once it does by itself.
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut child = self.process.take().expect("the daemon was started");
+        child.wait().expect("its end")
+    }
+
     /// SIGKILL: no last words.
     pub fn kill(&mut self) {
         let mut child = self.process.take().expect("the daemon runs");

@@ -68,28 +68,26 @@ impl AttemptRecords {
         self.note_raw(Err(why.to_owned()));
     }
 
-    /// Leaves out the trace records. `false` where there are none.
-    pub fn without_traces(&mut self) -> bool {
-        let had = !self.traces.is_empty();
-        if had {
-            self.traces.clear();
+    /// Leaves out the trace records, and returns them.
+    pub fn without_traces(&mut self) -> Vec<Stamped<TraceRecord>> {
+        let traces = std::mem::take(&mut self.traces);
+        if !traces.is_empty() {
             let result = &mut self.result.body;
             result.records.trace = 0;
             result.warnings.push(NO_ROOM_FOR_TRACE.to_owned());
         }
-        had
+        traces
     }
 
-    /// Leaves out the token records. `false` where there are none.
-    pub fn without_tokens(&mut self) -> bool {
-        let had = !self.tokens.is_empty();
-        if had {
-            self.tokens.clear();
+    /// Leaves out the token records, and returns them.
+    pub fn without_tokens(&mut self) -> Vec<Stamped<Tokens>> {
+        let tokens = std::mem::take(&mut self.tokens);
+        if !tokens.is_empty() {
             let result = &mut self.result.body;
             result.records.tokens = 0;
             result.warnings.push(NO_ROOM_FOR_TOKENS.to_owned());
         }
-        had
+        tokens
     }
 }
 
