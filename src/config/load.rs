@@ -14,13 +14,14 @@ use toml::de::{DeTable, DeValue};
 
 const ENV_PREFIX: &str = "JOULED";
 /// The log filter and joulectl's variables are not configuration keys.
-const NOT_KEYS: [&str; 6] = [
+const NOT_KEYS: [&str; 7] = [
     "JOULED_LOG",
     "JOULED_BROKER",
     "JOULED_PASSWORD_FILE",
     "JOULED_CA_FILE",
     "JOULED_CERT_FILE",
     "JOULED_KEY_FILE",
+    "JOULED_SIGN_KEY",
 ];
 
 /// The configuration can't be used. The text says where and what to change.

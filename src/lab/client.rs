@@ -350,6 +350,7 @@ fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
         names: &OPTIONS,
         tls: address.tls.is_some(),
         user: user.as_deref(),
+        accepted: false,
     };
     let reason = tried.reason(error);
     LabError::Unreachable(match error {
@@ -361,7 +362,8 @@ fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
                 "{host}:{port}: {reason}; give {scheme}://USER@{host}:{port} and --password-file"
             )
         }
-        ConnectionError::Io(error) if error.get_ref().is_none() => format!(
+        // It gave no answer at all, and its reason has no name of its own.
+        error if reason == error.to_string() => format!(
             "no broker answers at {host}:{port} ({reason}); name another with --broker or \
              JOULED_BROKER, or try `joulectl demo`, which brings its own"
         ),

@@ -207,12 +207,15 @@ mod tests {
 
     #[test]
     fn mqtts_is_tls_on_a_port_of_its_own() {
-        let address = target("mqtts://x").address().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let authority = rcgen::generate_simple_self_signed([]).unwrap();
+        std::fs::write(file.path(), authority.cert.pem()).unwrap();
+        let mut target = target("mqtts://x");
+        target.ca_file = Some(file.path().to_owned());
+        let address = target.address().unwrap();
         assert!(address.port == 8883 && address.tls.is_some());
-        assert!(target("mqtt://x").address().unwrap().tls.is_none());
-        let mut plain = target("mqtt://x");
-        plain.ca_file = Some("ca.pem".into());
-        let error = plain.address().err().unwrap();
+        target.broker = "mqtt://x".to_owned();
+        let error = target.address().err().unwrap();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("--ca-file"), "{error}");
     }

@@ -278,13 +278,17 @@ mod tests {
 
     #[test]
     fn tls_has_a_port_of_its_own_and_no_use_without_mqtts() {
-        let broker = with_url("mqtts://lab").expect("the system has roots");
-        assert!(broker.port == 8883 && broker.tls.is_some());
-        assert!(with_url("mqtt://lab").expect("plain").tls.is_none());
-        let config = MqttConfig {
-            ca_file: Some("/ca.pem".into()),
+        let file = tempfile::NamedTempFile::new().expect("writable");
+        let authority = rcgen::generate_simple_self_signed([]).expect("a certificate");
+        std::fs::write(file.path(), authority.cert.pem()).expect("writable");
+        let mut config = MqttConfig {
+            url: "mqtts://lab".to_owned(),
+            ca_file: Some(file.path().to_owned()),
             ..MqttConfig::default()
         };
+        let broker = config.broker().expect("all is there");
+        assert!(broker.port == 8883 && broker.tls.is_some());
+        config.url = "mqtt://lab".to_owned();
         let error = config.broker().err();
         assert_eq!(error, Some(TlsError::NoTls("ca_file").into()));
     }

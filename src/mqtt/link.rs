@@ -179,14 +179,18 @@ fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
 }
 
 async fn poll(mut eventloop: EventLoop, broker: Broker, out: mpsc::Sender<Polled>) {
-    let tried = Tried {
+    let mut tried = Tried {
         names: &KEYS,
         tls: broker.tls.is_some(),
         user: broker.login.as_ref().map(|(name, _)| name.as_str()),
+        accepted: false,
     };
     loop {
         let polled = match eventloop.poll().await {
-            Ok(event) => Polled::Event(Box::new(event)),
+            Ok(event) => {
+                tried.accepted = true;
+                Polled::Event(Box::new(event))
+            }
             Err(error) => Polled::Ended(tried.reason(&error)),
         };
         let ended = matches!(polled, Polled::Ended(_));

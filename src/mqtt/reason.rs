@@ -2,8 +2,8 @@
 //! A reason stays the same from one try to the next, so that it is logged once.
 
 use super::tls::Names;
-use rumqttc::v5::ConnectionError;
 use rumqttc::v5::mqttbytes::v5::ConnectReturnCode;
+use rumqttc::v5::{ConnectionError, StateError};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 use std::error::Error;
@@ -15,6 +15,8 @@ pub struct Tried<'t> {
     pub names: &'t Names,
     pub tls: bool,
     pub user: Option<&'t str>,
+    /// Whether the broker has accepted the connection.
+    pub accepted: bool,
 }
 
 impl Tried<'_> {
@@ -23,16 +25,23 @@ impl Tried<'_> {
         if let Some(fault) = tls_fault(error) {
             return self.of_tls(fault);
         }
+        let url = self.names.url;
         match error {
             ConnectionError::ConnectionRefused(
                 ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized,
             ) => self.refused(),
-            ConnectionError::Tls(_) if closed(error) => format!(
+            error if self.accepted || !closed(error) => error.to_string(),
+            ConnectionError::Tls(_) => format!(
                 "the broker closed the connection before TLS began: does it speak TLS on this \
-                 port? It is usually 8883, and 1883 without TLS; see {}",
-                self.names.url
+                 port? It is usually 8883, and 1883 without TLS; see {url}"
             ),
-            other => other.to_string(),
+            error => format!(
+                "the broker closed the connection at once ({error}){}",
+                match self.tls {
+                    true => String::new(),
+                    false => format!("; if it speaks TLS on this port, write mqtts:// in {url}"),
+                }
+            ),
         }
     }
 
@@ -70,6 +79,7 @@ impl Tried<'_> {
                 | AlertDescription::CertificateExpired
                 | AlertDescription::CertificateRevoked
                 | AlertDescription::CertificateUnknown
+                | AlertDescription::DecryptError
                 | AlertDescription::AccessDenied => format!(
                     "the broker does not accept the certificate in {cert} ({alert:?}): its \
                      authority, its dates or the broker's clock are wrong"
@@ -149,20 +159,25 @@ fn tls_fault<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
 
 /// Whether the other side just closed.
 fn closed(error: &(dyn Error + 'static)) -> bool {
-    layers(error)
-        .filter_map(|layer| layer.downcast_ref::<io::Error>())
-        .any(|error| {
+    layers(error).any(|layer| {
+        let ended = layer.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(
                 error.kind(),
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
             )
-        })
+        });
+        ended || matches!(layer.downcast_ref(), Some(StateError::ConnectionAborted))
+    })
 }
 
-/// `error` and what caused it. An I/O error's `source` skips the error that it wraps.
+/// `error` and what caused it. An I/O error's `source` skips the error that it wraps, and the
+/// library's has none where reading a packet failed.
 fn layers<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     std::iter::successors(Some(error), |layer| {
         let layer: &'e (dyn Error + 'static) = *layer;
+        if let Some(StateError::Deserialization(inner)) = layer.downcast_ref() {
+            return Some(inner);
+        }
         let wrapped = layer
             .downcast_ref::<io::Error>()
             .and_then(io::Error::get_ref);
@@ -184,16 +199,21 @@ mod tests {
         names: &KEYS,
         tls: true,
         user: Some("pi"),
+        accepted: false,
     };
 
     fn at(seconds: u64) -> UnixTime {
         UnixTime::since_unix_epoch(Duration::from_secs(seconds))
     }
 
-    /// As the library passes it on: in an I/O error.
+    /// As the library passes it on: in an I/O error, from the handshake or a later packet.
     fn reason(fault: rustls::Error) -> String {
-        let error = ConnectionError::Io(io::Error::new(io::ErrorKind::InvalidData, fault));
-        TRIED.reason(&error)
+        let in_io = || io::Error::new(io::ErrorKind::InvalidData, fault.clone());
+        let later = rumqttc::v5::mqttbytes::Error::Io(in_io());
+        let text = TRIED.reason(&ConnectionError::Io(in_io()));
+        let later = ConnectionError::MqttState(StateError::Deserialization(later));
+        assert_eq!(TRIED.reason(&later), text);
+        text
     }
 
     #[test]
@@ -237,6 +257,21 @@ mod tests {
             let text = reason(fault);
             assert!(text.contains(word), "{text}");
         }
+    }
+
+    #[test]
+    fn a_broker_that_wants_tls_just_closes() {
+        let error = ConnectionError::MqttState(StateError::ConnectionAborted);
+        let plain = Tried {
+            tls: false,
+            ..TRIED
+        };
+        assert!(plain.reason(&error).contains("mqtts://"));
+        let later = Tried {
+            accepted: true,
+            ..plain
+        };
+        assert!(!later.reason(&error).contains("mqtts://"));
     }
 
     #[test]

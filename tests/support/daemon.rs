@@ -61,6 +61,18 @@ impl Daemon {
         self.path().join("models")
     }
 
+    /// Adds a file to `conf.d`.
+    pub fn configure(&self, name: &str, text: &str) {
+        let dir = self.path().join("conf.d");
+        std::fs::create_dir_all(&dir).expect("writable");
+        std::fs::write(dir.join(name), text).expect("writable");
+    }
+
+    /// Sets a variable of the daemon's environment, from the next start on.
+    pub fn variable(&mut self, name: &'static str, value: impl Into<PathBuf>) {
+        self.environment.push((name, value.into()));
+    }
+
     /// Starts the daemon, or starts it again with what it kept.
     pub fn spawn(&mut self) {
         assert!(self.process.is_none(), "the daemon runs already");
@@ -156,6 +168,7 @@ impl Daemon {
             .collect()
     }
 
+    /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }

@@ -48,6 +48,11 @@ impl Mosquitto {
         );
     }
 
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
     /// SIGHUP: reads passwords and access rules again.
     pub fn reload(&self) {
         let process = rustix::process::Pid::from_child(&self.process);
