@@ -139,7 +139,7 @@ impl Peer {
 
     async fn publish(&mut self, topic: &str) -> PubAckReason {
         self.client
-            .publish(topic, QoS::AtLeastOnce, false, topic)
+            .publish(topic, QoS::AtLeastOnce, false, topic.to_owned())
             .await
             .unwrap();
         self.until(|packet| match packet {
