@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz soak hostile build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz soak hostile disk-faults disk-cost build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -74,6 +74,12 @@ HOSTILE_PAYLOADS ?= 10000
 
 hostile: setup ## ten thousand hostile messages to a live daemon
 	HOSTILE_PAYLOADS=$(HOSTILE_PAYLOADS) $(CARGO) test --locked --test hostile -- --nocapture
+
+disk-faults: setup ## every file call of a job fails once, and every power cut (half an hour)
+	DISK_FAULTS=full $(CARGO) test --locked --test disk
+
+disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (three minutes)
+	$(CARGO) test --locked --test disk cost_of -- --ignored --nocapture
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked

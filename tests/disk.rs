@@ -2,8 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "llama")]
 
+#[path = "disk/cost.rs"]
+mod cost;
 #[path = "disk/faults.rs"]
 mod faults;
+#[path = "disk/full.rs"]
+mod full;
 #[path = "disk/power.rs"]
 mod power;
 #[path = "disk/slow.rs"]
@@ -12,10 +16,10 @@ mod slow;
 mod start;
 mod support;
 
-/// How much of a test that can go on for long is done: `full` with JOULED_DISK=full, as
+/// How much of a test that can go on for long is done: `full` with DISK_FAULTS=full, as
 /// `make disk-faults` sets it.
 fn count(small: usize, full: usize) -> usize {
-    match std::env::var("JOULED_DISK").as_deref() {
+    match std::env::var("DISK_FAULTS").as_deref() {
         Ok("full") => full,
         _ => small,
     }

@@ -23,6 +23,8 @@ pub struct Daemon {
     process: Option<Child>,
     /// What it is started with besides.
     pub environment: Vec<(&'static str, PathBuf)>,
+    /// The command that it is started by, if not directly.
+    pub prefix: Vec<String>,
 }
 
 impl Daemon {
@@ -40,6 +42,7 @@ impl Daemon {
             dir,
             process: None,
             environment: Vec::new(),
+            prefix: Vec::new(),
         };
         std::fs::create_dir(daemon.models()).expect("writable");
         let config = format!(
@@ -81,7 +84,10 @@ impl Daemon {
             .append(true)
             .open(self.path().join("log"))
             .expect("writable");
-        let child = Command::new(env!("CARGO_BIN_EXE_jouled"))
+        let program = env!("CARGO_BIN_EXE_jouled").to_owned();
+        let mut words = self.prefix.iter().chain([&program]);
+        let child = Command::new(words.next().expect("at least the program"))
+            .args(words)
             .arg("run")
             .arg("--config")
             .arg(self.path().join("jouled.toml"))
@@ -95,6 +101,10 @@ impl Daemon {
             .spawn()
             .expect("jouled starts");
         self.process = Some(child);
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("the daemon runs").id()
     }
 
     pub fn is_running(&mut self) -> bool {
