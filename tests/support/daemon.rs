@@ -103,10 +103,6 @@ impl Daemon {
         self.process = Some(child);
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("the daemon runs").id()
-    }
-
     pub fn is_running(&mut self) -> bool {
         let child = self.process.as_mut();
         child.is_some_and(|child| child.try_wait().expect("its state").is_none())
