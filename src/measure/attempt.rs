@@ -62,7 +62,9 @@ impl Attempt<'_> {
         self.watcher.quiet(true);
         observed.ending = match self.steps(&mut observed, &mut cpu, &mut board) {
             Ok(()) => Ending::Succeeded,
-            Err(Ending::Failed(reason)) => Ending::Failed(discretion::told(self.job, &reason)),
+            Err(Ending::Failed(reason)) => {
+                Ending::Failed(discretion::told(self.job, self.model, &reason))
+            }
             Err(ending) => ending,
         };
         self.watcher.quiet(false);

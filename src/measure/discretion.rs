@@ -1,9 +1,10 @@
 //! The reason of a failed attempt goes into the log and onto topics, and a worker's last words
 //! are part of it. They may repeat the prompt: what of the job's own text is in them is taken
-//! out, unless the job asks for text (`publish.text`).
+//! out, unless the job asks for text (`publish.text`), and always the folder of the model.
 
 use crate::workload::{Job, Prompt};
 use std::collections::HashSet;
+use std::path::Path;
 
 /// A run of this many bytes in common is no accident; a shorter text counts as a whole.
 const RUN_BYTES: usize = 12;
@@ -13,9 +14,9 @@ const WITHHELD: &str = "[text of the job]";
 const HEAD_BYTES: usize = 512;
 const TAIL_BYTES: usize = 2_048;
 
-/// `reason` as it may be told.
-pub fn told(job: &Job, reason: &str) -> String {
-    let short = shortened(reason);
+/// `reason` as it may be told: `model` is where the model lies, which is nobody's business.
+pub fn told(job: &Job, model: &Path, reason: &str) -> String {
+    let short = shortened(&without_folder(model, reason));
     if job.publish.text {
         return short;
     }
@@ -33,6 +34,14 @@ pub fn told(job: &Job, reason: &str) -> String {
         })
         .collect();
     withhold(&texts, &short)
+}
+
+/// Engines name the file that they can't load by its whole path.
+fn without_folder(model: &Path, reason: &str) -> String {
+    match model.parent().and_then(Path::to_str) {
+        Some(folder) if folder.len() > 1 => reason.replace(&format!("{folder}/"), ""),
+        _ => reason.to_owned(),
+    }
 }
 
 /// Begin and end, where it is long: what went wrong first, and what was said last.
@@ -122,37 +131,53 @@ mod tests {
         Job::parse(job.to_string().as_bytes(), &Limits::default()).expect("a valid job")
     }
 
+    fn told_of(job: &Job, reason: &str) -> String {
+        told(job, Path::new("/srv/models/m.gguf"), reason)
+    }
+
+    #[test]
+    fn a_model_is_told_by_its_name() {
+        let reason = "/srv/models/m.gguf: can't be loaded (failed to open /srv/models/m.gguf)";
+        assert_eq!(
+            told_of(&job(json!({"kind": "bench"})), reason),
+            "m.gguf: can't be loaded (failed to open m.gguf)"
+        );
+    }
+
     #[test]
     fn a_prompt_in_last_words_is_withheld_and_the_rest_told() {
         let prompt = "Where does the treasure lie, \"Jim\"?\nSay it.";
         let silent = job(json!({"prompt": prompt}));
         let reason = format!("killed by SIGABRT; assert failed: {prompt} (n < 5)");
         assert_eq!(
-            told(&silent, &reason),
+            told_of(&silent, &reason),
             "killed by SIGABRT; assert failed: [text of the job] (n < 5)"
         );
         assert_eq!(
-            told(&silent, &format!("in {prompt:?}")),
-            "in \"[text of the job]"
+            told_of(&silent, &format!("in {prompt:?}")),
+            "in [text of the job]"
         );
-        assert_eq!(told(&silent, "GGML_ASSERT(n < 5)"), "GGML_ASSERT(n < 5)");
-        assert_eq!(told(&silent, &prompt[..20]), WITHHELD);
+        assert_eq!(told_of(&silent, "GGML_ASSERT(n < 5)"), "GGML_ASSERT(n < 5)");
+        assert_eq!(told_of(&silent, &prompt[..20]), WITHHELD);
         let open = job(json!({"prompt": prompt, "publish": {"text": true}}));
-        assert_eq!(told(&open, &reason), reason);
+        assert_eq!(told_of(&open, &reason), reason);
     }
 
     #[test]
     fn a_short_text_is_withheld_as_a_word() {
         let messages = json!([{"role": "user", "content": "PIN 42"}]);
         let job = job(json!({"messages": messages}));
-        assert_eq!(told(&job, "it said PIN 42."), "it said [text of the job].");
-        assert_eq!(told(&job, "PIN 421"), "PIN 421");
+        assert_eq!(
+            told_of(&job, "it said PIN 42."),
+            "it said [text of the job]."
+        );
+        assert_eq!(told_of(&job, "PIN 421"), "PIN 421");
     }
 
     #[test]
     fn a_long_reason_keeps_its_ends() {
         let reason = format!("killed{}the end", "é".repeat(10_000));
-        let told = told(&job(json!({"kind": "bench"})), &reason);
+        let told = told_of(&job(json!({"kind": "bench"})), &reason);
         assert!(told.starts_with("killedé") && told.ends_with("éthe end"));
         assert!(told.len() <= HEAD_BYTES + TAIL_BYTES + 10);
     }
@@ -164,14 +189,14 @@ mod tests {
         ) {
             prop_assume!(!prompt.trim().is_empty());
             let job = job(json!({"prompt": prompt}));
-            let told = told(&job, &format!("{before}{prompt}{after}"));
+            let told = told_of(&job, &format!("{before}{prompt}{after}"));
             prop_assert!(!told.replace(WITHHELD, "").contains(&prompt), "{told:?}");
         }
 
         #[test]
         fn what_has_nothing_in_common_is_told_as_it_is(reason in "[a-z ]{0,200}") {
             let job = job(json!({"prompt": "WHERE DOES THE TREASURE LIE"}));
-            prop_assert_eq!(told(&job, &reason), reason);
+            prop_assert_eq!(told_of(&job, &reason), reason);
         }
     }
 }
