@@ -35,7 +35,9 @@ struct Sample {
     workers: f64,
 }
 
-const FIELDS: [(&str, fn(&Sample) -> f64); 6] = [
+type Field = fn(&Sample) -> f64;
+
+const FIELDS: [(&str, Field); 6] = [
     ("rss_kib", |sample| sample.rss_kib),
     ("anon_kib", |sample| sample.anon_kib),
     ("threads", |sample| sample.threads),
@@ -105,7 +107,7 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn most(samples: &[Sample], of: fn(&Sample) -> f64) -> f64 {
+fn most(samples: &[Sample], of: Field) -> f64 {
     samples.iter().map(of).fold(f64::MIN, f64::max)
 }
 
