@@ -47,7 +47,9 @@ const UNKNOWN: [&str; 9] = [
     "{}",
     "\u{202e}timbus",
 ];
-const FORBIDDEN: [&str; 6] = [
+const FORBIDDEN: [&str; 8] = [
+    "answers/+/hostile",
+    "answers/#",
     "jouled/board/status",
     "jouled/board/jobs/victim/result",
     "jouled/other/cmd/submit",
