@@ -7,8 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 
 fuzz_target!(|text: &str| {
-    // A password's file is read: no device is to be waited for.
-    if text.contains("_file") && text.contains("/dev") {
+    // What a configuration names is read: no device is to be waited for, and the system's
+    // hundred authorities take longer than all the rest.
+    if text.contains("mqtts") || text.contains("_file") && text.contains("/dev") {
         return;
     }
     if let Err(error) = parse(Path::new("jouled.toml"), text) {
