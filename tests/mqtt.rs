@@ -7,7 +7,7 @@ mod support;
 
 use jouled::mqtt::{Command, CommandHandler, DeviceIdentity, LiveRecord, MqttConfig, MqttHandle};
 use jouled::record::answer::Refusal;
-use jouled::store::{self, Cancelled, Finished, Moment, Outgoing, Store, Submitted};
+use jouled::store::{self, Cancelled, Counts, Finished, Moment, Outgoing, Store, Submitted};
 use jouled::workload::{Job, JobId, Limits};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
@@ -52,6 +52,7 @@ impl CommandHandler for Queue {
                     }
                     Submitted::Conflict => Err(refusal("conflict", "another job has this id")),
                     Submitted::QueueFull => Err(refusal("queue-full", "10 jobs wait")),
+                    Submitted::Draining => Err(refusal("draining", "no new jobs")),
                 }
             }
             Command::Cancel { id } => match store.cancel(&id, &now).expect("writable") {
@@ -61,6 +62,8 @@ impl CommandHandler for Queue {
                 }
             },
             Command::Jobs { limit } => Ok(json!({"jobs": store.jobs(limit).expect("readable")})),
+            Command::Job { id } => Ok(json!({"jobs": [store.state(&id).expect("readable")]})),
+            Command::Queue { .. } => Ok(json!({"mode": store.queue_mode().expect("readable")})),
             Command::Replay {
                 id,
                 attempt,
@@ -323,7 +326,11 @@ fn presence_is_retained_and_a_clean_stop_says_offline() {
     let broker = Mosquitto::start();
     let (board, mut lab) = bench(&broker);
     board.mqtt.set_info(br#"{"group":"pi5"}"#.to_vec());
-    board.mqtt.set_jobs(3, Some(id("a")));
+    board.mqtt.set_jobs(Counts {
+        queued: 3,
+        running: Some(id("a")),
+        ..Counts::default()
+    });
     lab.wait_topic("jouled/bench/info");
     lab.wait("status with jobs", |seen| {
         seen.topic.ends_with("/status") && seen.json()["jobs_queued"] == 3
@@ -612,7 +619,10 @@ fn nothing_but_answers_and_presence_leaves_during_an_attempt() {
     let broker = Mosquitto::start();
     let (board, mut lab) = bench(&broker);
     board.mqtt.hold(true);
-    board.mqtt.set_jobs(9, None);
+    board.mqtt.set_jobs(Counts {
+        queued: 9,
+        ..Counts::default()
+    });
     lab.wait("status with jobs", |seen| {
         seen.topic.ends_with("/status") && seen.json()["jobs_queued"] == 9
     });

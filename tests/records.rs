@@ -13,7 +13,7 @@ use jouled::record::probe::{ProbeReport, ProbeState, ProbedBoard, ProbedRail, Pr
 use jouled::record::result::Board;
 use jouled::record::{Stamp, Stamped, VERSION};
 use jouled::sensor::{Boundary, BoundaryBasis};
-use jouled::workload::{JobState, Limits, Phase};
+use jouled::workload::{JobState, Limits, Phase, QueueMode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -38,6 +38,7 @@ fn status(state: Presence, jobs: Option<(u32, &str)>) -> Status {
         since: "2026-11-21T09:00:00.000Z".to_owned(),
         jobs_queued: jobs.map(|(queued, _)| queued),
         job_running: jobs.map(|(_, running)| running.to_owned()),
+        queue: jobs.map(|_| QueueMode::Open),
     }
 }
 
@@ -156,6 +157,10 @@ fn health() {
         },
         rss_bytes: Some(9_000_000),
         disk_free_bytes: None,
+        queue_mode: QueueMode::Paused,
+        rate_limited: 1,
+        events_left_out: 0,
+        damaged_stores: 0,
     };
     assert_json_snapshot!(on_the_wire(health));
 }

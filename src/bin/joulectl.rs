@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 use jouled::lab::target::Target;
-use jouled::lab::{LabError, compare, demo, explain, export, jobs, recompute, sign, submit};
+use jouled::lab::{LabError, compare, demo, explain, export, jobs, queue, recompute, sign, submit};
 use std::process::ExitCode;
 
 /// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
@@ -51,6 +51,17 @@ enum Command {
         /// Print the list as JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Show, pause, drain or open a board's queue
+    ///
+    /// Example: joulectl queue drain --wait
+    ///
+    /// The board keeps what is set here until it is set again, also over restarts.
+    Queue {
+        #[command(flatten)]
+        options: queue::Options,
         #[command(flatten, next_help_heading = "Connection")]
         target: Target,
     },
@@ -121,6 +132,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             } => submit::run(target, job, signing, after).await,
             Command::Keygen(options) => sign::keygen(options),
             Command::Jobs { json, target } => jobs::list(target, *json).await,
+            Command::Queue { options, target } => queue::run(target, options).await,
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),
             Command::Compare(options) => compare::run(options),

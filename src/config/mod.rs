@@ -248,6 +248,12 @@ impl Config {
         self.storage.keep_s()?;
         self.storage.max_bytes()?;
         self.signing.trusted()?;
+        if self.limits.commands_per_min == 0 {
+            return Err(value(
+                "limits.commands_per_min",
+                "must be 1 or more: 0 would let no job in".to_owned(),
+            ));
+        }
         if let Some(name) = &self.device.name {
             let is_fine = (1..=63).contains(&name.len())
                 && name

@@ -1,15 +1,17 @@
 //! What each command does. A refusal changes nothing.
 
-use super::Shared;
-use crate::board;
+use super::rate_limit::RateLimit;
+use super::{Shared, listing};
 use crate::config::ConfigError;
 use crate::mqtt::{Command, CommandHandler};
 use crate::record::answer::Refusal;
 use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
 use crate::workload::signature::{SignatureError, TrustedKeys};
-use crate::workload::{Job, JobId, JobState, SpecError, SpecErrorCode};
+use crate::workload::{Job, JobId, JobState, QueueMode, SpecError, SpecErrorCode};
+use crate::{board, clock};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Below this share of free disk no job is taken, and no raw data kept: records might not fit.
 pub(super) const DISK_FREE_AT_LEAST: f64 = 0.05;
@@ -19,15 +21,18 @@ pub struct Commands {
     keys: TrustedKeys,
     /// How long ids are remembered.
     keep_s: i64,
+    rate: Mutex<RateLimit>,
 }
 
 impl Commands {
     /// Errors: the configuration was not checked.
     pub fn new(shared: Arc<Shared>) -> Result<Self, ConfigError> {
+        let rate = RateLimit::new(shared.config.limits.commands_per_min);
         Ok(Self {
             keys: shared.config.signing.trusted()?,
             keep_s: shared.config.storage.keep_s()?,
             shared,
+            rate: Mutex::new(rate),
         })
     }
 
@@ -39,11 +44,13 @@ impl Commands {
         // A known id is answered before anything that may have changed since it came.
         if store::lock(&shared.store).state(&job.id)?.is_none() {
             self.check_new(&job, now.unix_s)?;
+            self.check_rate()?;
         }
         let submitted =
             store::lock(&shared.store).submit(&job, shared.config.limits.queue, &now)?;
         match submitted {
             Submitted::Accepted(row) => {
+                self.count();
                 shared.queue.wake();
                 tracing::info!(id = %row.id, "job accepted");
                 Ok(place(&row))
@@ -57,6 +64,11 @@ impl Commands {
             Submitted::QueueFull => Err(refusal(
                 "queue-full",
                 "as many jobs wait as the administrator allows; try again later",
+                None,
+            )),
+            Submitted::Draining => Err(refusal(
+                "draining",
+                "the queue is set to draining and takes no new jobs; cmd/queue opens it",
                 None,
             )),
         }
@@ -83,6 +95,29 @@ impl Commands {
             .verify(payload, signature, device, now_unix_s, latest)?;
         tracing::info!(id = %job.id, signer, "signed");
         Ok(())
+    }
+
+    /// Whether a command that writes may pass. One that then does is to [`count`](Self::count).
+    fn check_rate(&self) -> Result<(), Refusal> {
+        let rate = self.rate();
+        rate.check(clock::now()).map_err(|wait| {
+            self.shared.rate_limited.fetch_add(1, Ordering::Relaxed);
+            let message = format!(
+                "more than {} commands came within a minute; try again in {} s",
+                rate.per_min(),
+                wait.as_secs_f64().ceil()
+            );
+            refusal("rate-limited", message, None)
+        })
+    }
+
+    fn count(&self) {
+        self.rate().take(clock::now());
+    }
+
+    fn rate(&self) -> MutexGuard<'_, RateLimit> {
+        // One number, never half changed.
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check_new(&self, job: &Job, now_unix_s: i64) -> Result<(), Refusal> {
@@ -114,38 +149,54 @@ impl Commands {
 
     fn cancel(&self, id: &JobId) -> Result<Value, Refusal> {
         let shared = &self.shared;
+        let known = store::lock(&shared.store).state(id)?;
+        let changes = known.is_some_and(|row| !row.state.is_final());
+        if changes {
+            self.check_rate()?;
+        }
         let cancelled = store::lock(&shared.store).cancel(id, &shared.moment())?;
+        if changes {
+            self.count();
+        }
         match cancelled {
             Cancelled::Done(row) | Cancelled::Final(row) => Ok(place(&row)),
             Cancelled::Running(row) => {
                 shared.queue.cancel(id);
                 Ok(place(&row))
             }
-            Cancelled::Unknown => Err(refusal(
-                "unknown-job",
-                format!("no job \"{id}\" was submitted here"),
-                Some("id"),
-            )),
+            Cancelled::Unknown => Err(unknown(id)),
         }
     }
 
     fn jobs(&self, ended: u32) -> Result<Value, Refusal> {
-        let rows = store::lock(&self.shared.store).jobs(ended)?;
-        let jobs: Vec<Value> = rows
-            .iter()
-            .map(|row| {
-                json!({
-                    "id": row.id,
-                    "attempt": row.attempt,
-                    "rev": row.rev,
-                    "state": row.state,
-                    "reason": row.reason,
-                    "priority": row.priority,
-                    "submitted_unix_s": row.submitted_unix_s,
-                })
-            })
-            .collect();
-        Ok(json!({ "jobs": jobs }))
+        let store = store::lock(&self.shared.store);
+        let rows = store.jobs(ended)?;
+        Ok(listing::jobs(&rows, store.queue_mode()?))
+    }
+
+    fn job(&self, id: &JobId) -> Result<Value, Refusal> {
+        let store = store::lock(&self.shared.store);
+        let row = store.state(id)?.ok_or_else(|| unknown(id))?;
+        let attempts = store.attempts(id, listing::MOST_ATTEMPTS)?;
+        Ok(listing::with_attempts(&row, &attempts, store.queue_mode()?))
+    }
+
+    fn queue(&self, wanted: Option<QueueMode>) -> Result<Value, Refusal> {
+        let mut store = store::lock(&self.shared.store);
+        let present = store.queue_mode()?;
+        if let Some(mode) = wanted.filter(|mode| *mode != present) {
+            self.check_rate()?;
+            store.set_queue_mode(mode)?;
+            self.count();
+            tracing::info!(mode = mode.as_str(), "the queue's mode is set");
+            self.shared.queue.wake();
+        }
+        let counts = store.counts()?;
+        Ok(json!({
+            "mode": counts.mode,
+            "queued": counts.queued,
+            "running": counts.running,
+        }))
     }
 
     fn replay(
@@ -155,11 +206,10 @@ impl Commands {
         from_seq: Option<u64>,
     ) -> Result<Value, Refusal> {
         let mut store = store::lock(&self.shared.store);
-        let Some(row) = store.state(id)? else {
-            let message = format!("no job \"{id}\" was submitted here");
-            return Err(refusal("unknown-job", message, Some("id")));
-        };
+        let row = store.state(id)?.ok_or_else(|| unknown(id))?;
+        self.check_rate()?;
         let records = store.replay(id, attempt, from_seq)?;
+        self.count();
         let mut answer = place(&row);
         answer["records"] = json!(records);
         Ok(answer)
@@ -172,6 +222,8 @@ impl CommandHandler for Commands {
             Command::Submit { payload } => self.submit(payload),
             Command::Cancel { id } => self.cancel(&id),
             Command::Jobs { limit } => self.jobs(limit),
+            Command::Job { id } => self.job(&id),
+            Command::Queue { mode } => self.queue(mode),
             Command::Replay {
                 id,
                 attempt,
@@ -190,6 +242,11 @@ impl CommandHandler for Commands {
 fn place(row: &StateRow) -> Value {
     let state: JobState = row.state;
     json!({ "id": row.id, "state": state, "attempt": row.attempt })
+}
+
+fn unknown(id: &JobId) -> Refusal {
+    let message = format!("no job \"{id}\" was submitted here");
+    refusal("unknown-job", message, Some("id"))
 }
 
 fn refusal(code: &str, message: impl Into<String>, field: Option<&str>) -> Refusal {

@@ -4,9 +4,11 @@ mod commands;
 mod faults;
 mod info;
 mod keeping;
+mod listing;
 pub(crate) mod primary;
 mod publishing;
 mod queue;
+mod rate_limit;
 mod runner;
 pub mod signals;
 mod trouble;
@@ -25,6 +27,7 @@ use anyhow::Context;
 use queue::Queue;
 use runner::Running;
 use serde::Serialize;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,6 +49,8 @@ pub struct Shared {
     /// What the sensors that work say about how they can be read here.
     sensor_warnings: Vec<String>,
     pub queue: Queue,
+    /// Commands refused as `rate-limited`.
+    pub rate_limited: AtomicU64,
 }
 
 /// A sensor that could not be opened.
@@ -141,6 +146,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         broken_sensors,
         sensor_warnings,
         queue: Queue::default(),
+        rate_limited: AtomicU64::new(0),
         identity,
         store,
         config,

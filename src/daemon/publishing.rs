@@ -9,6 +9,7 @@ use crate::{board, clock};
 use crate::{sampler, store};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
@@ -107,6 +108,7 @@ fn health(
     let store = store::lock(&shared.store);
     let backlog = store.backlog()?;
     let counts = store.counts()?;
+    let damaged_stores = store.damaged_stores();
     drop(store);
     let sensors = shared
         .meter
@@ -129,6 +131,7 @@ fn health(
     Ok(Health {
         sensors,
         queue: counts.queued,
+        queue_mode: counts.mode,
         outbox: OutboxHealth {
             pending: backlog.pending,
             oldest_s: backlog
@@ -139,6 +142,9 @@ fn health(
         },
         rss_bytes: board::own_rss_bytes(),
         disk_free_bytes: board::disk_free_bytes(&shared.config.storage.dir),
+        rate_limited: shared.rate_limited.load(Ordering::Relaxed),
+        events_left_out: mqtt.events_left_out(),
+        damaged_stores,
     })
 }
 

@@ -10,9 +10,9 @@ use crate::measure::{
 };
 use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
-use crate::record::result::{Build, Model};
+use crate::record::result::{Build, LostAttempt, Model};
 use crate::runtime::gguf;
-use crate::store::{self, Begun, StateRow};
+use crate::store::{self, AttemptRow, Begun, StateRow};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 /// A broker on the lab's network takes a record in a few milliseconds.
 const LEAVE_WITHIN: Span = Span::from_millis(300);
 const LOOK_WHILE_LEAVING: Span = Span::from_millis(5);
+/// A result names the newest of many; `cmd/jobs` tells more.
+const MOST_LOST: u32 = 32;
 /// A waiting job can pass its deadline without anything else happening.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -49,6 +51,7 @@ pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Runn
                 mqtt,
                 trouble: Trouble::default(),
             };
+            runner.announce();
             loop {
                 let wait = match runner.run_next() {
                     Ok(true) => continue,
@@ -127,17 +130,17 @@ impl Runner {
         let now = self.shared.moment();
         let mut store = store::lock(&self.shared.store);
         let next = store.next_queued(&now)?;
-        if !next.failed.is_empty() {
-            self.mqtt.wake_outbox();
+        if let Some((job, _)) = next.job
+            && let Some(begun) = store.begin_attempt(&job.id, &now)?
+        {
+            self.shared.queue.begin(&job.id, control);
+            return Ok(Some((job, begun)));
         }
-        let Some((job, _)) = next.job else {
-            return Ok(None);
-        };
-        let Some(begun) = store.begin_attempt(&job.id, &now)? else {
-            return Ok(None);
-        };
-        self.shared.queue.begin(&job.id, control);
-        Ok(Some((job, begun)))
+        drop(store);
+        if !next.failed.is_empty() {
+            self.announce();
+        }
+        Ok(None)
     }
 
     /// Runs one attempt and commits what came of it.
@@ -145,12 +148,12 @@ impl Runner {
         tracing::info!(id = %job.id, attempt = begun.attempt, "attempt begins");
         let mut outcome = self.attempt(job, begun, control);
         match self.store(job, begun, &mut outcome) {
-            Ok(_) => {
-                let result = outcome.map(|records| records.result.body);
-                let state = result.as_ref().map_or(JobState::Queued, |body| body.state);
-                let reason = result.and_then(|body| body.reason);
+            Ok(row) => {
+                let row = row.as_ref();
                 tracing::info!(
-                    id = %job.id, attempt = begun.attempt, state = state.as_str(), reason,
+                    id = %job.id, attempt = begun.attempt,
+                    state = row.map(|row| row.state.as_str()),
+                    reason = row.and_then(|row| row.reason.as_deref()),
                     "attempt ended"
                 );
             }
@@ -174,7 +177,7 @@ impl Runner {
             let now = self.shared.moment();
             let mut store = store::lock(&self.shared.store);
             let stored = match outcome {
-                None => store.requeue(&job.id, begun.attempt, "interrupted", &now),
+                None => store.requeue(&job.id, begun.attempt, &now),
                 Some(records) => keeping::commit(&mut store, &job.id, records, &now),
             };
             let error = match stored {
@@ -212,6 +215,7 @@ impl Runner {
             sampler_power: shared.config.energy.sampler_power.clone(),
             model: None,
             warnings: shared.warnings(),
+            lost_attempts: self.lost_attempts(job),
         };
         let ready = match self.prepare(job, control) {
             Ok(ready) => ready,
@@ -252,6 +256,25 @@ impl Runner {
         let rails = shared.meter.stop_recording();
         let batches = live.batches.into_inner();
         (!interrupted).then(|| self.record(&context, &observed, &rails, batches))
+    }
+
+    /// Earlier attempts of the job that left nothing behind.
+    fn lost_attempts(&self, job: &Job) -> Vec<LostAttempt> {
+        let earlier = store::lock(&self.shared.store).attempts(&job.id, MOST_LOST);
+        match earlier {
+            Ok(rows) => rows
+                .into_iter()
+                .filter(AttemptRow::left_nothing)
+                .map(|row| LostAttempt {
+                    attempt: row.attempt,
+                    reason: row.reason,
+                })
+                .collect(),
+            Err(error) => {
+                tracing::error!(%error, id = %job.id, "earlier attempts can't be read");
+                Vec::new()
+            }
+        }
     }
 
     /// Makes the records of an attempt, and keeps what they were made of if the job asks.
@@ -323,7 +346,7 @@ impl Runner {
     fn announce(&self) {
         self.mqtt.wake_outbox();
         match store::lock(&self.shared.store).counts() {
-            Ok(counts) => self.mqtt.set_jobs(counts.queued, counts.running),
+            Ok(counts) => self.mqtt.set_jobs(counts),
             Err(error) => tracing::error!(%error, "the queue can't be counted"),
         }
     }

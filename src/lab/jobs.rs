@@ -5,6 +5,7 @@ use super::client::Client;
 use super::submit::{Accepted, refused};
 use super::target::Target;
 use crate::record::job::State;
+use crate::workload::QueueMode;
 use console::style;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -13,6 +14,12 @@ use serde_json::json;
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Listing {
     pub jobs: Vec<State>,
+    /// `None` from a board of an older version.
+    #[serde(default)]
+    pub queue: Option<QueueMode>,
+    /// Jobs that did not fit into the answer.
+    #[serde(default)]
+    pub left_out: u32,
 }
 
 pub async fn list(target: &Target, as_json: bool) -> Result<(), LabError> {
@@ -23,8 +30,18 @@ pub async fn list(target: &Target, as_json: bool) -> Result<(), LabError> {
         .await?
         .map_err(|refusal| refused(&board, &refusal))?;
     if as_json {
-        println!("{}", json!({"device": board.name(), "jobs": listing.jobs}));
+        println!(
+            "{}",
+            json!({"device": board.name(), "queue": listing.queue, "jobs": listing.jobs,
+                   "left_out": listing.left_out})
+        );
         return Ok(());
+    }
+    if let Some(mode) = listing.queue.filter(|mode| *mode != QueueMode::Open) {
+        eprintln!("the queue of board {} is {}", board.name(), mode.as_str());
+    }
+    if listing.left_out > 0 {
+        eprintln!("{} more jobs are not listed", listing.left_out);
     }
     if listing.jobs.is_empty() {
         eprintln!("board {} has no jobs", board.name());

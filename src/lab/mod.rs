@@ -19,6 +19,7 @@ mod lookup;
 pub mod model;
 pub mod page;
 mod process;
+pub mod queue;
 pub mod reason;
 pub mod recompute;
 pub mod sheet;

@@ -322,6 +322,7 @@ fn no_limits() -> Limits {
         repetitions: u32::MAX,
         timeout_s: u32::MAX,
         queue: u32::MAX,
+        commands_per_min: u32::MAX,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an attempt's records say beside what was observed in it.
 
 use crate::config::SamplerPower;
-use crate::record::result::{Board, Build, Model};
+use crate::record::result::{Board, Build, LostAttempt, Model};
 use crate::record::{Stamp, Stamped};
 use crate::workload::Job;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,9 @@ pub struct Context {
     pub sampler_power: Option<SamplerPower>,
     /// What is wrong already: sensors that don't work, no primary rail.
     pub warnings: Vec<String>,
+    /// Earlier attempts of the job that left nothing behind.
+    #[serde(default)]
+    pub lost_attempts: Vec<LostAttempt>,
 }
 
 impl Context {

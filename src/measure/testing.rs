@@ -133,6 +133,7 @@ pub fn context(job: Job) -> Context {
         primary: Some(0),
         sampler_power: None,
         warnings: Vec::new(),
+        lost_attempts: Vec::new(),
     }
 }
 

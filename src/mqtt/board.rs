@@ -1,6 +1,8 @@
 //! What waits in memory for the connection: the board's own state, and records that are
 //! worth sending only while they are new. Records that must arrive are in the store.
 
+use super::told::Told;
+use crate::store::Counts;
 use crate::workload::JobId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,16 +36,10 @@ pub(super) struct LiveState {
     pub payload: Vec<u8>,
 }
 
-/// What changes of the online status.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct Jobs {
-    pub queued: u32,
-    pub running: Option<JobId>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    pub jobs: Jobs,
+    /// What changes of the online status.
+    pub jobs: Counts,
     pub status_due: bool,
     pub info: Option<Vec<u8>>,
     pub info_due: bool,
@@ -54,6 +50,7 @@ pub(super) struct Board {
     pub sent_revs: HashMap<JobId, u64>,
     pub tokens: VecDeque<(JobId, Vec<u8>)>,
     pub events: VecDeque<Vec<u8>>,
+    pub told: Told,
     /// QoS 0 records, the newest of each topic.
     pub samples: BTreeMap<String, Vec<u8>>,
     pub connected: bool,
@@ -113,7 +110,7 @@ impl Board {
         self.samples.clear();
     }
 
-    pub fn set_jobs(&mut self, jobs: Jobs) {
+    pub fn set_jobs(&mut self, jobs: Counts) {
         self.status_due |= self.jobs != jobs;
         self.jobs = jobs;
     }

@@ -3,7 +3,7 @@
 use super::MAX_PAYLOAD;
 use crate::record::answer::{Answer, Refusal};
 use crate::strict_json;
-use crate::workload::{JobId, ModelName};
+use crate::workload::{JobId, ModelName, QueueMode};
 use serde::Deserialize;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +21,14 @@ pub enum Command<'p> {
     /// The queue and at most `limit` of the jobs that ended last.
     Jobs {
         limit: u32,
+    },
+    /// One job with its attempts.
+    Job {
+        id: JobId,
+    },
+    /// What the queue does with jobs from now on; `None` asks.
+    Queue {
+        mode: Option<QueueMode>,
     },
     Replay {
         id: JobId,
@@ -48,16 +56,17 @@ struct Cancel {
     id: JobId,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Jobs {
-    limit: u32,
+    id: Option<JobId>,
+    limit: Option<u32>,
 }
 
-impl Default for Jobs {
-    fn default() -> Self {
-        Self { limit: JOBS_LISTED }
-    }
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Queue {
+    mode: Option<QueueMode>,
 }
 
 #[derive(Deserialize)]
@@ -107,7 +116,20 @@ impl<'p> Command<'p> {
         match name {
             "submit" => Ok(Self::Submit { payload }),
             "cancel" => read(payload).map(|Cancel { id }| Self::Cancel { id }),
-            "jobs" => read_or_default(payload).map(|Jobs { limit }| Self::Jobs { limit }),
+            "jobs" => match read_or_default(payload)? {
+                Jobs { id: None, limit } => Ok(Self::Jobs {
+                    limit: limit.unwrap_or(JOBS_LISTED),
+                }),
+                Jobs {
+                    id: Some(id),
+                    limit: None,
+                } => Ok(Self::Job { id }),
+                _ => {
+                    let message = "does not belong to a question for one job";
+                    Err(refusal("invalid-command", message, Some("limit".into())))
+                }
+            },
+            "queue" => read_or_default(payload).map(|Queue { mode }| Self::Queue { mode }),
             "replay" => read(payload).map(|replay: Replay| Self::Replay {
                 id: replay.id,
                 attempt: replay.attempt,
@@ -117,7 +139,7 @@ impl<'p> Command<'p> {
             other => Err(refusal(
                 "unknown-command",
                 format!(
-                    "{} is none of submit, cancel, jobs, replay, models",
+                    "{} is none of submit, cancel, jobs, queue, replay, models",
                     shown(other)
                 ),
                 None,
@@ -189,6 +211,17 @@ mod tests {
             Ok(Command::Jobs { limit: 3 })
         );
         assert_eq!(
+            parse("jobs", r#"{"id":"a"}"#),
+            Ok(Command::Job { id: id.clone() })
+        );
+        assert_eq!(parse("queue", ""), Ok(Command::Queue { mode: None }));
+        assert_eq!(
+            parse("queue", r#"{"mode":"paused"}"#),
+            Ok(Command::Queue {
+                mode: Some(QueueMode::Paused)
+            })
+        );
+        assert_eq!(
             parse("replay", r#"{"id":"a","from_seq":7}"#),
             Ok(Command::Replay {
                 id,
@@ -201,6 +234,14 @@ mod tests {
         assert_eq!(field("cancel", r#"{"id":"a","x":1}"#).as_deref(), Some("x"));
         assert_eq!(field("cancel", r#"{}"#).as_deref(), Some("id"));
         assert_eq!(field("cancel", r#"{"id":"../a"}"#).as_deref(), Some("id"));
+        assert_eq!(
+            field("jobs", r#"{"id":"a","limit":1}"#).as_deref(),
+            Some("limit")
+        );
+        assert_eq!(
+            field("queue", r#"{"mode":"shut"}"#).as_deref(),
+            Some("mode")
+        );
         assert_eq!(
             field("replay", r#"{"id":"a","attempt":-1}"#).as_deref(),
             Some("attempt")
@@ -249,7 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_payload_makes_it_panic(
-            name in "(submit|cancel|jobs|replay|models|x)",
+            name in "(submit|cancel|jobs|queue|replay|models|x)",
             payload in proptest::collection::vec(any::<u8>(), 0..100),
         ) {
             let _ = Command::parse(&name, &payload);

@@ -54,6 +54,7 @@ impl Setup {
                 machine_id: self.identity.machine_id.clone(),
                 since: since.to_owned(),
                 jobs_queued: jobs.as_ref().map(|jobs| jobs.queued),
+                queue: jobs.as_ref().map(|jobs| jobs.mode),
                 job_running: jobs.and_then(|jobs| jobs.running).map(String::from),
             },
         };

@@ -1,13 +1,12 @@
 //! The rest of the daemon's way to the broker. Nothing here waits for the network.
 
-use super::board::{Jobs, LiveRecord, Shared};
+use super::board::{LiveRecord, Shared};
 use super::command::CommandHandler;
 use super::connection::{self, Setup};
 use super::{MqttConfig, MqttError, Topics};
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
-use crate::store::Store;
-use crate::workload::JobId;
+use crate::store::{Counts, Store};
 use std::convert::Infallible;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -108,9 +107,8 @@ impl MqttHandle {
     }
 
     /// The job fields of `status`, which is published when they change.
-    pub fn set_jobs(&self, queued: u32, running: Option<JobId>) {
-        self.shared
-            .change(|board| board.set_jobs(Jobs { queued, running }));
+    pub fn set_jobs(&self, jobs: Counts) {
+        self.shared.change(|board| board.set_jobs(jobs));
     }
 
     /// A record of the running attempt, for those who watch.
@@ -154,6 +152,11 @@ impl MqttHandle {
     /// Records of QoS 0 and from memory that were left out since the start.
     pub fn dropped(&self) -> u64 {
         self.shared.lock().dropped
+    }
+
+    /// Events that were left out since the start, there being too many of their code.
+    pub fn events_left_out(&self) -> u64 {
+        self.shared.lock().told.left_out()
     }
 
     /// Sends what is due, says `offline` and ends the thread; gives up after `patience`.

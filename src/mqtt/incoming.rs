@@ -3,11 +3,17 @@
 use super::command;
 use super::link::{InMessage, OutMessage, Stuck};
 use super::session::Session;
+use super::told::LeftOut;
+use crate::clock;
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
+use crate::store;
 
 /// Answers that wait at most; a flood of commands must not fill the memory.
 const MOST_ANSWERS: usize = 256;
+
+/// Commands after which `status` may say something else.
+const CHANGE_THE_QUEUE: [&str; 3] = ["submit", "cancel", "queue"];
 
 impl Session<'_> {
     pub(super) fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {
@@ -48,6 +54,9 @@ impl Session<'_> {
         }
         let outcome = command::execute(&*self.setup.handler, name, &message.payload);
         self.look_at_outbox = true;
+        if outcome.is_ok() && CHANGE_THE_QUEUE.contains(&name) {
+            self.count_jobs();
+        }
         match (&message.response_topic, &outcome) {
             (Some(topic), outcome) => self.answer(topic, message, command::answer(outcome)),
             (None, Err(refusal)) => {
@@ -81,7 +90,30 @@ impl Session<'_> {
         }
     }
 
+    fn count_jobs(&self) {
+        let counts = store::lock(&self.setup.store).counts();
+        match counts {
+            Ok(counts) => self.shared.lock().set_jobs(counts),
+            Err(error) => tracing::error!(%error, "the queue can't be counted"),
+        }
+    }
+
     pub(super) fn event(&self, code: &str, message: String, id: Option<String>) {
+        if self.shared.lock().told.admit(code, clock::now()) {
+            self.tell(code, message, id);
+        }
+    }
+
+    /// Tells how many events were left out, once their minute is over.
+    pub(super) fn tell_left_out(&self) {
+        let over = self.shared.lock().told.take_over(clock::now());
+        for LeftOut { code, events } in over {
+            let message = format!("{events} more events \"{code}\" came within a minute");
+            self.tell("events-left-out", message, None);
+        }
+    }
+
+    fn tell(&self, code: &str, message: String, id: Option<String>) {
         tracing::warn!(code, id, "{message}");
         let record = Stamped {
             stamp: Stamp::now(&self.setup.identity.device),

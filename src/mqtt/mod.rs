@@ -29,6 +29,7 @@ mod pump;
 pub mod reason;
 mod session;
 pub mod tls;
+mod told;
 pub mod topics;
 
 pub use board::LiveRecord;

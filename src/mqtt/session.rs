@@ -205,6 +205,7 @@ impl<'s> Session<'s> {
         if std::mem::take(&mut self.states_due) {
             self.renew_states();
         }
+        self.tell_left_out();
         self.send_live()?;
         let now = clock::now();
         self.send_outbox(now)?;
@@ -220,7 +221,9 @@ impl<'s> Session<'s> {
             }
             return Ok(last_call);
         }
-        Ok(self.next_due(now).map_or(later, |due| {
+        let over_at = self.shared.lock().told.over_at();
+        let due = self.next_due(now).into_iter().chain(over_at).min();
+        Ok(due.map_or(later, |due| {
             Instant::now() + Duration::from_nanos(due.since(now).0)
         }))
     }

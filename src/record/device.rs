@@ -1,7 +1,7 @@
 //! Records about the board: `status`, `info`, `health` and `rails/<rail>`.
 
 pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
-use crate::workload::Limits;
+use crate::workload::{Limits, QueueMode};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -14,6 +14,9 @@ pub struct Status {
     pub since: String,
     pub jobs_queued: Option<u32>,
     pub job_running: Option<String>,
+    /// What the queue does with jobs.
+    #[serde(default)]
+    pub queue: Option<QueueMode>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,10 +99,22 @@ pub struct RailRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     pub sensors: BTreeMap<String, SensorHealth>,
+    /// Jobs that wait.
     pub queue: u32,
+    #[serde(default)]
+    pub queue_mode: QueueMode,
     pub outbox: OutboxHealth,
     pub rss_bytes: Option<u64>,
     pub disk_free_bytes: Option<u64>,
+    /// Commands refused as `rate-limited` since the start.
+    #[serde(default)]
+    pub rate_limited: u64,
+    /// Events that were left out since the start, there being too many of their code.
+    #[serde(default)]
+    pub events_left_out: u64,
+    /// Damaged stores that were set aside and are still there.
+    #[serde(default)]
+    pub damaged_stores: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

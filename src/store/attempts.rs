@@ -3,13 +3,16 @@
 //!
 //! An attempt that the daemon's death cut short is `lost` and counts against the job's
 //! `max_attempts`, since the job itself may be what kills the board. One that a clean stop
-//! interrupted does not count: nothing went wrong with it. Both keep their number.
+//! interrupted does not count: nothing went wrong with it. Both keep their number. A job that
+//! was asked to be cancelled while it ran ends there instead of running again.
 
-use super::jobs::{COLUMNS, enter, find, state_row};
+use super::jobs::{CANCELLING, COLUMNS, enter, find, state_row};
 use super::outbox::{Outgoing, RecordKind, enqueue};
+use super::setting::queue_mode;
 use super::{LIVE_REVS, Moment, StateRow, Store, StoreError};
-use crate::workload::{Job, JobId, JobState};
+use crate::workload::{Job, JobId, JobState, QueueMode};
 use rusqlite::{OptionalExtension, Transaction, params};
+use serde::Serialize;
 
 /// An attempt that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,9 @@ pub struct Begun {
     /// Revision of the `running` state. States from memory take the [`LIVE_REVS`] - 1 after.
     pub rev: u64,
 }
+
+/// Why a job failed that has no attempt left, each having been cut short.
+const ALL_LOST: &str = "attempts-lost";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +44,28 @@ impl Finished {
     }
 }
 
+/// One execution of a job, as the store remembers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AttemptRow {
+    pub attempt: u32,
+    /// `running`, `succeeded`, `failed` or `cancelled`.
+    pub state: String,
+    /// `lost` and `interrupted` of attempts that left no records.
+    pub reason: Option<String>,
+    pub begun_unix_s: i64,
+    pub ended_unix_s: Option<i64>,
+}
+
+impl AttemptRow {
+    pub const LOST: &str = "lost";
+    pub const INTERRUPTED: &str = "interrupted";
+
+    /// Whether the daemon's end cut it short: it has no result.
+    pub fn left_nothing(&self) -> bool {
+        matches!(self.reason.as_deref(), Some(Self::LOST | Self::INTERRUPTED))
+    }
+}
+
 /// A job whose attempt the daemon's end cut short.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
@@ -47,12 +75,15 @@ pub struct Recovered {
 
 impl Store {
     /// Moves a waiting job to `running` as a new attempt. `None` when it doesn't wait, for
-    /// instance because it was cancelled since it was chosen.
+    /// instance because it was cancelled since it was chosen, or when the queue is paused.
     pub fn begin_attempt(&mut self, id: &JobId, now: &Moment) -> Result<Option<Begun>, StoreError> {
         self.change(|tx| {
             let Some(mut row) = find(tx, id)?.filter(|row| row.state == JobState::Queued) else {
                 return Ok(None);
             };
+            if queue_mode(tx)? == QueueMode::Paused {
+                return Ok(None);
+            }
             row.attempt += 1;
             let rev = row.rev + 1;
             tx.execute(
@@ -99,22 +130,52 @@ impl Store {
         })
     }
 
-    /// Puts the running job back into the queue, for a clean stop of the daemon.
+    /// Puts the running job back into the queue, for a clean stop of the daemon; or ends it, if
+    /// it was asked to be cancelled.
     pub fn requeue(
         &mut self,
         id: &JobId,
         attempt: u32,
-        reason: &str,
         now: &Moment,
     ) -> Result<Option<StateRow>, StoreError> {
         self.change(|tx| {
             let Some(row) = running(tx, id, attempt)? else {
                 return Ok(None);
             };
-            end_attempt(tx, &row, "failed", Some(reason), now)?;
+            let reason = Some(AttemptRow::INTERRUPTED);
+            end_attempt(tx, &row, "failed", reason, now)?;
             let rev = row.rev + LIVE_REVS;
-            enter(tx, row, rev, JobState::Queued, Some(reason), now).map(Some)
+            let (state, reason) = match is_cancelling(&row) {
+                true => (JobState::Cancelled, Some("cancelled")),
+                false => (JobState::Queued, reason),
+            };
+            enter(tx, row, rev, state, reason, now).map(Some)
         })
+    }
+
+    /// The newest `limit` attempts of a job, the oldest of them first.
+    pub fn attempts(&self, id: &JobId, limit: u32) -> Result<Vec<AttemptRow>, StoreError> {
+        let rows = (|| {
+            let mut query = self.db.prepare_cached(
+                "SELECT * FROM (
+                     SELECT attempt, state, reason, begun_s, ended_s FROM attempt
+                     WHERE job = ?1 ORDER BY attempt DESC LIMIT ?2)
+                 ORDER BY attempt",
+            )?;
+            let attempt = |row: &rusqlite::Row<'_>| {
+                Ok(AttemptRow {
+                    attempt: row.get(0)?,
+                    state: row.get(1)?,
+                    reason: row.get(2)?,
+                    begun_unix_s: row.get(3)?,
+                    ended_unix_s: row.get(4)?,
+                })
+            };
+            query
+                .query_map(params![id.as_str(), limit], attempt)?
+                .collect()
+        })();
+        self.named(rows)
     }
 
     /// At start, when nothing can run yet: every attempt that the last daemon left running
@@ -131,6 +192,10 @@ impl Store {
                 .collect()
         })
     }
+}
+
+fn is_cancelling(row: &StateRow) -> bool {
+    row.reason.as_deref() == Some(CANCELLING)
 }
 
 fn running(tx: &Transaction<'_>, id: &JobId, attempt: u32) -> rusqlite::Result<Option<StateRow>> {
@@ -154,7 +219,7 @@ fn end_attempt(
 
 fn recover_job(tx: &Transaction<'_>, row: StateRow, now: &Moment) -> rusqlite::Result<Recovered> {
     let lost_attempt = row.attempt;
-    end_attempt(tx, &row, "failed", Some("lost"), now)?;
+    end_attempt(tx, &row, "failed", Some(AttemptRow::LOST), now)?;
     let lost: u32 = tx.query_row(
         "SELECT count(*) FROM attempt WHERE job = ?1 AND reason = 'lost'",
         [row.id.as_str()],
@@ -169,12 +234,13 @@ fn recover_job(tx: &Transaction<'_>, row: StateRow, now: &Moment) -> rusqlite::R
         .optional()?;
     // A job that this version can't read is left to `next_queued`, which fails it.
     let job: Option<Job> = spec.and_then(|spec| serde_json::from_str(&spec).ok());
-    let state = match job {
-        Some(job) if lost >= job.max_attempts => JobState::Failed,
-        _ => JobState::Queued,
+    let (state, reason) = match job {
+        _ if is_cancelling(&row) => (JobState::Cancelled, "cancelled"),
+        Some(job) if lost >= job.max_attempts => (JobState::Failed, ALL_LOST),
+        _ => (JobState::Queued, AttemptRow::LOST),
     };
     let rev = row.rev + LIVE_REVS;
-    let row = enter(tx, row, rev, state, Some("lost"), now)?;
+    let row = enter(tx, row, rev, state, Some(reason), now)?;
     Ok(Recovered { lost_attempt, row })
 }
 
@@ -251,8 +317,24 @@ mod tests {
         drop(store);
         let mut store = Store::open(dir.path()).expect("opens again");
         let recovery = store.recover(&at(5)).expect("writable");
-        assert_eq!(recovery[0].row.state, JobState::Failed);
+        let row = &recovery[0].row;
+        assert_eq!(
+            (row.state, row.reason.as_deref()),
+            (JobState::Failed, Some("attempts-lost"))
+        );
         assert_eq!(store.recover(&at(6)).expect("writable"), []);
+        let attempts = store.attempts(&id("a"), 10).expect("readable");
+        let told: Vec<_> = attempts
+            .iter()
+            .map(|row| (row.attempt, row.reason.as_deref(), row.ended_unix_s))
+            .collect();
+        assert_eq!(
+            told,
+            [(1, Some("lost"), Some(3)), (2, Some("lost"), Some(5))]
+        );
+        assert!(attempts.iter().all(AttemptRow::left_nothing));
+        let newest = store.attempts(&id("a"), 1).expect("readable");
+        assert_eq!(newest, attempts[1..]);
     }
 
     #[test]
@@ -263,7 +345,7 @@ mod tests {
         for attempt in 1..=3 {
             assert_eq!(begin(&mut store, "a").attempt, attempt);
             let row = store
-                .requeue(&id("a"), attempt, "interrupted", &at(3))
+                .requeue(&id("a"), attempt, &at(3))
                 .expect("writable")
                 .expect("it ran");
             assert_eq!(row.reason.as_deref(), Some("interrupted"));
@@ -310,5 +392,29 @@ mod tests {
             .expect("writable")
             .expect("it ran");
         assert_eq!(row.state, JobState::Cancelled);
+    }
+
+    #[test]
+    fn a_job_cancelled_while_it_ran_never_runs_again() {
+        for crashes in [true, false] {
+            let (dir, mut store) = new_store();
+            store.submit(&job("a"), 10, &at(1)).expect("writable");
+            begin(&mut store, "a");
+            store.cancel(&id("a"), &at(3)).expect("writable");
+            let row = if crashes {
+                drop(store);
+                store = Store::open(dir.path()).expect("opens again");
+                let mut recovery = store.recover(&at(4)).expect("writable");
+                recovery.remove(0).row
+            } else {
+                let back = store.requeue(&id("a"), 1, &at(4)).expect("writable");
+                back.expect("it ran")
+            };
+            assert_eq!(
+                (row.state, row.reason.as_deref()),
+                (JobState::Cancelled, Some("cancelled"))
+            );
+            assert_eq!(store.next_queued(&at(5)).expect("readable").job, None);
+        }
     }
 }

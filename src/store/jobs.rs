@@ -1,8 +1,9 @@
 //! The queue: accepting jobs, choosing the next, cancelling, and telling where each stands.
 
 use super::outbox::enqueue_state;
+use super::setting::queue_mode;
 use super::{Moment, Store, StoreError};
-use crate::workload::{Job, JobId, JobState};
+use crate::workload::{Job, JobId, JobState, QueueMode};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub enum Submitted {
     /// The id belongs to a job with other content.
     Conflict,
     QueueFull,
+    /// The queue takes no new jobs.
+    Draining,
 }
 
 /// The job to run next, and the jobs that will never run.
@@ -45,7 +48,8 @@ pub struct Next {
 pub enum Cancelled {
     /// It was waiting and is cancelled now.
     Done(StateRow),
-    /// It runs: the caller ends the attempt.
+    /// It runs, and is marked: the caller ends the attempt, and whatever comes between, the
+    /// job doesn't run again.
     Running(StateRow),
     /// It had ended before.
     Final(StateRow),
@@ -56,7 +60,12 @@ pub enum Cancelled {
 pub struct Counts {
     pub queued: u32,
     pub running: Option<JobId>,
+    pub mode: QueueMode,
 }
+
+/// The reason of a running job that was asked to be cancelled. It is on disk before the
+/// client is told, so that a crash before the attempt's end doesn't run the job again.
+pub(super) const CANCELLING: &str = "cancelling";
 
 pub(super) const COLUMNS: &str = "id, attempt, rev, state, reason, priority, submitted_s";
 
@@ -139,6 +148,9 @@ impl Store {
                     false => Submitted::Conflict,
                 });
             }
+            if queue_mode(tx)? == QueueMode::Draining {
+                return Ok(Submitted::Draining);
+            }
             if counts(tx)?.queued >= max_queue {
                 return Ok(Submitted::QueueFull);
             }
@@ -163,13 +175,16 @@ impl Store {
     }
 
     /// The waiting job of the highest priority, of equals the one that came first. Jobs
-    /// whose deadline has passed fail on the way.
+    /// whose deadline has passed fail on the way. A paused queue starts none.
     pub fn next_queued(&mut self, now: &Moment) -> Result<Next, StoreError> {
         self.change(|tx| {
             let mut next = Next {
                 failed: fail_overdue(tx, now)?,
                 ..Next::default()
             };
+            if queue_mode(tx)? == QueueMode::Paused {
+                return Ok(next);
+            }
             let sql = format!(
                 "SELECT {COLUMNS}, spec FROM job WHERE state = 'queued'
                  ORDER BY priority DESC, arrival LIMIT 1"
@@ -192,7 +207,7 @@ impl Store {
         })
     }
 
-    /// Cancels a job that waits. One that runs is left to the caller, who ends the attempt.
+    /// Cancels a job that waits, and marks one that runs, whose attempt the caller ends.
     pub fn cancel(&mut self, id: &JobId, now: &Moment) -> Result<Cancelled, StoreError> {
         self.change(|tx| {
             let Some(row) = find(tx, id)? else {
@@ -201,9 +216,19 @@ impl Store {
             Ok(match row.state {
                 JobState::Queued => {
                     let rev = row.rev + 1;
-                    Cancelled::Done(enter(tx, row, rev, JobState::Cancelled, None, now)?)
+                    let reason = Some("cancelled");
+                    Cancelled::Done(enter(tx, row, rev, JobState::Cancelled, reason, now)?)
                 }
-                JobState::Running => Cancelled::Running(row),
+                JobState::Running => {
+                    tx.execute(
+                        "UPDATE job SET reason = ?2 WHERE id = ?1 AND reason IS NOT ?2",
+                        [id.as_str(), CANCELLING],
+                    )?;
+                    Cancelled::Running(StateRow {
+                        reason: Some(CANCELLING.to_owned()),
+                        ..row
+                    })
+                }
                 _ => Cancelled::Final(row),
             })
         })
@@ -251,6 +276,7 @@ fn counts(db: &Connection) -> rusqlite::Result<Counts> {
     Ok(Counts {
         queued,
         running: running.map(|row| row.id),
+        mode: queue_mode(db)?,
     })
 }
 

@@ -23,11 +23,12 @@ mod outbox;
 mod raw;
 mod retention;
 mod schema;
+mod setting;
 
 #[cfg(test)]
 mod life;
 
-pub use attempts::{Begun, Finished, Recovered};
+pub use attempts::{AttemptRow, Begun, Finished, Recovered};
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
 pub use kept::Kept;
 pub use models::FileIdentity;
@@ -144,6 +145,7 @@ impl Moment {
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    damaged_stores: u32,
     /// Held for as long as the store is open; the kernel drops it with the process.
     _lock: File,
 }
@@ -185,8 +187,14 @@ impl Store {
         Ok(Self {
             db,
             path,
+            damaged_stores: 0,
             _lock: lock,
         })
+    }
+
+    /// Damaged stores beside this one, set aside when they were opened.
+    pub fn damaged_stores(&self) -> u32 {
+        self.damaged_stores
     }
 
     fn named<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {

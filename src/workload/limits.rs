@@ -18,6 +18,8 @@ pub struct Limits {
     pub timeout_s: u32,
     /// Jobs that wait in the queue.
     pub queue: u32,
+    /// Commands that write or publish much; as many may come at once.
+    pub commands_per_min: u32,
 }
 
 impl Default for Limits {
@@ -30,6 +32,7 @@ impl Default for Limits {
             repetitions: 40,
             timeout_s: 86_400,
             queue: 1_000,
+            commands_per_min: 1_200,
         }
     }
 }

@@ -4,6 +4,7 @@ mod check;
 pub mod job;
 pub mod limits;
 pub mod name;
+mod queue_mode;
 pub mod signature;
 pub mod state;
 
@@ -13,4 +14,5 @@ pub use job::{
 };
 pub use limits::Limits;
 pub use name::{JobId, ModelName};
+pub use queue_mode::QueueMode;
 pub use state::{JobState, Phase};

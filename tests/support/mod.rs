@@ -5,8 +5,8 @@
 pub mod authority;
 pub mod clients;
 pub mod daemon;
-pub mod hostile;
 pub mod disk;
+pub mod hostile;
 pub mod lab;
 pub mod meters;
 pub mod mosquitto;

@@ -180,6 +180,7 @@ fn result(
     JobResult {
         id: job.id.to_string(),
         attempt: context.attempt,
+        lost_attempts: context.lost_attempts.clone(),
         kind: job.kind,
         state,
         reason,

@@ -32,6 +32,9 @@ pub type Reasons = BTreeMap<String, Reason>;
 pub struct JobResult {
     pub id: String,
     pub attempt: u32,
+    /// Earlier attempts that the daemon's end cut short, the newest 32: they have no result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lost_attempts: Vec<LostAttempt>,
     pub kind: Kind,
     pub state: JobState,
     /// Why the attempt failed or was cancelled.
@@ -121,6 +124,14 @@ impl Build {
             profile: profile.to_owned(),
         }
     }
+}
+
+/// An attempt without a result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostAttempt {
+    pub attempt: u32,
+    /// `lost` with the daemon, or `interrupted` by its clean stop.
+    pub reason: Option<String>,
 }
 
 /// Why a run is left out of summaries over several runs.

@@ -1,0 +1,97 @@
+//! What the administrator or the lab has set, kept over restarts: the queue's mode.
+
+use super::{Store, StoreError};
+use crate::workload::QueueMode;
+use rusqlite::{Connection, OptionalExtension, params};
+
+pub(super) const QUEUE: &str = "queue";
+
+impl Store {
+    pub fn queue_mode(&self) -> Result<QueueMode, StoreError> {
+        self.named(queue_mode(&self.db))
+    }
+
+    /// When this returns, the mode is on disk.
+    pub fn set_queue_mode(&mut self, mode: QueueMode) -> Result<(), StoreError> {
+        self.change(|tx| set(tx, QUEUE, mode.as_str()))
+    }
+}
+
+/// A mode that this version doesn't know stops the queue rather than runs it: somebody set
+/// it for a reason, and `paused` loses nothing.
+pub(super) fn queue_mode(db: &Connection) -> rusqlite::Result<QueueMode> {
+    let kept: Option<String> = db
+        .prepare_cached("SELECT value FROM setting WHERE name = ?1")?
+        .query_row([QUEUE], |row| row.get(0))
+        .optional()?;
+    Ok(kept.map_or(QueueMode::Open, |name| {
+        QueueMode::parse(&name).unwrap_or(QueueMode::Paused)
+    }))
+}
+
+pub(super) fn set(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    db.execute(
+        "INSERT INTO setting (name, value) VALUES (?1, ?2)
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        params![name, value],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::super::{Store, Submitted};
+    use super::*;
+    use crate::workload::JobId;
+
+    fn id(name: &str) -> JobId {
+        name.parse().expect("a valid id")
+    }
+
+    #[test]
+    fn the_mode_is_kept_over_a_restart() {
+        let (dir, mut store) = new_store();
+        assert_eq!(store.queue_mode().expect("readable"), QueueMode::Open);
+        for mode in QueueMode::ALL {
+            store.set_queue_mode(mode).expect("writable");
+            drop(store);
+            store = Store::open(dir.path()).expect("opens again");
+            assert_eq!(store.queue_mode().expect("readable"), mode);
+            assert_eq!(store.counts().expect("readable").mode, mode);
+        }
+    }
+
+    #[test]
+    fn a_paused_queue_accepts_and_starts_nothing() {
+        let (_dir, mut store) = new_store();
+        store.set_queue_mode(QueueMode::Paused).expect("writable");
+        let accepted = store.submit(&job("a"), 10, &at(1)).expect("writable");
+        assert!(matches!(accepted, Submitted::Accepted(_)));
+        assert_eq!(store.next_queued(&at(2)).expect("readable").job, None);
+        let begun = store.begin_attempt(&id("a"), &at(2)).expect("readable");
+        assert_eq!(begun, None);
+        store.set_queue_mode(QueueMode::Open).expect("writable");
+        assert!(store.next_queued(&at(3)).expect("readable").job.is_some());
+    }
+
+    #[test]
+    fn a_draining_queue_runs_what_it_has_and_refuses_what_is_new() {
+        let (_dir, mut store) = new_store();
+        store.submit(&job("a"), 10, &at(1)).expect("writable");
+        store.set_queue_mode(QueueMode::Draining).expect("writable");
+        let new = store.submit(&job("b"), 10, &at(1)).expect("writable");
+        assert_eq!(new, Submitted::Draining);
+        assert_eq!(store.state(&id("b")).expect("readable"), None);
+        let known = store.submit(&job("a"), 10, &at(1)).expect("writable");
+        assert!(matches!(known, Submitted::Known(_)));
+        assert!(store.next_queued(&at(2)).expect("readable").job.is_some());
+    }
+
+    #[test]
+    fn an_unknown_mode_runs_nothing() {
+        let (_dir, store) = new_store();
+        set(&store.db, QUEUE, "reversed").expect("writable");
+        assert_eq!(store.queue_mode().expect("readable"), QueueMode::Paused);
+    }
+}
