@@ -22,7 +22,7 @@ use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
 use crate::sensor::{self, KnownRails, Pace};
-use crate::store::{Moment, Recovered, Store};
+use crate::store::{self, Damage, Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
 use runner::Running;
@@ -195,12 +195,26 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: None,
         });
     }
+    let (damage, mut in_doubt) = {
+        let store = store::lock(&shared.store);
+        (store.damage().to_vec(), store.in_doubt())
+    };
+    for Damage { message, .. } in damage {
+        mqtt.event(Event {
+            code: "store-damaged".to_owned(),
+            message,
+            id: None,
+        });
+    }
     let Running { thread, ended } = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
     let outcome = tokio::select! {
         stopped = signals::terminated() => stopped.context("signals"),
         fatal = mqtt.fatal() => Err(anyhow::Error::new(fatal)),
         // Without it no job runs any more; a new start tries again.
         _ = ended => Err(anyhow::anyhow!("the job runner ended in a panic; see the log above")),
+        _ = in_doubt.wait_for(|damaged| *damaged) => Err(anyhow::anyhow!(
+            "the store is damaged; the next start sets it aside and takes over what can be read"
+        )),
         never = publishing::publish(&shared, &mqtt) => match never {},
     };
     tracing::info!("stopping");

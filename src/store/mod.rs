@@ -15,6 +15,7 @@
 //! higher, whatever became of the process.
 
 mod attempts;
+mod damage;
 mod directory;
 mod jobs;
 mod kept;
@@ -29,6 +30,7 @@ mod setting;
 mod life;
 
 pub use attempts::{AttemptRow, Begun, Finished, Recovered};
+pub use damage::Damage;
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
 pub use kept::Kept;
 pub use models::FileIdentity;
@@ -41,6 +43,7 @@ use rusqlite::Connection;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Revisions kept free for the states of one running attempt that live in memory only.
 pub const LIVE_REVS: u64 = 1_000_000;
@@ -74,6 +77,14 @@ pub enum StoreError {
          daemon: run this as the daemon's user"
     )]
     ReadOnly {
+        path: PathBuf,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "{path}: {source}; jouled ends, and at its next start checks the whole store, sets it \
+         aside if it is damaged, and takes over what can be read"
+    )]
+    Damaged {
         path: PathBuf,
         source: rusqlite::Error,
     },
@@ -145,7 +156,10 @@ impl Moment {
 pub struct Store {
     db: Connection,
     path: PathBuf,
+    damage: Vec<Damage>,
     damaged_stores: u32,
+    /// Whether SQLite found the file damaged since it was opened.
+    in_doubt: watch::Sender<bool>,
     /// Held for as long as the store is open; the kernel drops it with the process.
     _lock: File,
 }
@@ -153,7 +167,8 @@ pub struct Store {
 impl Store {
     const FILE: &str = "jouled.db";
 
-    /// Opens `dir`/jouled.db, and makes it where it doesn't exist.
+    /// Opens `dir`/jouled.db, and makes it where it doesn't exist. A damaged one is set aside
+    /// and replaced by what can be read of it; [`damage`](Self::damage) tells.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let create = |path: &Path, source| StoreError::Create {
             path: path.to_owned(),
@@ -177,7 +192,11 @@ impl Store {
             Err(TryLockError::Error(source)) => return Err(create(&lock_path, source)),
         }
         let path = dir.join(Self::FILE);
-        let db = schema::open(&path)?;
+        // The time is for names of files alone.
+        let opened = damage::open(dir, Self::FILE, crate::clock::unix_seconds())?;
+        for Damage { message, .. } in &opened.damage {
+            tracing::error!("{message}");
+        }
         // Made by a process that died before it came to this.
         match directory::sync(directory::above(dir)) {
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
@@ -185,11 +204,23 @@ impl Store {
         }
         directory::sync(dir).map_err(|source| create(dir, source))?;
         Ok(Self {
-            db,
+            db: opened.db,
             path,
-            damaged_stores: 0,
+            damage: opened.damage,
+            damaged_stores: opened.damaged_files,
+            in_doubt: watch::Sender::new(false),
             _lock: lock,
         })
+    }
+
+    /// What was found damaged when the store was opened.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// Becomes true when SQLite finds the file damaged: the daemon has to end.
+    pub fn in_doubt(&self) -> watch::Receiver<bool> {
+        self.in_doubt.subscribe()
     }
 
     /// Damaged stores beside this one, set aside when they were opened.
@@ -198,9 +229,14 @@ impl Store {
     }
 
     fn named<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
-        result.map_err(|source| StoreError::Sqlite {
-            path: self.path.clone(),
-            source,
+        result.map_err(|source| {
+            let path = self.path.clone();
+            if !damage::is_damage(&source) {
+                return StoreError::Sqlite { path, source };
+            }
+            damage::doubt(&path);
+            self.in_doubt.send_replace(true);
+            StoreError::Damaged { path, source }
         })
     }
 
@@ -289,13 +325,9 @@ mod tests {
     #[test]
     fn an_error_names_the_file() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        std::fs::write(
-            dir.path().join("jouled.db"),
-            "this is no database, by its length too",
-        )
-        .expect("writable");
+        std::fs::create_dir(dir.path().join("jouled.db")).expect("writable");
         let error = Store::open(dir.path())
-            .expect_err("not a database")
+            .expect_err("a directory")
             .to_string();
         assert!(error.contains("jouled.db"), "{error}");
     }

@@ -80,6 +80,9 @@ CREATE TEMP TABLE waiting (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// The newest version.
+pub(super) const KNOWN: i64 = MIGRATIONS.len() as i64;
+
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let named = |source| StoreError::Sqlite {
         path: path.to_owned(),
@@ -87,12 +90,11 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     };
     let mut db = Connection::open(path).map_err(named)?;
     let found = prepare(&db).map_err(named)?;
-    let known = MIGRATIONS.len() as i64;
-    if found > known {
+    if found > KNOWN {
         return Err(StoreError::Newer {
             path: path.to_owned(),
             found,
-            known,
+            known: KNOWN,
         });
     }
     migrate(&mut db, found as usize).map_err(named)?;
