@@ -108,3 +108,32 @@ fn a_running_job_is_cancelled() {
     assert_eq!(json(&answer)["id"], "long");
     assert_eq!(rig.result("long")["state"], "cancelled");
 }
+
+#[test]
+fn a_queue_is_paused_drained_and_opened() {
+    let mut rig = Rig::start(STEADY);
+    let shown = joulectl(&rig, &["queue"]);
+    assert_eq!(stdout(&shown), "open  0 wait, none runs\n", "{shown:?}");
+    let paused = joulectl(&rig, &["queue", "pause", "--json"]);
+    assert_eq!(json(&paused)["mode"], "paused");
+    for id in ["one", "two"] {
+        let sent = joulectl(&rig, &[&SMOL[..], &[id]].concat());
+        assert!(sent.status.success(), "{sent:?}");
+    }
+    let endless = joulectl(&rig, &["queue", "--wait"]);
+    assert_eq!(endless.status.code(), Some(2), "{endless:?}");
+    let drained = joulectl(&rig, &["queue", "drain", "--wait", "--json"]);
+    assert!(drained.status.success(), "{drained:?}");
+    let drained = json(&drained);
+    assert_eq!(
+        (&drained["mode"], &drained["queued"]),
+        (&"draining".into(), &0.into())
+    );
+    let refused = joulectl(&rig, &[&SMOL[..], &["late"]].concat());
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    for id in ["one", "two"] {
+        assert_eq!(rig.result(id)["state"], "succeeded");
+    }
+    let open = joulectl(&rig, &["queue", "open"]);
+    assert_eq!(stdout(&open), "open  0 wait, none runs\n");
+}

@@ -331,3 +331,78 @@ fn a_cancel_that_a_crash_or_a_stop_overtakes_still_holds() {
         rig.listen_anew();
     }
 }
+
+/// Jobs in the store of a daemon that is not running.
+fn fill_store(rig: &Rig, ended: usize, waiting: usize) {
+    let state = rig.daemon.path().join("state");
+    let mut store = jouled::store::Store::open(&state).unwrap();
+    let now = jouled::store::Moment::now("board");
+    let limits = jouled::workload::Limits::default();
+    for n in 0..ended + waiting {
+        let padding = "p".repeat(900);
+        let job = job(
+            &format!("job-{n}"),
+            json!({"prompt": padding, "n_predict": 2, "idle": {"before_s": 0, "after_s": 0}}),
+        );
+        let job = jouled::workload::Job::parse(job.to_string().as_bytes(), &limits).unwrap();
+        store.submit(&job, 10_000, &now).unwrap();
+        if n < ended {
+            store.cancel(&job.id, &now).unwrap();
+        }
+    }
+}
+
+/// Overwrites the page of the store in which this text is found.
+fn garble_page_with(rig: &Rig, needle: &str) {
+    use std::os::unix::fs::FileExt;
+    let path = rig.daemon.path().join("state/jouled.db");
+    let bytes = std::fs::read(&path).unwrap();
+    let mut parts = bytes.windows(needle.len());
+    let at = parts.position(|part| part == needle.as_bytes()).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[0xa5; 4096], (at / 4096 * 4096) as u64)
+        .unwrap();
+}
+
+#[test]
+fn a_store_damaged_at_work_ends_the_daemon_and_its_jobs_run_after_the_next_start() {
+    let mut rig = Rig::start(STEADY);
+    rig.submit(&job("before", json!({})));
+    rig.result("before");
+    rig.daemon.terminate();
+    fill_store(&rig, 400, 0);
+    rig.listen_anew();
+    rig.daemon.spawn();
+    rig.wait_online();
+    set(&mut rig, "paused");
+    rig.submit(&job("accepted", json!({})));
+    garble_page_with(&rig, r#""id":"job-200","kind""#);
+    let answer = rig.ask("jobs", &json!({"id": "job-200"}));
+    assert_eq!(answer["error"]["code"], "storage", "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(!message.contains('/'), "{message}");
+    let status = rig.daemon.wait();
+    assert!(!status.success(), "{status}");
+    rig.daemon.wait_until_nothing_runs();
+
+    rig.listen_anew();
+    rig.daemon.spawn();
+    let event = rig.lab.wait_event("store-damaged");
+    let message = event["message"].as_str().unwrap();
+    assert!(message.contains("kept as jouled.db.damaged-"), "{message}");
+    assert!(!message.contains('/'), "{message}");
+    println!("{message}");
+    let told_of = told(&mut rig, "accepted");
+    assert_eq!(told_of["state"], "queued");
+    assert_eq!(rig.ask("queue", &json!({}))["mode"], "paused");
+    // A known id stays known.
+    let answer = rig.ask("submit", &job("before", json!({})));
+    assert_eq!(
+        (&answer["ok"], &answer["state"]),
+        (&json!(true), &json!("succeeded"))
+    );
+    let health = rig.lab.wait_topic(&topic("health")).json();
+    assert_eq!(health["damaged_stores"], 1);
+    set(&mut rig, "open");
+    assert_eq!(rig.result("accepted")["state"], "succeeded");
+}

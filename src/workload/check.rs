@@ -129,7 +129,8 @@ impl Job {
                 in_range("n_prompt", self.n_prompt.unwrap_or(512), 0, limits.n_ctx)?;
                 in_range("n_gen", self.n_gen.unwrap_or(128), 0, limits.n_ctx)?;
                 in_range("n_depth", self.n_depth.unwrap_or(0), 0, limits.n_ctx)?;
-                if self.bench_sizes().n_prompt + self.bench_sizes().n_gen == 0 {
+                let sizes = self.bench_sizes();
+                if (sizes.n_prompt, sizes.n_gen) == (0, 0) {
                     return Err(SpecError::invalid(
                         "n_prompt",
                         "n_prompt and n_gen are both 0: there is nothing to measure",

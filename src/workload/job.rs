@@ -89,7 +89,7 @@ pub struct Job {
     pub max_attempts: u32,
     #[serde(default)]
     pub publish: Publish,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::tags::read")]
     pub tags: BTreeMap<String, String>,
     /// See [`signature`](super::signature).
     #[serde(default)]

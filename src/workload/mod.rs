@@ -1,5 +1,7 @@
 //! What a client may ask for: the job, its limits, and the life of one attempt.
 
+#[cfg(test)]
+mod bounds;
 mod check;
 pub mod job;
 pub mod limits;
@@ -7,6 +9,7 @@ pub mod name;
 mod queue_mode;
 pub mod signature;
 pub mod state;
+mod tags;
 
 pub use check::{SpecError, SpecErrorCode};
 pub use job::{
