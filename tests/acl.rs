@@ -101,13 +101,19 @@ impl Shipped {
 struct Peer {
     client: AsyncClient,
     events: EventLoop,
+    /// Topics of what arrived, in order.
+    heard: Vec<String>,
 }
 
 impl Peer {
     async fn connect(options: MqttOptions) -> Result<Self, ConnectionError> {
         let (client, mut events) = AsyncClient::new(options, 64);
         while !matches!(events.poll().await?, Event::Incoming(Packet::ConnAck(_))) {}
-        Ok(Self { client, events })
+        Ok(Self {
+            client,
+            events,
+            heard: Vec::new(),
+        })
     }
 
     /// Polls until `wanted` picks something from an incoming packet.
@@ -115,9 +121,14 @@ impl Peer {
         let found = async {
             loop {
                 let event = self.events.poll().await.expect("the connection holds");
-                if let Event::Incoming(packet) = event
-                    && let Some(found) = wanted(&packet)
-                {
+                let Event::Incoming(packet) = event else {
+                    continue;
+                };
+                if let Packet::Publish(publish) = &packet {
+                    let topic = String::from_utf8_lossy(&publish.topic);
+                    self.heard.push(topic.into_owned());
+                }
+                if let Some(found) = wanted(&packet) {
                     return found;
                 }
             }
@@ -139,7 +150,7 @@ impl Peer {
 
     async fn publish(&mut self, topic: &str) -> PubAckReason {
         self.client
-            .publish(topic, QoS::AtLeastOnce, false, topic.to_owned())
+            .publish(topic, QoS::AtLeastOnce, false, "{}")
             .await
             .unwrap();
         self.until(|packet| match packet {
@@ -163,19 +174,16 @@ impl Peer {
         }
     }
 
-    /// Topics of what arrives up to and with `last`.
+    /// Topics of what arrived, once `last` has.
     async fn hears_until(&mut self, last: &str) -> Vec<String> {
-        let mut heard = Vec::new();
-        while heard.last().is_none_or(|topic| topic != last) {
-            let topic = self.until(|packet| match packet {
-                Packet::Publish(publish) => {
-                    Some(String::from_utf8_lossy(&publish.topic).into_owned())
-                }
+        if !self.heard.iter().any(|topic| topic == last) {
+            self.until(|packet| match packet {
+                Packet::Publish(publish) => (publish.topic == last).then_some(()),
                 _ => None,
-            });
-            heard.push(topic.await);
+            })
+            .await;
         }
-        heard
+        std::mem::take(&mut self.heard)
     }
 }
 
