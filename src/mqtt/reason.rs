@@ -133,7 +133,10 @@ impl Tried<'_> {
                 expected.to_str(),
                 match presented.is_empty() {
                     true => "no name at all".to_owned(),
-                    false => presented.join(", "),
+                    false => {
+                        let names: Vec<&str> = presented.iter().map(|name| plain(name)).collect();
+                        names.join(", ")
+                    }
                 },
                 self.names.url
             ),
@@ -141,6 +144,14 @@ impl Tried<'_> {
             other => format!("the broker's certificate can't be used: {other}"),
         }
     }
+}
+
+/// The library writes `DnsName("lab")`.
+fn plain(presented: &str) -> &str {
+    let inner = presented
+        .split_once('(')
+        .map_or(presented, |(_, inner)| inner);
+    inner.trim_end_matches(')').trim_matches('"')
 }
 
 /// A day in UTC: a reason with the time of day would be another one at each try.
@@ -240,11 +251,11 @@ mod tests {
     fn what_to_do_is_named_by_its_key() {
         let wrong_name = CertificateError::NotValidForNameContext {
             expected: ServerName::try_from("lab").expect("a name").to_owned(),
-            presented: vec!["broker".to_owned()],
+            presented: vec!["DnsName(\"broker\")".to_owned()],
         };
         for (fault, word) in [
             (CertificateError::UnknownIssuer.into(), "ca_file"),
-            (wrong_name.into(), "broker"),
+            (wrong_name.into(), "it is for broker: use"),
             (
                 rustls::Error::AlertReceived(AlertDescription::CertificateRequired),
                 "cert_file",
