@@ -9,11 +9,11 @@ use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, ConnectReturnCode, Packet, PubAckReason};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
+use std::cell::Cell;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use support::authority::{ALWAYS, Authority, HOST, Identity};
-use support::daemon::{DEVICE, Daemon, STEADY, eventually};
 use support::mosquitto::{Mosquitto, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,11 +53,15 @@ impl Shipped {
             authority.path().join("jouled.acl"),
         )
         .unwrap();
-        let password_port = free_port();
+        let password_port = Cell::new(0);
         let broker = Mosquitto::with_file(|port| {
+            password_port.set(free_port());
             let text = shipped
                 .replace("listener 8883", &format!("listener {port} {HOST}"))
-                .replace("listener 8884", &format!("listener {password_port} {HOST}"))
+                .replace(
+                    "listener 8884",
+                    &format!("listener {} {HOST}", password_port.get()),
+                )
                 .replace("/etc/mosquitto/certs", &dir)
                 .replace("/etc/mosquitto", &dir)
                 .replace("/var/lib/mosquitto", &dir);
@@ -67,7 +71,7 @@ impl Shipped {
         Self {
             authority,
             broker,
-            password_port,
+            password_port: password_port.get(),
         }
     }
 
@@ -335,6 +339,7 @@ async fn a_collector_that_was_away_misses_nothing() {
 #[test]
 #[cfg(feature = "llama")]
 fn a_board_does_all_its_work_within_the_rules() {
+    use support::daemon::{DEVICE, Daemon, STEADY, eventually};
     use support::rig::MODEL;
     use support::tiny_gguf::{self, Damage};
     let shipped = Shipped::start();
