@@ -14,6 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use support::authority::{ALWAYS, Authority, HOST, Identity};
+use support::daemon::{DEVICE, Daemon, STEADY, eventually};
 use support::mosquitto::{Mosquitto, free_port};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -66,13 +67,30 @@ impl Shipped {
                 .replace("/etc/mosquitto", &dir)
                 .replace("/var/lib/mosquitto", &dir);
             assert!(!text.contains("/etc/") && !text.contains("/var/"), "{text}");
-            text
+            // What is denied is said in its log.
+            text + "log_type all\n"
         });
         Self {
             authority,
             broker,
             password_port: password_port.get(),
         }
+    }
+
+    /// A daemon with a certificate, not started.
+    fn board(&self) -> Daemon {
+        let Identity { cert, key } = self.authority.client(DEVICE);
+        let daemon = Daemon::prepare(&self.broker, STEADY);
+        daemon.configure(
+            "10.toml",
+            &format!(
+                "[mqtt]\nurl = \"mqtts://{HOST}:{}\"\nca_file = {:?}\ncert_file = {cert:?}\n\
+                 key_file = {key:?}\n",
+                self.broker.port,
+                self.authority.ca()
+            ),
+        );
+        daemon
     }
 
     /// Connects with a certificate whose common name is `user`.
@@ -336,24 +354,36 @@ async fn a_collector_that_was_away_misses_nothing() {
     assert_eq!(back.hears_until(topics.last().unwrap()).await, topics);
 }
 
+#[tokio::test]
+async fn a_board_notices_within_the_rules_that_its_name_is_taken() {
+    let shipped = Shipped::start();
+    let mut other = shipped.with_certificate(DEVICE).await;
+    let status = r#"{"state":"online","machine_id":"another"}"#;
+    let topic = format!("jouled/{DEVICE}/status");
+    other
+        .client
+        .publish(topic, QoS::AtLeastOnce, true, status)
+        .await
+        .unwrap();
+    other
+        .until(|packet| matches!(packet, Packet::PubAck(_)).then_some(()))
+        .await;
+    let mut daemon = shipped.board();
+    daemon.spawn();
+    assert!(!daemon.wait().success());
+    let log = daemon.log();
+    assert!(log.contains("machine id another"), "{log}");
+}
+
 #[test]
 #[cfg(feature = "llama")]
 fn a_board_does_all_its_work_within_the_rules() {
-    use support::daemon::{DEVICE, Daemon, STEADY, eventually};
     use support::rig::MODEL;
     use support::tiny_gguf::{self, Damage};
     let shipped = Shipped::start();
-    let Identity { cert, key } = shipped.authority.client(DEVICE);
     let ca = shipped.authority.ca();
-    let mut daemon = Daemon::prepare(&shipped.broker, STEADY);
+    let mut daemon = shipped.board();
     tiny_gguf::write(&daemon.models().join(MODEL), Damage::None).unwrap();
-    let url = format!("mqtts://{HOST}:{}", shipped.broker.port);
-    daemon.configure(
-        "10.toml",
-        &format!(
-            "[mqtt]\nurl = \"{url}\"\nca_file = {ca:?}\ncert_file = {cert:?}\nkey_file = {key:?}\n"
-        ),
-    );
     daemon.spawn();
     let connected = || daemon.log().contains(" connected broker=");
     assert!(eventually(connected), "it connects");
@@ -388,10 +418,12 @@ fn a_board_does_all_its_work_within_the_rules() {
     for trouble in ["parked", "not allowed", "refuse", "WARN jouled::mqtt::pump"] {
         assert!(!log.contains(trouble), "{log}");
     }
-    let denied = shipped.broker.log();
-    let denied: Vec<&str> = denied
-        .lines()
-        .filter(|line| line.contains("Denied") && line.contains(&format!("jouled-{DEVICE}")))
-        .collect();
-    assert!(denied.is_empty(), "{denied:?}");
+    for kind in ["info", "rails/input", "jobs/a/trace", "jobs/a/result"] {
+        let topic = format!("jouled/{DEVICE}/{kind}");
+        let arrived = || shipped.broker.log().contains(&topic);
+        assert!(eventually(arrived), "no {kind}");
+    }
+    let log = shipped.broker.log();
+    let denied = format!("Denied PUBLISH from jouled-{DEVICE}");
+    assert_eq!(log.lines().find(|line| line.contains(&denied)), None);
 }

@@ -48,6 +48,19 @@ pub fn is_exposed(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_credential_stays_in_its_directory(name in "[./a\\n]{0,6}|.{0,12}") {
+            let directory = Path::new("/run/credentials/jouled.service");
+            let path = Path::new(&name);
+            if let Ok(found) = locate(path, Some(directory)) && path.is_relative() {
+                prop_assert_eq!(found.parent(), Some(directory));
+                prop_assert!(found.file_name().is_some());
+            }
+        }
+    }
 
     #[test]
     fn a_relative_path_is_a_credential() {
