@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz soak hostile disk-faults disk-cost build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz fuzz-smoke soak hostile disk-faults disk-cost build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -51,17 +51,15 @@ bench-observer: setup ## what measuring costs the measured, in interleaved round
 footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
 	scripts/footprint $(RELEASE)/jouled
 
-# Inputs for the line of tegrastats, and for each of the other parsers.
+# Inputs for each parser.
 RUNS ?= 10000000
-OTHER_RUNS ?= 200000
 
-fuzz: setup ## random inputs for the parsers, RUNS for a line of tegrastats (minutes)
-	scripts/fuzz tegrastats_line $(RUNS)
-	scripts/fuzz job $(OTHER_RUNS)
-	scripts/fuzz gguf_header $(OTHER_RUNS)
-	scripts/fuzz worker_line $(OTHER_RUNS)
-	scripts/fuzz configuration $(OTHER_RUNS)
-	scripts/fuzz raw_archive $(OTHER_RUNS)
+fuzz: setup ## RUNS random inputs for every parser of input from outside (hours)
+	scripts/fuzz $(RUNS)
+
+# Always the same inputs, so that a change is judged by what it does itself.
+fuzz-smoke: setup ## the same for ten thousand inputs each
+	SEED=1 PROFILE=smoke scripts/fuzz 10000
 
 # Jobs, and seconds from one to the next.
 SOAK_JOBS ?= 120

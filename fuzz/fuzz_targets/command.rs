@@ -1,4 +1,5 @@
-//! Any bytes as the payload of each command: it is read, or refused with a sentence.
+//! Any bytes as the payload of each command: it is read, or refused with a
+//! short sentence that has none of its text but the names of fields.
 
 #![no_main]
 
@@ -7,7 +8,9 @@ use jouled::mqtt::command::{answer, id_in};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, from_slice};
 
-const NAMES: [&str; 6] = ["submit", "cancel", "jobs", "replay", "models", "other"];
+const NAMES: [&str; 7] = [
+    "submit", "cancel", "jobs", "queue", "replay", "models", "other",
+];
 
 fuzz_target!(|bytes: &[u8]| {
     for name in NAMES {
@@ -17,7 +20,13 @@ fuzz_target!(|bytes: &[u8]| {
             }
             Ok(_) => {}
             Err(refusal) => {
-                assert!(!refusal.message.is_empty());
+                let text = [Some(&refusal.message), refusal.field.as_ref()];
+                let short = |text: &&String| text.is_ascii() && text.len() < 1_024;
+                assert!(
+                    text.iter()
+                        .flatten()
+                        .all(|text| short(text) && !text.is_empty())
+                );
                 let written = answer(&Err(refusal));
                 let read: Value = from_slice(&written).expect("an answer is JSON");
                 assert_eq!(read["ok"], false);
