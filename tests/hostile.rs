@@ -240,3 +240,22 @@ fn hostile_messages_change_nothing_and_are_answered() {
         tally.outcomes
     );
 }
+
+#[test]
+fn a_flood_of_commands_is_answered_in_full() {
+    const FLOOD: usize = 3_000;
+    let mut rig = Rig::start(STEADY);
+    let correlation = "c".repeat(20_000);
+    for number in 0..FLOOD {
+        let to = format!("answers/flood/{number}");
+        rig.lab.ask(&topic("cmd/jobs"), "{}", &to, &correlation);
+    }
+    let mut answered = 0;
+    let last = format!("answers/flood/{}", FLOOD - 1);
+    rig.lab.wait("the last answer", |seen| seen.topic == last);
+    for seen in &rig.lab.seen {
+        answered += usize::from(seen.topic.starts_with("answers/flood/"));
+    }
+    println!("flood: {FLOOD} commands, RSS {} KiB", rss_kib(&rig));
+    assert_eq!(answered, FLOOD);
+}

@@ -15,10 +15,11 @@ use tokio::time::MissedTickBehavior;
 
 const RAILS_EVERY: Duration = Duration::from_secs(1);
 const HEALTH_EVERY_TICKS: u64 = 10;
-/// Old records are dropped from the store at the start, for a board that is never on for long,
-/// and then each time that they may have become old, but not more seldom than this; or once the
-/// attempt that runs then has ended: nothing is written in a measured window.
-const EXPIRE_EVERY_TICKS: i64 = 3_600;
+/// Old records are dropped from the store this often, or more often where they are kept for
+/// less; or once the attempt that runs then has ended: nothing is written in a measured window.
+const EXPIRE_EVERY_TICKS: u64 = 3_600;
+/// For the first time soon after the start, for a board that is never on for long.
+const EXPIRE_FIRST_TICKS: u64 = 60;
 
 /// Publishes for as long as the daemon runs.
 pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
@@ -29,8 +30,8 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (keep_s, _) = retention(shared);
-    let expire_every = keep_s.clamp(1, EXPIRE_EVERY_TICKS) as u64;
-    let mut expire_at = 0;
+    let expire_every = EXPIRE_EVERY_TICKS.min(keep_s.unsigned_abs()).max(1);
+    let mut expire_at = expire_every.min(EXPIRE_FIRST_TICKS);
     for tick in 0_u64.. {
         ticks.tick().await;
         for rail in shared.meter.rail_records() {
