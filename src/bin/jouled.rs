@@ -5,7 +5,9 @@ use clap::{Parser, Subcommand};
 use jouled::calibrate::{Gain, Series, Target};
 use jouled::config;
 use jouled::probe;
+use jouled::runtime::confine;
 use jouled::units::Span;
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -36,6 +38,20 @@ enum Command {
     /// Each is read for a second at its full rate. One that can't be read is listed with what
     /// to do about it. For what is not configured yet, the block to paste follows.
     Probe(Probe),
+    /// Becomes a worker, confined.
+    #[command(hide = true)]
+    Confine {
+        /// JSON, as `jouled run` makes it.
+        policy: String,
+        #[arg(last = true)]
+        program: Vec<OsString>,
+    },
+    /// Confines itself and tries to get out.
+    #[command(hide = true)]
+    TryConfinement {
+        /// JSON, as `jouled run` makes it.
+        trial: String,
+    },
 }
 
 #[derive(clap::Args)]
@@ -127,6 +143,8 @@ fn main() -> ExitCode {
         Command::Check(file) => check(&file.config),
         Command::Calibrate(arguments) => calibrate(arguments),
         Command::Probe(probe) => list(probe),
+        Command::Confine { policy, program } => become_worker(policy, program),
+        Command::TryConfinement { trial } => try_confinement(trial),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -347,6 +365,19 @@ fn load(path: &Path) -> anyhow::Result<config::Config> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     config::load(path, environment).context("configuration")
+}
+
+/// Returns only if it fails.
+fn become_worker(policy: &str, program: &[OsString]) -> anyhow::Result<()> {
+    let policy = serde_json::from_str(policy).context("the policy")?;
+    let error = confine::launch(&policy, program);
+    let name = program.first().map(|name| name.display().to_string());
+    Err(error).context(name.unwrap_or_default())
+}
+
+fn try_confinement(trial: &str) -> anyhow::Result<()> {
+    let trial = serde_json::from_str(trial).context("the trial")?;
+    Ok(confine::attempts::run(&trial)?)
 }
 
 /// Logs to stderr. Under systemd the journal adds the time.

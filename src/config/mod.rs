@@ -5,11 +5,15 @@
 
 mod identity;
 mod load;
+mod runtime;
 mod signing;
+mod worker;
 
 pub use identity::Identity;
 pub use load::{ConfigError, load, parse};
+pub use runtime::{BUILT_IN_RUNTIME, RuntimeConfig};
 pub use signing::SigningConfig;
+pub use worker::{Confinement, WorkerConfig};
 
 use crate::board::{BoardIdentity, Host, Profiles};
 use crate::mqtt::MqttConfig;
@@ -37,6 +41,7 @@ pub struct Config {
     pub energy: EnergyConfig,
     /// Workers by name; a job can only name one.
     pub runtime: BTreeMap<String, RuntimeConfig>,
+    pub worker: WorkerConfig,
     /// Free facts about the rig (supply, peripherals, ambient) for the record.
     pub rig: BTreeMap<String, String>,
 }
@@ -120,13 +125,6 @@ pub enum IdlePace {
     Full,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuntimeConfig {
-    /// Program and arguments, without a shell.
-    pub command: Vec<String>,
-}
-
 impl Default for BoardConfig {
     fn default() -> Self {
         Self {
@@ -193,17 +191,19 @@ impl StorageConfig {
 
     /// `max` in bytes.
     pub fn max_bytes(&self) -> Result<u64, ConfigError> {
-        scaled(
-            "storage.max",
-            &self.max,
-            &[
-                ("GiB", 1 << 30),
-                ("MiB", 1 << 20),
-                ("KiB", 1 << 10),
-                ("B", 1),
-            ],
-        )
+        bytes("storage.max", &self.max)
     }
+}
+
+/// A size such as `2GiB`.
+fn bytes(key: &str, text: &str) -> Result<u64, ConfigError> {
+    let units = [
+        ("GiB", 1 << 30),
+        ("MiB", 1 << 20),
+        ("KiB", 1 << 10),
+        ("B", 1),
+    ];
+    scaled(key, text, &units)
 }
 
 /// A whole number with one of the units given, such as `30d`.
@@ -336,13 +336,9 @@ impl Config {
             }
         }
         for (name, runtime) in &self.runtime {
-            if runtime.command.is_empty() {
-                return Err(value(
-                    &format!("runtime.{name}.command"),
-                    "needs a program".to_owned(),
-                ));
-            }
+            runtime.check(name)?;
         }
+        self.worker.memory_max_bytes()?;
         Ok(())
     }
 }

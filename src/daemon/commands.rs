@@ -122,7 +122,7 @@ impl Commands {
 
     fn check_new(&self, job: &Job, now_unix_s: i64) -> Result<(), Refusal> {
         let shared = &self.shared;
-        if shared.runtime(&job.runtime).is_none() {
+        if !shared.runtimes().contains(&job.runtime) {
             let message = "no runtime of this name is configured here";
             return Err(refusal("invalid-spec", message, Some("runtime")));
         }

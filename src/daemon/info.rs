@@ -3,7 +3,6 @@
 use super::{BrokenSensor, Shared};
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
-use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// The kinds of job and the job fields that do something in this version.
@@ -52,37 +51,11 @@ impl Shared {
             .clone_from(&board);
         board
     }
-
-    /// The command of a runtime that a job names.
-    pub fn runtime(&self, name: &str) -> Option<Vec<String>> {
-        match self.config.runtime.get(name) {
-            Some(runtime) => Some(runtime.command.clone()),
-            None if name == BUILT_IN_RUNTIME => Some(built_in_worker()),
-            None => None,
-        }
-    }
-}
-
-const BUILT_IN_RUNTIME: &str = "llama.cpp";
-
-/// The worker beside this program, where a build leaves it, else in the libexec directory
-/// of the same prefix, where an installation does.
-fn built_in_worker() -> Vec<String> {
-    let program = std::env::current_exe().unwrap_or_default();
-    let here = program.parent().unwrap_or(std::path::Path::new("."));
-    let beside = here.join("jouled-worker");
-    let installed = here.join("../libexec/jouled/jouled-worker");
-    let worker = if beside.exists() { beside } else { installed };
-    vec![worker.to_string_lossy().into_owned()]
 }
 
 pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
     let sampler = shared.meter.sampler();
     let rails = sampler.rails();
-    let mut runtimes: Vec<String> = shared.config.runtime.keys().cloned().collect();
-    if !runtimes.iter().any(|name| name == BUILT_IN_RUNTIME) {
-        runtimes.push(BUILT_IN_RUNTIME.to_owned());
-    }
     let kind = |name: &str| {
         let config = shared
             .config
@@ -108,6 +81,10 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
             reason: Some(reason.clone()),
             name: name.clone(),
         });
+    let mut sandbox = shared.in_force();
+    // By how a worker is started.
+    sandbox.insert("own-process-group".to_owned(), true);
+    sandbox.insert("dies-with-daemon".to_owned(), true);
     Info {
         group: shared.config.device.group.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -129,13 +106,8 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
             .collect(),
         models,
         limits: shared.config.limits.clone(),
-        runtimes,
-        sandbox: BTreeMap::from([
-            ("own-process-group".to_owned(), true),
-            ("dies-with-daemon".to_owned(), true),
-            ("no-network".to_owned(), false),
-            ("models-read-only".to_owned(), false),
-        ]),
+        runtimes: shared.runtimes(),
+        sandbox,
         features: FEATURES.map(str::to_owned).to_vec(),
     }
 }

@@ -1,6 +1,7 @@
 //! The daemon: its parts, wired together.
 
 mod commands;
+mod confinement;
 mod faults;
 mod info;
 mod keeping;
@@ -51,6 +52,7 @@ pub struct Shared {
     pub queue: Queue,
     /// Commands refused as `rate-limited`.
     pub rate_limited: AtomicU64,
+    tried: confinement::Tried,
 }
 
 /// A sensor that could not be opened.
@@ -147,10 +149,12 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         sensor_warnings,
         queue: Queue::default(),
         rate_limited: AtomicU64::new(0),
+        tried: confinement::Tried::default(),
         identity,
         store,
         config,
     });
+    confinement::try_out(&shared);
     tracing::info!(
         device = shared.identity.device,
         board = shared.host.profile.name,

@@ -11,7 +11,7 @@ use crate::measure::{
 use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
 use crate::record::result::{Build, LostAttempt, Model};
-use crate::runtime::gguf;
+use crate::runtime::{gguf, oom};
 use crate::store::{self, AttemptRow, Begun, StateRow};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
@@ -238,7 +238,7 @@ impl Runner {
             due: Cell::new(clock::now()),
             batches: RefCell::new(TokenBatches::default()),
         };
-        let observed = Attempt {
+        let mut observed = Attempt {
             job,
             model: &ready.path,
             worker: &ready.worker,
@@ -249,6 +249,12 @@ impl Runner {
             host: &shared.host,
         }
         .run();
+        if let Some(limit) = shared.config.worker.memory_max_bytes().ok().flatten() {
+            observed.ending = match observed.ending {
+                Ending::Failed(reason) => Ending::Failed(oom::with_limit(reason, limit)),
+                other => other,
+            };
+        }
         let interrupted = observed.ending == Ending::Stopped(Stop::Interrupted);
         if !interrupted {
             shared.meter.wait_for(observed.t1);
@@ -323,9 +329,7 @@ impl Runner {
         let header = gguf::preflight(&found.path, &job.params, board::available_bytes())
             .map_err(|error| failed(error.to_string()))?
             .header;
-        let worker = shared
-            .runtime(&job.runtime)
-            .ok_or_else(|| failed(format!("no runtime \"{}\" is configured here", job.runtime)))?;
+        let worker = shared.worker(&job.runtime).map_err(failed)?;
         Ok(Ready {
             model: Model {
                 name: name.to_string(),

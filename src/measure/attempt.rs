@@ -8,6 +8,7 @@ use super::observed::{Ending, Observed, OwnCpu};
 use crate::board::{BoardWatch, CpuTimes, Host};
 use crate::clock;
 use crate::energy::{Settling, settling as idle_settling};
+use crate::runtime::confine::START_FAILED;
 use crate::runtime::protocol::{self, Message, Request, Work};
 use crate::runtime::spawn::WorkerLimits;
 use crate::runtime::supervisor::{Worker, WorkerError};
@@ -107,7 +108,6 @@ impl Attempt<'_> {
             } else {
                 YIELDING
             },
-            ..WorkerLimits::default()
         };
         let mut worker = Worker::spawn(self.worker, &limits)?;
         let t0 = worker.spawned();
@@ -139,7 +139,12 @@ impl Attempt<'_> {
     fn expect(&self, worker: &mut Worker, deadline: MonoNs) -> Result<Message, Ending> {
         loop {
             match worker.recv(LOAD_CHECK)? {
-                Some(Message::Error { message, .. }) => return Err(Ending::Failed(message)),
+                Some(Message::Error { code, message }) => {
+                    if code == START_FAILED {
+                        tracing::error!(command = ?self.worker, "{message}");
+                    }
+                    return Err(Ending::Failed(message));
+                }
                 Some(message) => return Ok(message),
                 None => self.go_on(deadline)?,
             }
@@ -366,6 +371,7 @@ mod tests {
         let mut worker = Worker::spawn(&command, &WorkerLimits::default()).expect("sh starts");
         let hello = attempt.expect(&mut worker, clock::now() + HELLO_WITHIN);
         assert!(matches!(hello, Ok(Message::Hello { .. })), "{hello:?}");
+        worker.send(&attempt.request());
         let mut observed = Observed::new(clock::now());
         let deadline = clock::now();
         let (mut board, _) = BoardWatch::begin(attempt.host);

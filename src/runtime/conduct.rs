@@ -2,7 +2,7 @@
 //! before it. A worker may be anything that an administrator has configured, so a time
 //! that can't be is an error of the attempt, never a figure.
 
-use super::protocol::{Message, PhaseCounters, VERSION};
+use super::protocol::{Loaded, Message, PhaseCounters, Request, VERSION, Work};
 use crate::units::MonoNs;
 use crate::workload::Phase;
 
@@ -11,27 +11,74 @@ use crate::workload::Phase;
 pub struct Conduct {
     spawned: MonoNs,
     greeted: bool,
+    /// What was asked for last.
+    run: Option<Asked>,
+    phases: u32,
+    /// The last repetition that has ended.
+    rep_ended: u32,
     /// End of the last phase of the run.
     phase_end: Option<MonoNs>,
     /// Repetition, next token and last token time.
     tokens: Option<(u32, u32, MonoNs)>,
 }
 
-/// More output tokens than any context holds.
-const MOST_TOKENS: u32 = 1 << 24;
+/// How much a run can have to report.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    warmup: u32,
+    repetitions: u32,
+    /// Output tokens of a repetition; of a bench one time more.
+    tokens: u32,
+    text: bool,
+}
+
+impl Asked {
+    /// A repetition of a bench has eight at most.
+    fn most_phases(self) -> u32 {
+        const EACH: u32 = 16;
+        let repetitions = self.warmup.saturating_add(self.repetitions);
+        repetitions.saturating_add(1).saturating_mul(EACH)
+    }
+}
+
+/// What a worker says about its engine and the model goes into the result as it is.
+const MOST_LOADED_BYTES: usize = 32 << 10;
 
 impl Conduct {
     pub fn new(spawned: MonoNs) -> Self {
         Self {
             spawned,
             greeted: false,
+            run: None,
+            phases: 0,
+            rep_ended: 0,
             phase_end: None,
             tokens: None,
         }
     }
 
-    /// A new run begins: its phases have no predecessor.
-    pub fn run_begins(&mut self) {
+    /// A new run begins with its request: its phases have no predecessor.
+    pub fn asked(&mut self, request: &Request) {
+        let Request::Run {
+            work,
+            warmup,
+            repetitions,
+            text,
+        } = request
+        else {
+            return;
+        };
+        self.run = Some(Asked {
+            warmup: *warmup,
+            repetitions: *repetitions,
+            tokens: match work {
+                Work::Generate { n_predict, .. } => *n_predict,
+                Work::Bench(sizes) => sizes.n_gen.saturating_add(1),
+            },
+            text: *text,
+        });
+        self.phases = 0;
+        self.rep_ended = 0;
         self.phase_end = None;
         self.tokens = None;
     }
@@ -50,17 +97,24 @@ impl Conduct {
                 if share.is_some_and(|share| !(0.0..=1.0).contains(&share)) {
                     return Err("reported a share of resident pages that is none".to_owned());
                 }
+                size(loaded)?;
                 keep_plausible(&mut loaded.counters);
                 self.moment(loaded.t1_ns, now)
             }
             Message::Phase {
                 phase,
+                rep,
                 t0_ns,
                 t1_ns,
                 counters: counted,
                 ..
             } => {
                 keep_plausible(counted);
+                let run = self.run_of(rep.unwrap_or(1))?;
+                self.phases += 1;
+                if self.phases > run.most_phases() {
+                    return Err(format!("reported more than {} phases", run.most_phases()));
+                }
                 self.phase(*phase, *t0_ns, *t1_ns, now)
             }
             Message::Tokens {
@@ -69,15 +123,38 @@ impl Conduct {
                 first,
                 t_ns,
             } => {
+                let most = self.run_of(*rep)?.tokens;
                 if let Some(first) = t_ns.first() {
                     self.moment(*t0_ns, now)?;
                     if first < t0_ns {
                         return Err(format!("sent a token of repetition {rep} before its start"));
                     }
                 }
-                self.tokens(*rep, *first, t_ns, now)
+                self.tokens(*rep, *first, t_ns, most, now)
             }
-            Message::Rep(_) | Message::Done { .. } | Message::Error { .. } => Ok(()),
+            Message::Rep(done) => {
+                let run = self.run_of(done.rep)?;
+                if done.rep <= self.rep_ended {
+                    return Err(format!("ended repetition {} again", done.rep));
+                }
+                self.rep_ended = done.rep;
+                // Nobody has asked for it.
+                done.text = done.text.take().filter(|_| run.text);
+                Ok(())
+            }
+            Message::Done { .. } | Message::Error { .. } => Ok(()),
+        }
+    }
+
+    /// What was asked for, if this repetition is a part of it.
+    fn run_of(&self, rep: u32) -> Result<Asked, String> {
+        match self.run {
+            None => Err("reported a run that nobody has asked for".to_owned()),
+            Some(run) if (1..=run.repetitions).contains(&rep) => Ok(run),
+            Some(run) => Err(format!(
+                "reported repetition {rep}, and was asked for {}",
+                run.repetitions
+            )),
         }
     }
 
@@ -112,7 +189,14 @@ impl Conduct {
         Ok(())
     }
 
-    fn tokens(&mut self, rep: u32, first: u32, t_ns: &[MonoNs], now: MonoNs) -> Result<(), String> {
+    fn tokens(
+        &mut self,
+        rep: u32,
+        first: u32,
+        t_ns: &[MonoNs],
+        most: u32,
+        now: MonoNs,
+    ) -> Result<(), String> {
         let (mut next, mut last) = match self.tokens {
             Some((known, next, last)) if known == rep => (next, last),
             Some((known, _, last)) if rep > known => (first, last),
@@ -134,8 +218,10 @@ impl Conduct {
             }
             last = time;
             next += 1;
-            if next > MOST_TOKENS {
-                return Err(format!("sent more than {MOST_TOKENS} tokens"));
+            if next > most {
+                return Err(format!(
+                    "sent more than the {most} tokens that it was asked for"
+                ));
             }
         }
         self.tokens = Some((rep, next, last));
@@ -153,6 +239,16 @@ impl Conduct {
     }
 }
 
+fn size(loaded: &Loaded) -> Result<(), String> {
+    let bytes = serde_json::to_vec(loaded).map_or(0, |text| text.len());
+    if bytes > MOST_LOADED_BYTES {
+        return Err(format!(
+            "said {bytes} bytes about its engine and model, more than {MOST_LOADED_BYTES}"
+        ));
+    }
+    Ok(())
+}
+
 /// Without hardware counts that had a counter for longer than there was time: they were scaled
 /// by it.
 fn keep_plausible(counted: &mut PhaseCounters) {
@@ -164,7 +260,7 @@ fn keep_plausible(counted: &mut PhaseCounters) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::protocol::HardwareCounts;
+    use super::super::protocol::{HardwareCounts, RepDone, StopReason};
     use super::*;
     use proptest::prelude::*;
 
@@ -175,7 +271,34 @@ mod tests {
         conduct
             .check(&mut hello(VERSION), NOW)
             .expect("a hello comes first");
+        conduct.asked(&run(2));
         conduct
+    }
+
+    fn run(repetitions: u32) -> Request {
+        Request::Run {
+            work: Work::Generate {
+                prompt: None,
+                messages: None,
+                n_predict: 4,
+                ignore_eos: true,
+            },
+            warmup: 0,
+            repetitions,
+            text: false,
+        }
+    }
+
+    fn rep(rep: u32, text: Option<&str>) -> Message {
+        Message::Rep(RepDone {
+            rep,
+            prompt_tokens: 1,
+            output_tokens: 1,
+            stop_reason: StopReason::Length,
+            prompt_sha256: None,
+            output_sha256: None,
+            text: text.map(str::to_owned),
+        })
     }
 
     fn hello(protocol: u32) -> Message {
@@ -242,6 +365,14 @@ mod tests {
         assert!(refused(&[tokens(1, 0, &[200]), tokens(1, 2, &[210])]));
         assert!(refused(&[tokens(1, 0, &[200, 199])]));
         assert!(refused(&[tokens(2, 0, &[200]), tokens(1, 0, &[210])]));
+        // More than was asked for.
+        assert!(refused(&[tokens(3, 0, &[200])]));
+        assert!(refused(&[tokens(1, 0, &[200; 5])]));
+        assert!(!refused(&[tokens(1, 0, &[200; 4])]));
+        assert!(refused(&[rep(0, None)]));
+        assert!(refused(&[rep(3, None)]));
+        assert!(refused(&[rep(1, None), rep(1, None)]));
+        assert!(!refused(&[rep(1, None), rep(2, None)]));
         assert!(
             Conduct::new(MonoNs(0))
                 .check(&mut hello(VERSION + 1), NOW)
@@ -276,6 +407,35 @@ mod tests {
         assert!(counted(Some(50)));
         assert!(counted(None));
         assert!(!counted(Some(51)));
+    }
+
+    #[test]
+    fn phases_without_end_and_runs_that_nobody_asked_for_are_refused() {
+        let mut conduct = greeted();
+        let accepted = (0..1_000)
+            .take_while(|_| {
+                conduct
+                    .check(&mut phase(Phase::Other, 150, 150), NOW)
+                    .is_ok()
+            })
+            .count();
+        assert_eq!(accepted, 48);
+        let mut unasked = Conduct::new(MonoNs(0));
+        unasked.check(&mut hello(VERSION), NOW).unwrap();
+        for mut message in [
+            phase(Phase::Other, 150, 150),
+            tokens(1, 0, &[200]),
+            rep(1, None),
+        ] {
+            assert!(unasked.check(&mut message, NOW).is_err(), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_nobody_asked_for_is_dropped() {
+        let mut message = rep(1, Some("secret"));
+        greeted().check(&mut message, NOW).expect("it is no breach");
+        assert_eq!(message, rep(1, None));
     }
 
     proptest! {

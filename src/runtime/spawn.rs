@@ -1,7 +1,10 @@
 //! Starting a worker process: from one thread that lives as long as the daemon, in its own
 //! process group, with a cleared environment and with limits.
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, getppid, prlimit, set_parent_process_death_signal,
+    setpriority_process,
+};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +17,6 @@ pub const PARENT_PID: &str = "JOULED_PARENT_PID";
 /// What a worker may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct WorkerLimits {
-    /// Of private memory (RLIMIT_DATA): mapped weights don't count. `None`: no limit.
-    pub data_bytes: Option<u64>,
     /// Niceness, 0 to 19.
     pub nice: u8,
 }
@@ -94,6 +95,23 @@ fn from_lasting_thread(command: Command) -> io::Result<Child> {
     child.recv().expect("the spawner answers every order")
 }
 
+/// Called in the worker. No worker outlives its daemon. The parent may have died before the signal was asked for,
+/// and then the process has another one.
+pub fn die_with_parent() -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    let Ok(expected) = std::env::var(PARENT_PID) else {
+        // Started by hand.
+        return Ok(());
+    };
+    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
+    if parent.as_deref() != Some(expected.as_str()) {
+        return Err(io::Error::other(
+            "the daemon that started this worker has ended",
+        ));
+    }
+    Ok(())
+}
+
 /// Applies the limits from outside, so that they hold for any runtime. The worker has not
 /// been asked for anything yet; its later threads inherit them. Where the kernel refuses
 /// one, the job runs without it, and the log says so.
@@ -114,15 +132,6 @@ fn confine(pid: Pid, limits: &WorkerLimits) {
     };
     if let Err(error) = prlimit(Some(pid), Resource::Core, no_core) {
         report("writing no core file", error.into());
-    }
-    if let Some(bytes) = limits.data_bytes {
-        let data = Rlimit {
-            current: Some(bytes),
-            maximum: Some(bytes),
-        };
-        if let Err(error) = prlimit(Some(pid), Resource::Data, data) {
-            report("the memory limit", error.into());
-        }
     }
     if limits.nice > 0
         && let Err(error) = setpriority_process(Some(pid), i32::from(limits.nice.min(19)))

@@ -20,6 +20,7 @@
 //! ```
 
 use super::conduct::Conduct;
+use super::oom::{OomWatch, OutOfMemory};
 use super::process::{ProcessMemory, ProcessUsage};
 use super::protocol::{Message, Request, StopReason};
 use super::spawn;
@@ -43,8 +44,13 @@ pub use super::spawn::WorkerLimits;
 /// Why a worker is of no more use. The attempt that it ran has failed.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    #[error("the worker {command} can't be started: {source}; check the runtime's command")]
-    Spawn { command: String, source: io::Error },
+    /// The command is in the log alone: a path of the board is no matter of the lab's.
+    #[error(
+        "the worker can't be started: {0}; check the runtime's command in the board's configuration"
+    )]
+    Spawn(#[source] io::Error),
+    #[error("{0}")]
+    OutOfMemory(OutOfMemory),
     #[error("the worker ended: {exit}{}", said(.stderr))]
     Ended { exit: Exit, stderr: String },
     #[error("the worker broke the protocol: it {what}{}", said(.stderr))]
@@ -65,6 +71,11 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// By SIGKILL: by the daemon, by hand, or by the kernel for want of memory.
+    pub const KILLED: Exit = Exit::Signal(9);
+}
+
 impl From<ExitStatus> for Exit {
     fn from(status: ExitStatus) -> Self {
         match (status.code(), status.signal()) {
@@ -78,6 +89,10 @@ impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Exit::Code(code) => write!(f, "exited with code {code}"),
+            // What it had mapped was the model.
+            Exit::Signal(7) => f.write_str(
+                "killed by SIGBUS: a file that it used was cut short or can't be read any more",
+            ),
             Exit::Signal(number) => match signal_name(number) {
                 Some(name) => write!(f, "killed by {name}"),
                 None => write!(f, "killed by signal {number}"),
@@ -121,6 +136,7 @@ pub struct Worker {
     requests: Option<Sender<Vec<u8>>>,
     messages: Receiver<Result<(Message, MonoNs), String>>,
     conduct: Conduct,
+    oom: OomWatch,
     stderr: Arc<Mutex<VecDeque<String>>>,
     stderr_reader: Option<JoinHandle<()>>,
 }
@@ -136,9 +152,9 @@ const READER_STACK_BYTES: usize = 256 * 1024;
 
 impl Worker {
     pub fn spawn(command: &[String], limits: &WorkerLimits) -> Result<Worker, WorkerError> {
-        let failed = |source| WorkerError::Spawn {
-            command: command.join(" "),
-            source,
+        let failed = |error: io::Error| {
+            tracing::error!(%error, ?command, "a worker can't be started");
+            WorkerError::Spawn(error)
         };
         let spawned = clock::now();
         let mut child = spawn::spawn(command, limits).map_err(failed)?;
@@ -159,6 +175,7 @@ impl Worker {
             requests: Some(requests),
             messages,
             conduct: Conduct::new(spawned),
+            oom: OomWatch::begin(pid),
             stderr,
             stderr_reader: None,
         };
@@ -186,9 +203,7 @@ impl Worker {
     /// Never blocks, even if the worker does not read. Whether it arrived shows in what
     /// [`Worker::recv`] yields.
     pub fn send(&mut self, request: &Request) {
-        if matches!(request, Request::Run { .. }) {
-            self.conduct.run_begins();
-        }
+        self.conduct.asked(request);
         if let Some(requests) = &self.requests {
             write_line(requests, request);
         }
@@ -213,8 +228,12 @@ impl Worker {
     ///
     /// Errors: the worker has ended, or has broken the protocol and is killed.
     pub fn recv(&mut self, timeout: Duration) -> Result<Option<Message>, WorkerError> {
+        self.oom.look(clock::now());
         let received = match self.messages.recv_timeout(timeout) {
-            Err(RecvTimeoutError::Timeout) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                self.end_what_it_left();
+                return Ok(None);
+            }
             Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
             Ok(received) => received,
         };
@@ -280,6 +299,13 @@ impl Worker {
         Pid::from_child(&self.child)
     }
 
+    /// Children of a worker that has ended hold its pipes open, as if it had more to say.
+    fn end_what_it_left(&self) {
+        if self.exit.is_none() && self.has_exited() {
+            let _ = kill_process_group(self.group(), Signal::KILL);
+        }
+    }
+
     /// Its messages have ended; if it lives on nevertheless, it is killed.
     fn ended(&mut self) -> WorkerError {
         if self.exit.is_none() && !self.exits_soon() {
@@ -290,9 +316,13 @@ impl Worker {
                 stderr: self.stderr_tail(),
             };
         }
-        WorkerError::Ended {
-            exit: self.wait(),
-            stderr: self.stderr_tail(),
+        let exit = self.wait();
+        match self.oom.verdict().filter(|_| exit == Exit::KILLED) {
+            Some(out) => WorkerError::OutOfMemory(out),
+            None => WorkerError::Ended {
+                exit,
+                stderr: self.stderr_tail(),
+            },
         }
     }
 
@@ -315,14 +345,18 @@ impl Worker {
 
     /// A process closes its descriptors a little before it can be waited for.
     fn exits_soon(&self) -> bool {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         (0..200).any(|_| {
-            let gone = !matches!(waitid(WaitId::Pid(self.group()), options), Ok(None));
+            let gone = self.has_exited();
             if !gone {
                 std::thread::sleep(Duration::from_millis(10));
             }
             gone
         })
+    }
+
+    fn has_exited(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        !matches!(waitid(WaitId::Pid(self.group()), options), Ok(None))
     }
 }
 

@@ -165,7 +165,7 @@ pub struct Store {
 }
 
 impl Store {
-    const FILE: &str = "jouled.db";
+    pub const FILE: &str = "jouled.db";
 
     /// Opens `dir`/jouled.db, and makes it where it doesn't exist. A damaged one is set aside
     /// and replaced by what can be read of it; [`damage`](Self::damage) tells.

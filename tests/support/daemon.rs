@@ -151,6 +151,15 @@ impl Daemon {
         Pid::from_raw(i32::try_from(pid).expect("a pid")).expect("not 0")
     }
 
+    /// Waits until the daemon has no worker, nor anything that one has left behind.
+    pub fn wait_until_it_runs_alone(&self) {
+        assert!(
+            eventually(|| self.processes().len() == 1),
+            "beside the daemon: {:?}",
+            self.processes()
+        );
+    }
+
     /// Waits until no process of this daemon is left.
     pub fn wait_until_nothing_runs(&self) {
         assert!(

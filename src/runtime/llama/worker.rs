@@ -13,10 +13,9 @@ use crate::clock;
 use crate::runtime::protocol::{
     self, Loaded, LoadedModel, Message, Request, StopReason, Work, WorkerMemory,
 };
-use crate::runtime::spawn::PARENT_PID;
+use crate::runtime::spawn::die_with_parent;
 use crate::units::MonoNs;
 use crate::workload::{FlashAttn, Params, Phase};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use std::fs::File;
 use std::io::{self, BufRead};
 use std::path::Path;
@@ -62,23 +61,6 @@ fn private_stdout() -> io::Result<File> {
     let private = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(File::from(private))
-}
-
-/// No worker outlives its daemon. The parent may have died before the signal was asked for,
-/// and then the process has another one.
-fn die_with_parent() -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    let Ok(expected) = std::env::var(PARENT_PID) else {
-        // Started by hand.
-        return Ok(());
-    };
-    let parent = getppid().map(|pid| pid.as_raw_nonzero().to_string());
-    if parent.as_deref() != Some(expected.as_str()) {
-        return Err(io::Error::other(
-            "the daemon that started this worker has ended",
-        ));
-    }
-    Ok(())
 }
 
 /// Reads stdin on a thread of its own, so that `cancel` and its end work at any time.

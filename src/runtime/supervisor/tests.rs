@@ -22,10 +22,12 @@ fn error_of(worker: &mut Worker) -> WorkerError {
 }
 
 #[test]
-fn a_missing_program_is_named() {
+fn a_missing_program_is_an_error_that_names_no_path() {
     let command = ["/nonexistent/worker".to_owned()];
     let error = Worker::spawn(&command, &WorkerLimits::default()).expect_err("no such program");
-    assert!(error.to_string().contains("/nonexistent/worker"), "{error}");
+    let error = error.to_string();
+    assert!(error.contains("No such file"), "{error}");
+    assert!(!error.contains("/nonexistent"), "{error}");
 }
 
 #[test]
@@ -86,6 +88,15 @@ fn killing_takes_the_whole_group() {
         gone
     });
     assert!(gone, "the sleeping child has outlived its group");
+}
+
+#[test]
+fn children_that_hold_its_pipes_do_not_hide_its_end() {
+    let mut worker = shell("sleep 1000 & exit 4");
+    let error = (0..PATIENCE.as_secs() * 20)
+        .find_map(|_| worker.recv(Duration::from_millis(50)).err())
+        .expect("its end is noticed");
+    assert!(error.to_string().contains("exited with code 4"), "{error}");
 }
 
 #[test]

@@ -1,0 +1,309 @@
+//! What a worker may ask the kernel for: seccomp filters (seccomp(2)), for what rules on files
+//! don't reach. Everything is allowed but what is listed: a runtime may need much, and what is
+//! listed is nothing that inference needs. Threads, scheduling, locking of memory and
+//! performance counters stay.
+
+use rustix::process::Pid;
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, sock_filter,
+};
+use std::collections::BTreeMap;
+
+/// How far a worker reaches beyond itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Reach {
+    pub own: Pid,
+    /// Landlock keeps signals inside; otherwise only `own` can be signalled.
+    pub signals_kept_inside: bool,
+    /// The parts of a GPU's driver may talk over Unix sockets.
+    pub unix_sockets: bool,
+    pub network: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    #[error("this CPU's calls are not known: {0}")]
+    Unknown(#[from] seccompiler::BackendError),
+    #[error("the kernel does not take it: {0}")]
+    Refused(#[from] seccompiler::Error),
+}
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// Into other processes, around the file rules, out of the process group, and into the
+/// administration of the machine.
+const NEVER: [i64; 64] = [
+    // Other processes.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_migrate_pages,
+    libc::SYS_ioprio_set,
+    // Out of the group that is killed with the worker.
+    libc::SYS_setsid,
+    libc::SYS_setpgid,
+    // Work that is done where no filter looks.
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+    // Changes of files that need no right to write them; Landlock does not know them.
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_truncate,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    SETXATTRAT,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+    // Other views of the file system.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_fsconfig,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_quotactl,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    // Keys, and the machine itself.
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    KEXEC_FILE_LOAD,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_clock_adjtime,
+];
+
+/// Of x86-64 alone: the elder forms of the above, and ports.
+#[cfg(target_arch = "x86_64")]
+const NEVER_HERE: [i64; 9] = [
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
+    libc::SYS_adjtimex,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const NEVER_HERE: [i64; 1] = [libc::SYS_adjtimex];
+
+// Since 5.6 new calls have one number everywhere; the crate lacks those of some machines.
+const FCHMODAT2: i64 = 452;
+const SETXATTRAT: i64 = 463;
+const REMOVEXATTRAT: i64 = 466;
+const OPEN_TREE_ATTR: i64 = 467;
+const FILE_SETATTR: i64 = 469;
+#[cfg(target_arch = "x86_64")]
+const KEXEC_FILE_LOAD: i64 = 320;
+#[cfg(not(target_arch = "x86_64"))]
+const KEXEC_FILE_LOAD: i64 = 294;
+
+const NAMESPACES: [i32; 8] = [
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWUTS,
+    libc::CLONE_NEWCGROUP,
+    CLONE_NEWTIME,
+];
+const CLONE_NEWTIME: i32 = 0x80;
+/// The type of a socket without its flags.
+const SOCKET_TYPE: u64 = 0xf;
+
+/// Takes effect at once and for good, also after `execve`. A call of another ABI (32-bit
+/// programs) ends the process.
+pub fn restrict(reach: &Reach) -> Result<(), FilterError> {
+    let refused = SeccompAction::Errno(libc::EPERM as u32);
+    let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
+    for program in [
+        filter(rules(reach)?, refused)?,
+        // Its flags lie in memory, where no filter looks. C libraries take clone instead.
+        filter(Rules::from([(libc::SYS_clone3, vec![])]), unknown)?,
+    ] {
+        seccompiler::apply_filter(&program)?;
+    }
+    if cfg!(target_arch = "x86_64") {
+        seccompiler::apply_filter(&no_x32())?;
+    }
+    Ok(())
+}
+
+fn filter(rules: Rules, denied: SeccompAction) -> Result<BpfProgram, FilterError> {
+    let machine: TargetArch = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, machine)?;
+    Ok(filter.try_into()?)
+}
+
+/// What is denied: calls, each with the conditions of which one has to hold.
+fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
+    let mut rules: Rules = NEVER
+        .into_iter()
+        .chain(NEVER_HERE)
+        .map(|call| (call, Vec::new()))
+        .collect();
+    let own = u64::from(reach.own.as_raw_nonzero().get().unsigned_abs());
+    let neither = |values: &[u64]| {
+        let each = values
+            .iter()
+            .map(|value| argument(0, SeccompCmpOp::Ne, *value));
+        SeccompRule::new(each.collect::<Result<_, _>>()?)
+    };
+    let spaces = NAMESPACES.map(|flag| {
+        let flag = flag as u64;
+        one(argument(0, SeccompCmpOp::MaskedEq(flag), flag)?)
+    });
+    rules.insert(
+        libc::SYS_clone,
+        spaces.into_iter().collect::<Result<_, _>>()?,
+    );
+    // Limits of its own alone, and no priority of a group or a user.
+    rules.insert(libc::SYS_prlimit64, vec![neither(&[0, own])?]);
+    let process = libc::PRIO_PROCESS as u64;
+    rules.insert(libc::SYS_setpriority, vec![neither(&[process])?]);
+    // It dies with the daemon.
+    let death = libc::PR_SET_PDEATHSIG as u64;
+    let survive = SeccompRule::new(vec![
+        argument(0, SeccompCmpOp::Eq, death)?,
+        argument(1, SeccompCmpOp::Ne, libc::SIGKILL as u64)?,
+    ])?;
+    rules.insert(libc::SYS_prctl, vec![survive]);
+    if !reach.signals_kept_inside {
+        // 0 is its own group.
+        rules.insert(libc::SYS_kill, vec![neither(&[0, own])?]);
+        for call in [
+            libc::SYS_tgkill,
+            libc::SYS_tkill,
+            libc::SYS_rt_sigqueueinfo,
+            libc::SYS_rt_tgsigqueueinfo,
+        ] {
+            rules.insert(call, vec![neither(&[own])?]);
+        }
+        rules.insert(libc::SYS_pidfd_send_signal, Vec::new());
+    }
+    if !reach.network {
+        let unix = libc::AF_UNIX as u64;
+        let sockets = if reach.unix_sockets {
+            vec![neither(&[unix])?]
+        } else {
+            Vec::new()
+        };
+        rules.insert(libc::SYS_socket, sockets);
+        // A pair reaches nobody else, but one of datagrams can be told an address.
+        let datagrams = libc::SOCK_DGRAM as u64;
+        let addressed = one(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), datagrams)?)?;
+        rules.insert(libc::SYS_socketpair, vec![neither(&[unix])?, addressed]);
+    }
+    Ok(rules)
+}
+
+fn one(condition: SeccompCondition) -> Result<SeccompRule, seccompiler::BackendError> {
+    SeccompRule::new(vec![condition])
+}
+
+/// Of an `int`: the kernel looks at its lower half alone.
+fn argument(
+    index: u8,
+    comparison: SeccompCmpOp,
+    value: u64,
+) -> Result<SeccompCondition, seccompiler::BackendError> {
+    SeccompCondition::new(index, SeccompCmpArgLen::Dword, comparison, value)
+}
+
+/// The x32 ABI has the machine's name of x86-64, and numbers from 2^30 on that no rule above
+/// knows (seccomp(2), "Architecture").
+fn no_x32() -> BpfProgram {
+    const X32: u32 = 0x4000_0000;
+    let (load, at_least, end) = (
+        libc::BPF_LD | libc::BPF_W | libc::BPF_ABS,
+        libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K,
+        libc::BPF_RET | libc::BPF_K,
+    );
+    let step = |code: u32, jt, jf, k| sock_filter {
+        code: code as u16,
+        jt,
+        jf,
+        k,
+    };
+    vec![
+        // The number is the first field of seccomp_data.
+        step(load, 0, 0, 0),
+        step(at_least, 0, 1, X32),
+        step(end, 0, 0, SeccompAction::Errno(libc::ENOSYS as u32).into()),
+        step(end, 0, 0, SeccompAction::Allow.into()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_fit_together() {
+        let all: std::collections::BTreeSet<i64> = NEVER.into_iter().chain(NEVER_HERE).collect();
+        assert_eq!(
+            all.len(),
+            NEVER.len() + NEVER_HERE.len(),
+            "one is listed twice"
+        );
+        for needed in [
+            libc::SYS_perf_event_open,
+            libc::SYS_mlock,
+            libc::SYS_sched_setaffinity,
+            libc::SYS_futex,
+            libc::SYS_execve,
+        ] {
+            assert!(!all.contains(&needed));
+        }
+    }
+
+    #[test]
+    fn every_reach_makes_a_filter_that_the_kernel_could_load() {
+        for bits in 0..8 {
+            let reach = Reach {
+                own: rustix::process::getpid(),
+                signals_kept_inside: bits & 1 > 0,
+                unix_sockets: bits & 2 > 0,
+                network: bits & 4 > 0,
+            };
+            let program = filter(rules(&reach).unwrap(), SeccompAction::Errno(1)).unwrap();
+            assert!((100..4_096).contains(&program.len()), "{}", program.len());
+        }
+    }
+}
