@@ -102,7 +102,7 @@ fn each_of_these_costs_one_job() {
         ("long_line", "a line of more than"),
         ("closes_stdout", "closed its output and went on"),
         ("long_reason", "that was all"),
-        ("boasts", "no message"),
+        ("boasts", "more than 32768"),
         ("phases", "more than 32 phases"),
         ("repetitions", "repetition 2, and was asked for 1"),
         ("tokens", "more than the 16 tokens"),
@@ -115,7 +115,7 @@ fn each_of_these_costs_one_job() {
     for (name, wanted) in expected {
         let reason = reason(&mut rig, name, json!({}));
         assert!(reason.contains(wanted), "{name}: {reason}");
-        assert!(reason.len() < 3_000, "{name}: {} characters", reason.len());
+        assert!(reason.len() < 3_000, "{name}: {} bytes", reason.len());
         rig.reaches(name, "failed");
         rig.daemon.wait_until_it_runs_alone();
     }

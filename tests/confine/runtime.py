@@ -28,7 +28,7 @@ def fail(message):
     say(type="error", code="told", message=message)
 
 
-def load():
+def load(description=""):
     """Says hello and that it has loaded; returns the path of the model."""
     hello()
     path = request()["path"]
@@ -40,7 +40,7 @@ def load():
             n_ubatch=1, flash_attn=None, sampler="none", layers_offloaded=0, devices=[],
         ),
         model=dict(
-            arch="none", description="", params=1, size_bytes=1, n_ctx_train=1, n_layer=1,
+            arch="none", description=description, params=1, size_bytes=1, n_ctx_train=1, n_layer=1,
         ),
         resident_before=None,
         memory={},
@@ -235,9 +235,8 @@ def long_reason():
 
 
 def boasts():
-    hello()
-    request()
-    say(type="load", engine="x" * 500_000)
+    load("x" * 500_000)
+    linger()
 
 
 def phases():
