@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz fuzz-smoke soak hostile disk-faults disk-cost build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,13 @@ HOSTILE_PAYLOADS ?= 10000
 
 hostile: setup ## ten thousand hostile messages to a live daemon
 	HOSTILE_PAYLOADS=$(HOSTILE_PAYLOADS) $(CARGO) test --locked --test hostile -- --nocapture
+
+# A quarter of an hour. CHAOS_SEED=N draws the same numbers again.
+CHAOS_KILLS ?= 1000
+CHAOS_JOBS ?= 200
+
+chaos: setup ## kill daemon and workers CHAOS_KILLS times over CHAOS_JOBS jobs or more
+	CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_JOBS=$(CHAOS_JOBS) $(CARGO) test --locked --test chaos -- --nocapture
 
 disk-faults: setup ## every file call of a job fails once, and every power cut (half an hour)
 	DISK_FAULTS=full $(CARGO) test --locked --test disk

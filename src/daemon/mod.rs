@@ -171,6 +171,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> {
+    // Before anything runs that a signal could cut short.
+    let terminated = signals::terminated().context("signals")?;
     let mqtt = Arc::new(MqttHandle::start(
         &shared.config.mqtt,
         DeviceIdentity {
@@ -212,7 +214,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
     }
     let Running { thread, ended } = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
     let outcome = tokio::select! {
-        stopped = signals::terminated() => stopped.context("signals"),
+        () = terminated => Ok(()),
         fatal = mqtt.fatal() => Err(anyhow::Error::new(fatal)),
         // Without it no job runs any more; a new start tries again.
         _ = ended => Err(anyhow::anyhow!("the job runner ended in a panic; see the log above")),

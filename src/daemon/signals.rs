@@ -2,13 +2,15 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Returns when either has arrived.
-pub async fn terminated() -> std::io::Result<()> {
+/// From now on they no longer end the process by themselves. What is returned is ready once
+/// either has arrived.
+pub fn terminated() -> std::io::Result<impl Future<Output = ()>> {
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

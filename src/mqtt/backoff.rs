@@ -38,6 +38,13 @@ impl Reconnect {
         *self = Self::default();
     }
 
+    /// Another client took this board's place at the broker, and may want it back as often as
+    /// this board does: no try at once, and no short ones.
+    pub fn pushed_out(&mut self) {
+        self.tried_at_once = true;
+        self.tries = self.tries.max(2);
+    }
+
     /// The wait before the next try; the first is at once.
     pub fn wait(&mut self, chance: f64) -> Span {
         if !self.tried_at_once {
@@ -63,6 +70,15 @@ mod tests {
         assert_eq!(waits, [0, 1, 2, 4, 8, 16, 32, 60, 60]);
         reconnect.stood();
         assert_eq!(reconnect.wait(1.0), Span(0));
+    }
+
+    #[test]
+    fn who_was_pushed_out_does_not_push_back_at_once() {
+        let mut reconnect = Reconnect::default();
+        reconnect.pushed_out();
+        assert_eq!(reconnect.wait(1.0), doubled(2));
+        reconnect.pushed_out();
+        assert_eq!(reconnect.wait(1.0), doubled(3));
     }
 
     proptest! {

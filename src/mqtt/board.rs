@@ -1,6 +1,7 @@
 //! What waits in memory for the connection: the board's own state, and records that are
 //! worth sending only while they are new. Records that must arrive are in the store.
 
+use super::link::OutMessage;
 use super::told::Told;
 use crate::store::Counts;
 use crate::workload::JobId;
@@ -51,6 +52,8 @@ pub(super) struct Board {
     pub tokens: VecDeque<(JobId, Vec<u8>)>,
     pub events: VecDeque<Vec<u8>>,
     pub told: Told,
+    /// Answers that the last connection did not bring to the broker.
+    pub answers: VecDeque<OutMessage>,
     /// QoS 0 records, the newest of each topic.
     pub samples: BTreeMap<String, Vec<u8>>,
     pub connected: bool,

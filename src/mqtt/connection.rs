@@ -6,15 +6,19 @@ use super::board::Shared;
 use super::command::CommandHandler;
 use super::config::{Broker, ConfigError, MqttConfig};
 use super::handle::DeviceIdentity;
-use super::link::{Greeting, Link, LinkEvent, Stored};
+use super::link::{Greeting, Link, LinkEvent, Stored, Stuck};
+use super::loss::Loss;
+use super::rival::Rivalry;
 use super::session::{Ended, Session};
 use super::{MqttError, Topics};
 use crate::clock;
+use crate::record::answer::Event;
 use crate::record::device::{Presence, Status};
 use crate::record::{Stamp, Stamped};
 use crate::store::Store;
 use crate::units::Span;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -23,6 +27,9 @@ use tokio::time::{sleep, timeout};
 const SESSION_EXPIRY_S: u32 = 86_400;
 /// A connection that stood this long was a good one: the next loss is tried again at once.
 const STOOD: Span = Span::from_millis(10_000);
+/// The same for one that another client ended: two that want the same place must not end
+/// each other's connection every ten seconds for ever.
+const STOOD_BESIDE_A_RIVAL: Span = Span::from_millis(600_000);
 /// How long a stored `status` may take after the subscription is confirmed. Brokers send it
 /// with or right after the confirmation; only a name's very first use waits in vain.
 const STORED_STATUS: Duration = Duration::from_millis(500);
@@ -39,6 +46,19 @@ pub(super) struct Setup {
 }
 
 impl Setup {
+    /// Says on `events`, once connected again, what the administrator should know.
+    fn event(&self, code: &str, message: String) {
+        let record = Stamped {
+            stamp: Stamp::now(&self.identity.device),
+            body: Event {
+                code: code.to_owned(),
+                message,
+                id: None,
+            },
+        };
+        self.shared.lock().event(record.to_json());
+    }
+
     /// The record `status`.
     pub fn status(&self, state: Presence, since: &str) -> Vec<u8> {
         let jobs = match state {
@@ -66,7 +86,8 @@ impl Setup {
 /// board can't use its name.
 pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttError> {
     let mut reconnect = Reconnect::default();
-    let mut last_reason = None;
+    let mut rivalry = Rivalry::default();
+    let mut told = HashSet::new();
     let mut last_complaint = None;
     loop {
         let wait = reconnect.wait(chance());
@@ -82,7 +103,6 @@ pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttErr
         let reason = match began {
             Ok(session) => {
                 tracing::info!(broker = %broker, "connected");
-                last_reason = None;
                 match session.run().await {
                     Ended::Stopped => return Ok(()),
                     Ended::Lost(reason) => reason,
@@ -91,13 +111,30 @@ pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttErr
             Err(Refusal::NameTaken(error)) => return Err(error),
             Err(Refusal::NotNow(reason)) => reason,
         };
-        if clock::now().since(connected_at) >= STOOD {
-            reconnect.stood();
+        let stood = clock::now().since(connected_at);
+        let reason = rivalry.judge(reason, stood);
+        // It came to rest: what happens next is news.
+        if stood >= STOOD {
+            told.clear();
+        }
+        match reason {
+            Loss::TakenOver | Loss::ClosedAgain => {
+                if stood >= STOOD_BESIDE_A_RIVAL {
+                    reconnect.stood();
+                }
+                reconnect.pushed_out();
+            }
+            _ if stood >= STOOD => reconnect.stood(),
+            _ => {}
         }
         // Once for each reason: a broker that is away for a night fills no log.
-        if last_reason.as_ref() != Some(&reason) {
-            tracing::warn!(broker = %broker, reason, "not connected; trying again");
-            last_reason = Some(reason);
+        if told.insert(reason.clone()) {
+            tracing::warn!(broker = %broker, %reason, "not connected; trying again");
+            match reason {
+                Loss::TakenOver => setup.event("session-taken-over", reason.to_string()),
+                Loss::ClosedAgain => setup.event("connection-unstable", reason.to_string()),
+                _ => {}
+            }
         }
     }
 }
@@ -116,7 +153,7 @@ fn renew(config: &MqttConfig, broker: &mut Broker, last_complaint: &mut Option<C
 
 enum Refusal {
     NameTaken(MqttError),
-    NotNow(String),
+    NotNow(Loss),
 }
 
 async fn open<'s>(setup: &'s Setup, broker: &Broker) -> Result<Session<'s>, Refusal> {
@@ -151,8 +188,9 @@ async fn check_name(setup: &Setup, broker: &Broker) -> Result<(), Refusal> {
         .await
         .map_err(Refusal::NotNow)?;
     let topic = setup.topics.status();
-    let stuck = |error: super::link::Stuck| Refusal::NotNow(error.to_string());
-    link.subscribe(&topic, Stored::Always).map_err(stuck)?;
+    if let Err(Stuck) = link.subscribe(&topic, Stored::Always) {
+        return Err(Refusal::NotNow(link.why_stuck()));
+    }
     let mut patience = Duration::from_secs(5);
     let found = loop {
         match timeout(patience, link.next()).await {

@@ -1,5 +1,4 @@
-//! One connection to the broker, and with [`super::reason`] the only file of the daemon that
-//! knows the MQTT library (rumqttc).
+//! One connection to the broker, through the MQTT library (rumqttc).
 //!
 //! What the library does that shapes this file:
 //! - publishing from the task that polls can freeze it, so a task of its own does nothing
@@ -15,6 +14,7 @@
 //! - it allocates a slot for each packet that may be in flight, 13 MB for its default.
 
 use super::config::Broker;
+use super::loss::Loss;
 use super::reason::Tried;
 use super::tls::KEYS;
 use rumqttc::v5::mqttbytes::QoS;
@@ -108,7 +108,7 @@ pub enum LinkEvent {
     /// The answer to the subscription: whether the broker accepted all of it.
     Subscribed(bool),
     /// The connection is gone, for this reason.
-    Lost(String),
+    Lost(Loss),
 }
 
 /// When stored retained messages are wanted on a subscription.
@@ -118,14 +118,13 @@ pub enum Stored {
     OnNewSubscription,
 }
 
-/// The network doesn't take more: the connection is as good as lost.
-#[derive(Debug, thiserror::Error)]
-#[error("the broker stopped reading")]
+/// Nothing can be sent any more; see [`Link::why_stuck`].
+#[derive(Debug)]
 pub struct Stuck;
 
 enum Polled {
     Event(Box<Event>),
-    Ended(String),
+    Ended(Loss),
 }
 
 /// A connection that the broker accepted.
@@ -191,7 +190,7 @@ async fn poll(mut eventloop: EventLoop, broker: Broker, out: mpsc::Sender<Polled
                 tried.accepted = true;
                 Polled::Event(Box::new(event))
             }
-            Err(error) => Polled::Ended(tried.reason(&error)),
+            Err(error) => Polled::Ended(Loss::of(&error, &tried)),
         };
         let ended = matches!(polled, Polled::Ended(_));
         if out.send(polled).await.is_err() || ended {
@@ -202,7 +201,7 @@ async fn poll(mut eventloop: EventLoop, broker: Broker, out: mpsc::Sender<Polled
 
 impl Link {
     /// Connects and waits for the broker's word. The error says why not.
-    pub async fn connect(broker: &Broker, greeting: &Greeting) -> Result<Self, String> {
+    pub async fn connect(broker: &Broker, greeting: &Greeting) -> Result<Self, Loss> {
         let (client, eventloop) = AsyncClient::new(options(broker, greeting), REQUESTS);
         let (out, polled) = mpsc::channel(64);
         let mut link = Self {
@@ -225,7 +224,7 @@ impl Link {
                     }
                 }
                 Some(Polled::Ended(reason)) => return Err(reason),
-                None => return Err("the poll task ended".to_owned()),
+                None => return Err("the poll task ended".into()),
             }
         };
         link.remembered = connack.session_present;
@@ -338,13 +337,23 @@ impl Link {
         self.client.try_disconnect().map_err(|_| Stuck)
     }
 
+    /// Why nothing can be sent any more.
+    pub fn why_stuck(&mut self) -> Loss {
+        while let Ok(polled) = self.polled.try_recv() {
+            if let Polled::Ended(loss) = polled {
+                return loss;
+            }
+        }
+        "the broker stopped reading".into()
+    }
+
     /// The next event. It may be raced against a timer.
     pub async fn next(&mut self) -> LinkEvent {
         loop {
             let event = match self.polled.recv().await {
                 Some(Polled::Event(event)) => *event,
                 Some(Polled::Ended(reason)) => return LinkEvent::Lost(reason),
-                None => return LinkEvent::Lost("the poll task ended".to_owned()),
+                None => return LinkEvent::Lost("the poll task ended".into()),
             };
             if let Some(event) = self.understand(event) {
                 return event;

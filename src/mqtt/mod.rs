@@ -9,9 +9,9 @@
 //! - [`topics`]: topic names, and which response topics are safe to write to
 //! - [`command`]: commands and their answers
 //! - `board`: what waits in memory: status, info, live records, events, rails
-//! - `backoff`: how long to wait before the next try
+//! - `backoff`: how long to wait before the next try; `rival`: who else wants this place
 //! - `link`: one connection, the only file here that speaks through the MQTT library;
-//!   [`reason`]: why there is none
+//!   `loss` and [`reason`]: why there is none
 //! - [`tls`], [`credential`]: certificates, keys and passwords, for the lab's tools too
 //! - `session`, `incoming`, `pump`: what is said over one connection
 //! - `connection`: connections one after the other
@@ -25,8 +25,10 @@ pub mod credential;
 mod handle;
 mod incoming;
 mod link;
+mod loss;
 mod pump;
 pub mod reason;
+mod rival;
 mod session;
 pub mod tls;
 mod told;

@@ -96,7 +96,7 @@ impl Session<'_> {
             (_, Verdict::Delivered | Verdict::NoSubscriber) => {}
             (flying, Verdict::Refused(reason) | Verdict::Later(reason)) => {
                 let topic = match flying {
-                    Flying::Answer { topic } => topic,
+                    Flying::Answer(message) => message.topic,
                     Flying::Status | Flying::Goodbye => self.setup.topics.status(),
                     Flying::Info => self.setup.topics.info(),
                     Flying::Event(_) => self.setup.topics.events(),

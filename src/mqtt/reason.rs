@@ -36,7 +36,8 @@ impl Tried<'_> {
                  port? It is usually 8883, and 1883 without TLS; see {url}"
             ),
             error => format!(
-                "the broker closed the connection at once ({error}){}",
+                "the broker closed the connection at once ({error}): it has to speak MQTT 5, as \
+                 mosquitto does from 1.6 on{}",
                 match self.tls {
                     true => String::new(),
                     false => format!("; if it speaks TLS on this port, write mqtts:// in {url}"),
@@ -169,13 +170,18 @@ fn tls_fault<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e rustls::Error> 
 }
 
 /// Whether the other side just closed.
-fn closed(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn closed(error: &(dyn Error + 'static)) -> bool {
     layers(error).any(|layer| {
         let ended = layer.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(
                 error.kind(),
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
+                io::ErrorKind::UnexpectedEof
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::BrokenPipe
             )
+            // In the middle of a packet; the library's framing has no kind for it.
+            || error.kind() == io::ErrorKind::Other
+                && error.to_string().contains("bytes remaining")
         });
         ended || matches!(layer.downcast_ref(), Some(StateError::ConnectionAborted))
     })

@@ -4,6 +4,7 @@
 use super::board::{LiveState, Shared};
 use super::connection::Setup;
 use super::link::{InMessage, Link, LinkEvent, OutMessage, Stored, Stuck};
+use super::loss::Loss;
 use crate::clock;
 use crate::record::device::Presence;
 use crate::store::{self, RecordKind};
@@ -19,7 +20,7 @@ const GOODBYE: Duration = Duration::from_millis(400);
 
 pub(super) enum Ended {
     Stopped,
-    Lost(String),
+    Lost(Loss),
 }
 
 /// A publish that the broker has not answered yet.
@@ -27,7 +28,7 @@ pub(super) enum Flying {
     Status,
     Info,
     Goodbye,
-    Answer { topic: String },
+    Answer(OutMessage),
     Event(Vec<u8>),
     State(LiveState),
     Tokens(JobId),
@@ -57,7 +58,7 @@ pub(super) struct Session<'s> {
     since: String,
     next_token: u64,
     pub(super) flying: HashMap<u64, Flying>,
-    pub(super) answers: VecDeque<(String, OutMessage)>,
+    pub(super) answers: VecDeque<OutMessage>,
     /// Records of the outbox that are in flight, or acknowledged and not yet marked.
     pub(super) seqs: HashSet<i64>,
     pub(super) acknowledged: Vec<i64>,
@@ -75,23 +76,31 @@ pub(super) struct Session<'s> {
 
 impl<'s> Session<'s> {
     /// Subscribes to commands and waits for the broker's word on it.
-    pub async fn open(setup: &'s Setup, mut link: Link, since: String) -> Result<Self, String> {
+    pub async fn open(setup: &'s Setup, mut link: Link, since: String) -> Result<Self, Loss> {
         let filter = setup.topics.commands();
         // A stored retained command is reported once for each new subscription, never run.
-        link.subscribe(&filter, Stored::OnNewSubscription)
-            .map_err(|error| error.to_string())?;
+        if let Err(Stuck) = link.subscribe(&filter, Stored::OnNewSubscription) {
+            return Err(link.why_stuck());
+        }
         let mut early = Vec::new();
         loop {
             match timeout(Duration::from_secs(10), link.next()).await {
                 Ok(LinkEvent::Subscribed(true)) => break,
                 Ok(LinkEvent::Subscribed(false)) => {
-                    return Err(format!("the broker refuses the subscription to {filter}"));
+                    let refused = format!(
+                        "the broker refuses the subscription to {filter}: no command can arrive; \
+                         check its access list"
+                    );
+                    return Err(Loss::Other(refused));
                 }
                 // Commands that waited in the session come before the confirmation.
                 Ok(LinkEvent::Message(message)) => early.push(message),
                 Ok(LinkEvent::Acked(..)) => {}
                 Ok(LinkEvent::Lost(reason)) => return Err(reason),
-                Err(_) => return Err(format!("no answer to the subscription to {filter}")),
+                Err(_) => {
+                    let unanswered = format!("no answer to the subscription to {filter}");
+                    return Err(Loss::Other(unanswered));
+                }
             }
         }
         if let Err(error) = store::lock(&setup.store).retry_now() {
@@ -105,7 +114,7 @@ impl<'s> Session<'s> {
             since,
             next_token: 0,
             flying: HashMap::new(),
-            answers: VecDeque::new(),
+            answers: std::mem::take(&mut setup.shared.lock().answers),
             seqs: HashSet::new(),
             acknowledged: Vec::new(),
             reported: HashSet::new(),
@@ -120,13 +129,16 @@ impl<'s> Session<'s> {
     pub async fn run(mut self) -> Ended {
         let ended = self.speak().await;
         self.shared.lock().disconnected();
-        // What is in the store is sent again; what was only in memory waits here.
+        // What is in the store is sent again; what was only in memory waits here. A command
+        // may be acknowledged already: nothing but its answer tells what became of it.
+        self.shared.lock().answers = std::mem::take(&mut self.answers);
         let mut left: Vec<_> = self.flying.drain().collect();
         left.sort_by_key(|(token, _)| Reverse(*token));
         for (_, flying) in left {
             match flying {
                 Flying::State(state) => self.shared.lock().give_back_state(state),
                 Flying::Event(payload) => self.shared.lock().events.push_front(payload),
+                Flying::Answer(message) => self.shared.lock().answers.push_front(message),
                 _ => {}
             }
         }
@@ -143,13 +155,13 @@ impl<'s> Session<'s> {
         }
         for message in std::mem::take(&mut self.early) {
             if let Err(Stuck) = self.arrived(message) {
-                return Ended::Lost(Stuck.to_string());
+                return Ended::Lost(self.link.why_stuck());
             }
         }
         loop {
             let wake = match self.pump() {
                 Ok(wake) => wake,
-                Err(Stuck) => return Ended::Lost(Stuck.to_string()),
+                Err(Stuck) => return Ended::Lost(self.link.why_stuck()),
             };
             let stop = self.shared.lock().stop;
             if let Some(deadline) = stop
@@ -166,7 +178,7 @@ impl<'s> Session<'s> {
             }
             let silence = self.link.silent_at();
             if Instant::now() >= silence {
-                return Ended::Lost("nothing was heard from the broker for too long".to_owned());
+                return Ended::Lost("nothing was heard from the broker for too long".into());
             }
             tokio::select! {
                 event = self.link.next() => match event {
@@ -175,7 +187,7 @@ impl<'s> Session<'s> {
                     LinkEvent::Subscribed(_) => {}
                     LinkEvent::Message(message) => {
                         if let Err(Stuck) = self.arrived(message) {
-                            return Ended::Lost(Stuck.to_string());
+                            return Ended::Lost(self.link.why_stuck());
                         }
                     }
                 },
@@ -244,9 +256,18 @@ impl<'s> Session<'s> {
 
     fn send_answers(&mut self) -> Result<(), Stuck> {
         while self.room(Reserve::Answers) > 0
-            && let Some((topic, message)) = self.answers.pop_front()
+            && let Some(message) = self.answers.pop_front()
         {
-            self.publish(Flying::Answer { topic }, message)?;
+            // It may come from an earlier connection, to a broker with other limits.
+            if self.link.fits(&message) {
+                self.publish(Flying::Answer(message.clone()), message)?;
+            } else {
+                let text = format!(
+                    "the answer to {} is larger than the broker's packets",
+                    message.topic
+                );
+                self.event("answer-too-large", text, None);
+            }
         }
         Ok(())
     }

@@ -37,6 +37,11 @@ impl Daemon {
 
     /// Writes everything that [`spawn`](Self::spawn) needs.
     pub fn prepare(broker: &Mosquitto, sensors: &str) -> Self {
+        Self::prepare_at(&broker.url(), sensors)
+    }
+
+    /// The same with another way to the broker.
+    pub fn prepare_at(url: &str, sensors: &str) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let daemon = Self {
             dir,
@@ -46,9 +51,8 @@ impl Daemon {
         };
         std::fs::create_dir(daemon.models()).expect("writable");
         let config = format!(
-            "[device]\nname = \"{DEVICE}\"\n[mqtt]\nurl = \"{}\"\n[storage]\ndir = {:?}\n\
+            "[device]\nname = \"{DEVICE}\"\n[mqtt]\nurl = \"{url}\"\n[storage]\ndir = {:?}\n\
              [models]\ndir = {:?}\n{sensors}",
-            broker.url(),
             daemon.path().join("state"),
             daemon.models(),
         );
@@ -160,6 +164,25 @@ impl Daemon {
         );
     }
 
+    /// The workers that the daemon has now.
+    pub fn workers(&self) -> Vec<Pid> {
+        let Some(daemon) = &self.process else {
+            return Vec::new();
+        };
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.id()));
+        let children = tasks
+            .into_iter()
+            .flatten()
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+        let children: Vec<String> = children.collect();
+        children
+            .iter()
+            .flat_map(|line| line.split_whitespace())
+            .filter(|pid| is_worker(pid))
+            .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+            .collect()
+    }
+
     /// Waits until no process of this daemon is left.
     pub fn wait_until_nothing_runs(&self) {
         assert!(
@@ -205,6 +228,15 @@ impl Drop for Daemon {
         }
         self.wait_until_nothing_runs();
     }
+}
+
+/// Between fork and exec a child is still a copy of the daemon; a zombie has ended.
+fn is_worker(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let Some((name, rest)) = stat.rsplit_once(") ") else {
+        return false;
+    };
+    name.ends_with("(jouled-worker") && !rest.starts_with('Z')
 }
 
 /// A process that is gone, or a zombie, has no environment to read.

@@ -4,6 +4,7 @@
 
 pub mod authority;
 pub mod clients;
+pub mod collector;
 pub mod daemon;
 pub mod disk;
 pub mod hostile;
@@ -11,5 +12,7 @@ pub mod lab;
 pub mod meters;
 pub mod mosquitto;
 pub mod power_cut;
+pub mod proxy;
 pub mod rig;
+pub mod scripted;
 pub mod tiny_gguf;

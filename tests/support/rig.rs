@@ -25,19 +25,25 @@ impl Rig {
     /// The same, after a change to the daemon that is to be started.
     pub fn start_with(sensors: &str, change: impl FnOnce(&mut Daemon)) -> Self {
         let broker = Mosquitto::start();
-        let mut daemon = Daemon::prepare(&broker, sensors);
-        change(&mut daemon);
+        let url = broker.url();
+        let mut rig = Self::prepare(broker, &url, sensors);
+        change(&mut rig.daemon);
+        rig.daemon.spawn();
+        rig.wait_online();
+        rig
+    }
+
+    /// A board that reaches the broker at `url`, before its first start.
+    pub fn prepare(broker: Mosquitto, url: &str, sensors: &str) -> Self {
+        let daemon = Daemon::prepare_at(url, sensors);
         tiny_gguf::write(&daemon.models().join(MODEL), Damage::None).expect("writable");
         let lab = listen(&broker);
-        daemon.spawn();
-        let mut rig = Self {
+        Self {
             lab,
             daemon,
             broker,
             asked: 0,
-        };
-        rig.wait_online();
-        rig
+        }
     }
 
     pub fn wait_online(&mut self) {

@@ -42,8 +42,12 @@ fn end_on_signal(ended: Arc<AtomicBool>) -> io::Result<()> {
         .enable_io()
         .build()?;
     std::thread::Builder::new().spawn(move || {
+        let arrived = async {
+            signals::terminated()?.await;
+            io::Result::Ok(())
+        };
         // Without handlers the signals end the process themselves.
-        if runtime.block_on(signals::terminated()).is_ok() {
+        if runtime.block_on(arrived).is_ok() {
             ended.store(true, Ordering::Release);
         }
     })?;

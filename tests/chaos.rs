@@ -1,0 +1,608 @@
+//! Daemon, workers and broker die again and again while a lab submits jobs. Afterwards every
+//! accepted job has one final state, every result came once for its attempt, and every
+//! attempt that was cut short is known as such.
+//!
+//! `CHAOS_KILLS`, `CHAOS_JOBS` (at least so many) and `CHAOS_SEED` set the run: `make chaos`.
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![cfg(feature = "llama")]
+
+#[path = "chaos/ledger.rs"]
+mod ledger;
+mod support;
+
+use ledger::Ledger;
+use rusqlite::{Connection, OpenFlags};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::time::{Duration, Instant};
+use support::collector::Collector;
+use support::daemon::{Daemon, STEADY};
+use support::mosquitto::Mosquitto;
+use support::proxy::{Cut, Direction, Flow, Proxy};
+use support::rig::{MODEL, job, topic};
+use support::tiny_gguf::{self, Damage};
+
+/// How long the lab waits for something before it looks around again.
+const LOOK: Duration = Duration::from_millis(3);
+/// An answer that takes longer may never come: the lab asks again.
+const ASK_AGAIN: Duration = Duration::from_millis(1_500);
+/// A moment that doesn't come is not waited for longer.
+const MOMENT_WITHIN: Duration = Duration::from_secs(3);
+/// Longest time without any progress once nothing is killed any more. The daemon waits up to
+/// a minute between its tries to reach the broker.
+const RECOVERY: Duration = Duration::from_secs(180);
+/// Jobs that are open at a time.
+const OPEN: usize = 4;
+
+const KEPT: &str = "persistence true\nmax_queued_messages 0";
+
+/// What the next kill waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    AnyTime,
+    Accepted,
+    WorkerStarts,
+    WorkerEnds,
+    TokensArrive,
+}
+
+const MOMENTS: [Moment; 5] = [
+    Moment::AnyTime,
+    Moment::Accepted,
+    Moment::WorkerStarts,
+    Moment::WorkerEnds,
+    Moment::TokensArrive,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    Daemon,
+    Worker,
+    /// The daemon, but with SIGTERM.
+    Politely,
+}
+
+/// A kill that is to come.
+struct Plan {
+    victim: Victim,
+    moment: Moment,
+    then: Duration,
+    armed: Instant,
+    /// Set once the moment has come.
+    due: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Totals {
+    daemon_kills: u64,
+    worker_kills: u64,
+    stops: u64,
+    broker_kills: u64,
+    broker_restarts: u64,
+    cuts: u64,
+    stalls: u64,
+    asked_again: u64,
+    replays: u64,
+    cancels: u64,
+}
+
+impl Totals {
+    fn kills(&self) -> u64 {
+        self.daemon_kills + self.worker_kills
+    }
+}
+
+struct Tracked {
+    spec: Value,
+    asked: Instant,
+    accepted: bool,
+    cancel_at: Option<Instant>,
+}
+
+// Fields are dropped in this order: the broker last.
+struct Chaos {
+    lab: Collector,
+    daemon: Daemon,
+    proxy: Proxy,
+    broker: Mosquitto,
+    random: fastrand::Rng,
+    jobs: BTreeMap<String, Tracked>,
+    ledger: Ledger,
+    totals: Totals,
+    plan: Plan,
+    worker: Option<Pid>,
+    /// When a blocked or cut line flows again, and a stopped broker runs again.
+    heal_at: Option<Instant>,
+    broker_at: Option<Instant>,
+    daemon_at: Option<Instant>,
+}
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap(),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn no_job_and_no_result_is_lost_whatever_dies() {
+    let kills = from_environment("CHAOS_KILLS", 12);
+    let jobs = from_environment("CHAOS_JOBS", 6);
+    let seed = from_environment("CHAOS_SEED", fastrand::u64(..));
+    println!("CHAOS_SEED={seed}");
+    let began = Instant::now();
+    let mut chaos = Chaos::begin(seed);
+    let mut told = 0;
+    while chaos.totals.kills() < kills || (chaos.jobs.len() as u64) < jobs {
+        chaos.submit_more();
+        chaos.look();
+        chaos.strike_when_due();
+        if chaos.totals.kills() >= told + 25 {
+            told = chaos.totals.kills();
+            println!(
+                "{:>6.0} s  {told} kills, {} jobs, {} ended",
+                began.elapsed().as_secs_f64(),
+                chaos.jobs.len(),
+                chaos.ended(),
+            );
+        }
+    }
+    chaos.recover();
+    chaos.settle();
+    let attempts = chaos.audit();
+    println!("{attempts}");
+    println!("{:#?}", chaos.totals);
+    println!(
+        "{} kills, {} jobs, {} duplicates, {} attempt-lost events, {:.0} s",
+        chaos.totals.kills(),
+        chaos.jobs.len(),
+        chaos.ledger.duplicates,
+        chaos.ledger.lost_events,
+        began.elapsed().as_secs_f64()
+    );
+}
+
+impl Chaos {
+    fn begin(seed: u64) -> Self {
+        let broker = Mosquitto::with_options(KEPT);
+        let proxy = Proxy::to(broker.port);
+        let mut daemon = Daemon::prepare_at(&proxy.url(), STEADY);
+        tiny_gguf::write(&daemon.models().join(MODEL), Damage::None).unwrap();
+        daemon.configure("mqtt.toml", "[mqtt]\nkeep_alive_s = 5\n");
+        let lab = Collector::start(broker.port, &[&topic("#"), "answers/#"]);
+        daemon.spawn();
+        let now = Instant::now();
+        let mut chaos = Self {
+            lab,
+            daemon,
+            proxy,
+            broker,
+            random: fastrand::Rng::with_seed(seed),
+            jobs: BTreeMap::new(),
+            ledger: Ledger::default(),
+            totals: Totals::default(),
+            plan: Plan {
+                victim: Victim::Daemon,
+                moment: Moment::AnyTime,
+                then: Duration::ZERO,
+                armed: now,
+                due: None,
+            },
+            worker: None,
+            heal_at: None,
+            broker_at: None,
+            daemon_at: None,
+        };
+        chaos.plan_next();
+        chaos
+    }
+
+    fn random_ms(&mut self, most: u64) -> Duration {
+        Duration::from_micros(self.random.u64(..most * 1_000))
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        self.random.f64() < share
+    }
+
+    fn ended(&self) -> usize {
+        let ended = |id: &&String| self.ledger.ended(id).is_some();
+        self.jobs.keys().filter(ended).count()
+    }
+
+    fn submit_more(&mut self) {
+        if self.jobs.len() - self.ended() >= OPEN {
+            return;
+        }
+        let id = format!("job-{:05}", self.jobs.len());
+        let live = self.chance(0.3);
+        let tokens = if live { "live" } else { "after" };
+        let attempts = if self.chance(0.2) { 2 } else { 10 };
+        let long = self.chance(0.2);
+        let n_predict = self.random.u32(4..if long { 400 } else { 40 });
+        let spec = job(
+            &id,
+            json!({
+                "n_predict": n_predict, "repetitions": self.random.u32(1..3),
+                "idle": {"before_s": 0, "after_s": 0}, "max_attempts": attempts,
+                "publish": {"tokens": tokens, "tokens_every_ms": 20, "trace": self.chance(0.1)},
+            }),
+        );
+        let cancel = self.chance(0.06);
+        let cancel_at = cancel.then(|| Instant::now() + self.random_ms(2_000));
+        self.ask("submit", &spec, &id);
+        self.jobs.insert(
+            id,
+            Tracked {
+                spec,
+                asked: Instant::now(),
+                accepted: false,
+                cancel_at,
+            },
+        );
+    }
+
+    fn ask(&self, command: &str, payload: &Value, correlation: &str) {
+        let topic = topic(&format!("cmd/{command}"));
+        self.lab
+            .ask(&topic, &payload.to_string(), "answers/lab", correlation);
+    }
+
+    /// Takes in what has come, asks again where no answer came, and does what is due.
+    fn look(&mut self) {
+        let mut within = LOOK;
+        while let Some(seen) = self.lab.next(within) {
+            within = Duration::ZERO;
+            self.heard(&seen);
+        }
+        self.watch_worker();
+        let now = Instant::now();
+        if self.heal_at.is_some_and(|at| at <= now) {
+            self.heal_at = None;
+            self.proxy.heal();
+        }
+        if self.broker_at.is_some_and(|at| at <= now) {
+            self.broker_at = None;
+            self.broker.restart();
+        }
+        if self.daemon_at.is_some_and(|at| at <= now) {
+            self.daemon_at = None;
+            self.daemon.spawn();
+        }
+        self.ask_again(now);
+    }
+
+    fn ask_again(&mut self, now: Instant) {
+        let mut asks = Vec::new();
+        for (id, job) in &mut self.jobs {
+            if !job.accepted && now.duration_since(job.asked) > ASK_AGAIN {
+                job.asked = now;
+                self.totals.asked_again += 1;
+                asks.push(("submit", job.spec.clone(), id.clone()));
+            }
+            if job.cancel_at.is_some_and(|at| at <= now) {
+                job.cancel_at = None;
+                self.totals.cancels += 1;
+                asks.push(("cancel", json!({"id": id}), format!("cancel-{id}")));
+            }
+        }
+        for (command, payload, correlation) in asks {
+            self.ask(command, &payload, &correlation);
+        }
+    }
+
+    fn heard(&mut self, seen: &support::lab::Seen) {
+        if seen.topic.starts_with("answers/") {
+            let correlation = seen.correlation.as_deref().unwrap();
+            let id = std::str::from_utf8(correlation).unwrap();
+            if let Some(job) = self.jobs.get_mut(id) {
+                let answer = seen.json();
+                // Whoever runs this next to a full disk gets on when there is room again.
+                let no_room = answer["error"]["code"] == "disk-full";
+                assert!(answer["ok"] == true || no_room, "{seen:?}");
+                if !no_room && !job.accepted {
+                    job.accepted = true;
+                    self.came(Moment::Accepted);
+                }
+            }
+            return;
+        }
+        let jobs = topic("jobs/");
+        if let Some((id, kind)) = seen
+            .topic
+            .strip_prefix(&jobs)
+            .and_then(|rest| rest.split_once('/'))
+        {
+            self.ledger.note(id, kind, &seen.text);
+            if kind == "tokens" {
+                self.came(Moment::TokensArrive);
+            }
+        } else if seen.topic.ends_with("/events") {
+            let event = seen.json();
+            let code = event["code"].as_str().unwrap();
+            match code {
+                "attempt-lost" => self.ledger.lost_events += 1,
+                // A cancel can come before its job does.
+                "unknown-job" | "connection-unstable" => {}
+                other => panic!("event {other}: {event}"),
+            }
+        }
+    }
+
+    fn watch_worker(&mut self) {
+        let workers = self.daemon.workers();
+        assert!(workers.len() <= 1, "{} workers at a time", workers.len());
+        let now = workers.first().copied();
+        if self.worker.is_none() && now.is_some() {
+            self.came(Moment::WorkerStarts);
+        }
+        if self.worker.is_some() && now.is_none() {
+            self.came(Moment::WorkerEnds);
+        }
+        self.worker = now;
+    }
+
+    fn came(&mut self, moment: Moment) {
+        if self.plan.moment == moment && self.plan.due.is_none() {
+            self.plan.due = Some(Instant::now() + self.plan.then);
+        }
+    }
+
+    fn plan_next(&mut self) {
+        let victim = match self.random.u32(..100) {
+            0..20 => Victim::Worker,
+            20..25 => Victim::Politely,
+            _ => Victim::Daemon,
+        };
+        let moment = match victim {
+            Victim::Worker => Moment::WorkerStarts,
+            _ => MOMENTS[self.random.usize(..MOMENTS.len())],
+        };
+        // Right at it, or some time in what follows. A worker lives for a fifth of a second.
+        let most = match victim {
+            Victim::Worker => 200,
+            _ if self.chance(0.5) => 20,
+            _ => 400,
+        };
+        let then = self.random_ms(most);
+        let armed = Instant::now();
+        let due = (moment == Moment::AnyTime).then(|| armed + self.random_ms(2_000));
+        self.plan = Plan {
+            victim,
+            moment,
+            then,
+            armed,
+            due,
+        };
+    }
+
+    fn strike_when_due(&mut self) {
+        let now = Instant::now();
+        let late = self.plan.armed + MOMENT_WITHIN;
+        if self.plan.due.unwrap_or(late) > now || self.daemon_at.is_some() {
+            return;
+        }
+        self.trouble_the_line(now);
+        match self.plan.victim {
+            Victim::Worker => {
+                // It may have ended by itself.
+                let worker = self.daemon.workers().first().copied();
+                if worker.is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok()) {
+                    self.totals.worker_kills += 1;
+                }
+            }
+            Victim::Politely => {
+                let (status, _) = self.daemon.terminate();
+                // It may be too young to have heard of anything.
+                let young = status.signal() == Some(Signal::TERM.as_raw());
+                assert!(status.success() || young, "{status}");
+                self.totals.stops += 1;
+                self.daemon_at = Some(now + self.random_ms(200));
+            }
+            Victim::Daemon => {
+                self.daemon.kill();
+                self.totals.daemon_kills += 1;
+                self.daemon_at = Some(now + self.random_ms(200));
+            }
+        }
+        self.plan_next();
+    }
+
+    fn trouble_the_line(&mut self, now: Instant) {
+        if self.broker_at.is_some() {
+            return;
+        }
+        match self.random.u32(..100) {
+            0..25 => {
+                let how = if self.chance(0.5) {
+                    Cut::Reset
+                } else {
+                    Cut::Finish
+                };
+                self.proxy.cut(how);
+                self.totals.cuts += 1;
+            }
+            25..35 => {
+                let flow = if self.chance(0.5) {
+                    Flow::Swallow
+                } else {
+                    Flow::Block
+                };
+                let direction = if self.chance(0.5) {
+                    Direction::Up
+                } else {
+                    Direction::Down
+                };
+                self.proxy.flow(direction, flow);
+                self.heal_at = Some(now + self.random_ms(1_500));
+                self.totals.stalls += 1;
+            }
+            35..40 => {
+                self.proxy.refuse();
+                self.proxy.cut(Cut::Reset);
+                self.heal_at = Some(now + self.random_ms(1_500));
+                self.totals.cuts += 1;
+            }
+            40..43 => {
+                self.broker.kill();
+                self.totals.broker_kills += 1;
+                self.broker_at = Some(now + self.random_ms(400));
+            }
+            43..46 => {
+                self.broker.terminate();
+                self.totals.broker_restarts += 1;
+                self.broker_at = Some(now + self.random_ms(400));
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything is up again, and stays so.
+    fn recover(&mut self) {
+        self.heal_at = None;
+        self.proxy.heal();
+        if self.broker_at.take().is_some() {
+            self.broker.restart();
+        }
+        if self.daemon_at.take().is_some() {
+            self.daemon.spawn();
+        }
+        assert!(self.daemon.is_running(), "the daemon ended by itself");
+    }
+
+    /// Waits until every job has its end, and asks for what the lab missed.
+    fn settle(&mut self) {
+        self.wait("an answer to every job", |chaos| {
+            chaos.jobs.values().filter(|job| !job.accepted).count()
+        });
+        self.wait("the end of every job", |chaos| {
+            chaos.jobs.len() - chaos.ended()
+        });
+        let mut replays = Vec::new();
+        for id in self.jobs.keys() {
+            if self.misses_something(id) {
+                replays.push(id.clone());
+            }
+        }
+        self.totals.replays = replays.len() as u64;
+        for id in replays {
+            self.ask("replay", &json!({"id": id}), &format!("replay-{id}"));
+        }
+        self.wait("what is to be replayed", |chaos| {
+            chaos
+                .jobs
+                .keys()
+                .filter(|id| chaos.misses_something(id))
+                .count()
+        });
+    }
+
+    /// A job that ran to an end has a result; one that was never run, or was lost too often,
+    /// has none.
+    fn misses_something(&self, id: &str) -> bool {
+        let ended = self.ledger.ended(id).expect("it has ended");
+        let has_result = match ended.state.as_str() {
+            "succeeded" => true,
+            "failed" => ended.reason.as_deref() != Some("lost"),
+            _ => return false,
+        };
+        has_result && !self.ledger.jobs[id].is_complete()
+    }
+
+    fn wait(&mut self, what: &str, left: impl Fn(&Self) -> usize) {
+        let mut least = usize::MAX;
+        let mut since = Instant::now();
+        loop {
+            let now = left(self);
+            if now == 0 {
+                return;
+            }
+            if now < least {
+                (least, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < RECOVERY, "{what}: {now} are missing");
+            self.look();
+        }
+    }
+
+    /// Compares what the lab saw with what the board has on its disk.
+    fn audit(&mut self) -> String {
+        self.daemon.terminate();
+        self.daemon.wait_until_nothing_runs();
+        let path = self.daemon.path().join("state/jouled.db");
+        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        let mut states: BTreeMap<String, usize> = BTreeMap::new();
+        let (mut attempts, mut lost, mut interrupted) = (0, 0, 0);
+        for (id, tracked) in &self.jobs {
+            let ended = self.ledger.ended(id).expect("it has ended");
+            let (state, count): (String, u32) = db
+                .query_row(
+                    "SELECT state, attempt FROM job WHERE id = ?1",
+                    [id],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .unwrap();
+            let count = u64::from(count);
+            assert_eq!((&state, count), (&ended.state, ended.attempt), "{id}");
+            let ends = ends_of_attempts(&db, id);
+            assert_eq!(ends.len() as u64, count, "{id}: {ends:?}");
+            let cut_short = |end: &&(String, Option<String>)| {
+                matches!(end.1.as_deref(), Some("lost" | "interrupted"))
+            };
+            let lost_here = ends.iter().filter(|end| end.1.as_deref() == Some("lost"));
+            let lost_here = lost_here.count() as u64;
+            let allowed = tracked.spec["max_attempts"].as_u64().unwrap();
+            assert!(lost_here <= allowed, "{id}: {ends:?}");
+            // Whatever ran before the last attempt is known to have been cut short.
+            let earlier = &ends[..ends.len().saturating_sub(1)];
+            assert_eq!(earlier.iter().filter(cut_short).count(), earlier.len());
+            if state == "succeeded" {
+                assert_eq!(ends.last().unwrap().0, "succeeded", "{id}: {ends:?}");
+                assert_eq!(self.ledger.jobs[id].results.keys().last(), Some(&count));
+            }
+            let with_tokens = self.ledger.jobs[id].attempts_with_tokens();
+            assert!(with_tokens.iter().all(|attempt| *attempt <= count));
+            attempts += count;
+            lost += lost_here;
+            interrupted += ends.iter().filter(cut_short).count() as u64 - lost_here;
+            *states.entry(state).or_default() += 1;
+        }
+        let results = count(&db, "SELECT count(*) FROM outbox WHERE kind = 'result'");
+        let once = "SELECT count(*) FROM (SELECT DISTINCT job, attempt FROM outbox
+                    WHERE kind = 'result')";
+        assert_eq!(results, count(&db, once), "a result was stored twice");
+        assert!(lost <= self.totals.daemon_kills);
+        format!(
+            "{states:?}, {attempts} attempts, {lost} of them lost, {interrupted} interrupted, \
+             {results} results"
+        )
+    }
+}
+
+/// State and reason of each attempt, in their order from 1 on.
+fn ends_of_attempts(db: &Connection, id: &str) -> Vec<(String, Option<String>)> {
+    let sql = "SELECT attempt, state, reason FROM attempt WHERE job = ?1 ORDER BY attempt";
+    let mut query = db.prepare(sql).unwrap();
+    let rows = query
+        .query_map([id], |row| {
+            Ok((row.get::<_, u32>(0)?, (row.get(1)?, row.get(2)?)))
+        })
+        .unwrap();
+    rows.enumerate()
+        .map(|(index, row)| {
+            let (attempt, end) = row.unwrap();
+            assert_eq!(
+                attempt as usize,
+                index + 1,
+                "an attempt of {id} has no record"
+            );
+            end
+        })
+        .collect()
+}
+
+fn count(db: &Connection, sql: &str) -> u32 {
+    db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
