@@ -44,6 +44,7 @@ impl Collector {
                             text: String::from_utf8_lossy(&publish.payload).into_owned(),
                             retained: publish.retain,
                             correlation: properties.correlation_data.map(|data| data.to_vec()),
+                            at: jouled::clock::now(),
                         };
                         if out.send(seen).is_err() {
                             return;
