@@ -193,6 +193,8 @@ impl Runner {
                 return Err(error);
             }
             drop(store);
+            // The attempt is over: expiry, which may make room, need not wait for it any more.
+            self.shared.queue.end();
             let what = "the end of an attempt can't be stored";
             let wait = self.trouble.failed(&error, what, &self.mqtt);
             if !self.shared.queue.wait(wait) {

@@ -4,7 +4,7 @@
 use crate::count;
 use crate::support::daemon::STEADY;
 use crate::support::disk::Disk;
-use crate::support::rig::{Rig, job};
+use crate::support::rig::{Rig, endless, job};
 use rustix::io::Errno;
 use serde_json::{Value, json};
 
@@ -175,4 +175,32 @@ fn writes_that_come_short_are_continued() {
     assert!(board.disk.failed() > 0);
     let result = board.rig.result(job["id"].as_str().unwrap());
     assert_eq!(result["raw"]["file"], "raw/job-1.1.jsonl.gz", "{result}");
+}
+
+/// What was measured is in memory then: the attempt counts as lost.
+#[test]
+fn a_daemon_that_ends_before_the_disk_works_runs_the_job_again() {
+    let mut board = Board::start();
+    let watched = json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
+    board.rig.submit(&endless("long", watched));
+    let decodes = |rig: &mut Rig, attempt: u32| {
+        rig.state("long", "decodes", |state| {
+            state["phase"] == "decode" && state["attempt"] == attempt
+        });
+    };
+    decodes(&mut board.rig, 1);
+    board.disk.fail(1..=u64::MAX, Errno::NOSPC);
+    let cancel = json!({"id": "long"});
+    assert_eq!(board.rig.ask("cancel", &cancel)["ok"], true);
+    board.rig.lab.wait_event("storage-failed");
+    let (status, _) = board.rig.daemon.terminate();
+    assert!(status.success(), "{status}");
+    board.disk.heal();
+    board.rig.daemon.spawn();
+    assert_eq!(board.rig.lab.wait_event("attempt-lost")["id"], "long");
+    decodes(&mut board.rig, 2);
+    assert_eq!(board.rig.ask("cancel", &cancel)["ok"], true);
+    let result = board.rig.result("long");
+    let facts = (&result["state"], &result["attempt"]);
+    assert_eq!(facts, (&json!("cancelled"), &json!(2)));
 }
