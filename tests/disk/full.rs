@@ -1,5 +1,6 @@
 //! A file system that is really full: a small one in memory, mounted for the daemon alone.
 
+use crate::restless;
 use crate::support::daemon::{Daemon, STEADY, eventually};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::rig::{Rig, endless, job};
@@ -66,11 +67,11 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
     }
     let small = format!("size={BYTES}");
     let mut rig = Rig::start_with(STEADY, |daemon| on_a_disk_of_its_own(daemon, &small));
-    let first = job("first", json!({}));
+    let first = restless(job("first", json!({})));
     rig.run(&first);
 
     let nearly = Ballast::fill(&rig, BYTES / 25);
-    let answer = rig.ask("submit", &job("refused", json!({})));
+    let answer = rig.ask("submit", &restless(job("refused", json!({}))));
     assert_eq!(answer["error"]["code"], "disk-full", "{answer}");
     let known = rig.ask("submit", &first);
     let facts = (&known["ok"], &known["state"]);
@@ -78,19 +79,20 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
     nearly.remove();
 
     let watched = json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
-    rig.submit(&endless("long", watched));
+    let mut long = restless(endless("long", watched));
+    long["repetitions"] = json!(3);
+    rig.submit(&long);
     rig.state("long", "decodes", |state| state["phase"] == "decode");
     let all = Ballast::fill(&rig, 0);
-    assert_eq!(rig.ask("cancel", &json!({"id": "long"}))["ok"], true);
     let event = rig.lab.wait_event("storage-failed");
     assert!(!event["message"].as_str().unwrap().contains('/'), "{event}");
     assert!(rig.records("long", "result").is_empty());
     all.remove();
     let result = rig.result("long");
-    assert_eq!(result["state"], "cancelled");
+    assert_eq!(result["state"], "succeeded");
     assert_ne!(result["records"]["tokens"], Value::from(0), "{result}");
     rig.lab.wait_event("storage-recovered");
-    let refused = rig.run(&job("refused", json!({})));
+    let refused = rig.run(&restless(job("refused", json!({}))));
     assert_eq!(refused["state"], "succeeded");
 }
 

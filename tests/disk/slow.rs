@@ -1,5 +1,6 @@
 //! A card that takes its time, and the promise that nothing is written while it is measured.
 
+use crate::restless;
 use crate::support::daemon::STEADY;
 use crate::support::disk::Disk;
 use crate::support::rig::{Rig, job, topic};
@@ -21,10 +22,10 @@ fn a_slow_disk_delays_answers_and_nothing_else() {
     let disk = disk.unwrap();
     disk.slow_down(300);
     for id in ["a", "b", "c"] {
-        rig.submit(&job(
+        rig.submit(&restless(job(
             id,
             json!({"publish": {"trace": true}, "repetitions": 3}),
-        ));
+        )));
         rig.reaches(id, "running");
         // Looking on is no work for the disk either.
         while rig.records(id, "result").is_empty() {

@@ -1,10 +1,11 @@
 //! A daemon that can't use its storage directory says so and ends; it changes nothing.
 
-use crate::count;
 use crate::support::daemon::{Daemon, STEADY, eventually};
 use crate::support::disk::Disk;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::rig::{Rig, job};
+use crate::support::rig::{Rig, endless, job};
+use crate::{count, restless};
+use jouled::store::Store;
 use rustix::io::Errno;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -61,23 +62,24 @@ fn a_file_where_the_directory_should_be_is_said() {
     assert_eq!(std::fs::read(&state).unwrap(), b"mine");
 }
 
-/// A board that comes up with a job to end, on a disk that takes nothing from some call on.
+/// A board that comes up with a job to end, on a disk that is full or broken from some call on.
 #[test]
-fn a_disk_that_is_full_at_the_start_costs_no_job() {
+fn a_disk_that_fails_at_the_start_costs_no_job() {
     let mut disk = None;
     let mut rig = Rig::start_with(STEADY, |daemon| disk = Some(Disk::of(daemon)));
     let disk = disk.unwrap();
     disk.only_pretend_to_sync();
-    rig.submit(&crate::support::rig::endless("first", json!({})));
+    rig.submit(&restless(endless("first", json!({}))));
     rig.reaches("first", "running");
-    rig.submit(&job("second", json!({})));
+    rig.submit(&restless(job("second", json!({}))));
     rig.daemon.kill();
     let state = rig.daemon.path().join("state");
     let left = contents(&state);
-    let last = count(6, 40) as u64;
+    let last = count(4, 40) as u64;
     let mut ended = 0;
-    for first in 1..=last {
-        disk.fail(first..=u64::MAX, Errno::NOSPC);
+    let errors = [Errno::NOSPC, Errno::IO];
+    for (first, error) in (1..=last).flat_map(|first| errors.map(|error| (first, error))) {
+        disk.fail(first..=u64::MAX, error);
         let before = rig.daemon.log().len();
         rig.daemon.spawn();
         let came = eventually(|| !rig.daemon.is_running() || disk.calls() > first + 20);
@@ -91,6 +93,14 @@ fn a_disk_that_is_full_at_the_start_costs_no_job() {
         let said = rig.daemon.log().split_off(before);
         assert!(!said.contains("panicked"), "call {first}: {said}");
         rig.daemon.wait_until_nothing_runs();
+        // Nothing was lost, and nothing taken for damaged.
+        let store = Store::open(&state).unwrap();
+        assert_eq!(store.damage(), [], "call {first}, {error:?}");
+        for id in ["first", "second"] {
+            let found = store.state(&id.parse().unwrap()).unwrap();
+            assert!(found.is_some(), "call {first}, {error:?}: {id}");
+        }
+        drop(store);
         // As it was: the next start meets the same board.
         std::fs::remove_dir_all(&state).unwrap();
         std::fs::create_dir(&state).unwrap();
@@ -98,7 +108,7 @@ fn a_disk_that_is_full_at_the_start_costs_no_job() {
             std::fs::write(path, content).unwrap();
         }
     }
-    println!("of {last} starts {ended} ended with an error");
+    println!("of {} starts {ended} ended with an error", 2 * last);
     disk.heal();
     rig.listen_anew();
     rig.daemon.spawn();
