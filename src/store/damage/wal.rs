@@ -9,7 +9,7 @@
 //! A log that was cut off at its end can't be told from one that was never longer.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 const HEADER: usize = 32;
@@ -59,7 +59,7 @@ pub fn damage(log: &Path) -> io::Result<Option<&'static str>> {
     judge(&mut BufReader::with_capacity(64 * 1024, file))
 }
 
-fn judge(log: &mut impl Read) -> io::Result<Option<&'static str>> {
+fn judge(log: &mut impl BufRead) -> io::Result<Option<&'static str>> {
     let mut header = [0; HEADER];
     if !fill(log, &mut header)? {
         // Nothing is acknowledged before the header and a frame are on the disk.
