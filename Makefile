@@ -80,7 +80,7 @@ CHAOS_JOBS ?= 200
 chaos: setup ## kill daemon and workers CHAOS_KILLS times over CHAOS_JOBS jobs or more
 	CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_JOBS=$(CHAOS_JOBS) $(CARGO) test --locked --test chaos -- --nocapture
 
-disk-faults: setup ## every file call of a job fails once, and every power cut (half an hour)
+disk-faults: setup ## every file call of a job fails once, and every power cut (a quarter of an hour)
 	DISK_FAULTS=full $(CARGO) test --locked --test disk
 
 disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (three minutes)
