@@ -85,6 +85,15 @@ const ACCELERATORS: [&str; 15] = [
     "/dev/rknpu*",
 ];
 
+/// Whose drivers open Unix sockets between their own parts.
+const WITH_SOCKETS: [&str; 5] = [
+    "/dev/nvidia*",
+    "/dev/nvhost*",
+    "/dev/nvmap",
+    "/dev/kfd",
+    "/dev/dxg",
+];
+
 /// Whom a worker can send signals to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signals {
@@ -102,15 +111,24 @@ pub enum FilesError {
     Refused(#[from] RulesetError),
 }
 
-/// Whether a GPU or another accelerator is here. Asked before the rules are in force.
-pub fn has_accelerator() -> bool {
-    ACCELERATORS
-        .iter()
-        .any(|pattern| !there(&[pattern]).is_empty())
+/// What of the above is here. Asked before the rules are in force.
+#[derive(Debug, Clone)]
+pub struct Accelerators {
+    nodes: Vec<PathBuf>,
+    pub with_sockets: bool,
+}
+
+impl Accelerators {
+    pub fn find() -> Self {
+        Self {
+            nodes: there(&ACCELERATORS),
+            with_sockets: !there(&WITH_SOCKETS).is_empty(),
+        }
+    }
 }
 
 /// Takes effect at once and for good, also after `execve`.
-pub fn restrict(policy: &Policy, accelerator: bool) -> Result<Signals, FilesError> {
+pub fn restrict(policy: &Policy, accelerators: &Accelerators) -> Result<Signals, FilesError> {
     let read: BitFlags<AccessFs> = AccessFs::ReadFile | AccessFs::ReadDir;
     let run = read | AccessFs::Execute;
     let write = AccessFs::from_all(NEWEST) & !BitFlags::from(AccessFs::Execute);
@@ -128,9 +146,9 @@ pub fn restrict(policy: &Policy, accelerator: bool) -> Result<Signals, FilesErro
         .add_rules(path_beneath_rules(&policy.read, read))?
         .add_rules(path_beneath_rules(DEVICES, write))?
         .add_rules(path_beneath_rules(&policy.write, write))?;
-    if accelerator {
+    if !accelerators.nodes.is_empty() {
         created = created
-            .add_rules(path_beneath_rules(there(&ACCELERATORS), write))?
+            .add_rules(path_beneath_rules(&accelerators.nodes, write))?
             .add_rules(path_beneath_rules(["/dev/shm"], write))?;
     }
     let status = created.restrict_self()?;

@@ -62,12 +62,12 @@ impl Policy {
 /// Gives up what the policy does not allow, for good. Returns what this kernel can't do.
 fn enter(policy: &Policy) -> Vec<String> {
     let mut undone = limits::set(policy.data_bytes);
-    let accelerator = files::has_accelerator();
-    let signals = files::restrict(policy, accelerator);
+    let accelerators = files::Accelerators::find();
+    let signals = files::restrict(policy, &accelerators);
     let reach = syscalls::Reach {
         own: getpid(),
         signals_kept_inside: matches!(signals, Ok(files::Signals::Inside)),
-        unix_sockets: accelerator,
+        unix_sockets: accelerators.with_sockets,
         network: policy.network,
     };
     if let Err(error) = signals {

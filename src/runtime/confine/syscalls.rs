@@ -16,7 +16,7 @@ pub struct Reach {
     pub own: Pid,
     /// Landlock keeps signals inside; otherwise only `own` can be signalled.
     pub signals_kept_inside: bool,
-    /// The parts of a GPU's driver may talk over Unix sockets.
+    /// A driver's parts may listen to each other on Unix sockets.
     pub unix_sockets: bool,
     pub network: bool,
 }
@@ -219,16 +219,19 @@ fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
     }
     if !reach.network {
         let unix = libc::AF_UNIX as u64;
+        // Datagrams can be told an address with each of them.
+        let datagrams = libc::SOCK_DGRAM as u64;
+        let addressed = one(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), datagrams)?)?;
+        let own_kind = vec![neither(&[unix])?, addressed];
+        rules.insert(libc::SYS_socketpair, own_kind.clone());
         let sockets = if reach.unix_sockets {
-            vec![neither(&[unix])?]
+            own_kind
         } else {
             Vec::new()
         };
         rules.insert(libc::SYS_socket, sockets);
-        // A pair reaches nobody else, but one of datagrams can be told an address.
-        let datagrams = libc::SOCK_DGRAM as u64;
-        let addressed = one(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), datagrams)?)?;
-        rules.insert(libc::SYS_socketpair, vec![neither(&[unix])?, addressed]);
+        // Not to the system bus, nor to whoever else listens on this board.
+        rules.insert(libc::SYS_connect, Vec::new());
     }
     Ok(rules)
 }
