@@ -20,6 +20,9 @@ const TRAITORS: &str = concat!(
 command = ["sh", "-c", """{ read -r load; echo "$load"; read -r run; echo "$run" >&2; } | env -u JOULED_PARENT_PID "#,
     env!("CARGO_BIN_EXE_jouled-worker"),
     r#""""]
+read = [""#,
+    env!("CARGO_BIN_EXE_jouled-worker"),
+    r#""]
 [runtime.no-message]
 command = ["sh", "-c", "echo 'the canary sings at dawn'; cat"]
 "#

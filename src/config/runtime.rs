@@ -12,7 +12,7 @@ pub const BUILT_IN_RUNTIME: &str = "llama.cpp";
 pub struct RuntimeConfig {
     /// Program and arguments, without a shell. Only the built-in runtime can do without.
     pub command: Vec<String>,
-    /// Files and folders that it may read beside the models.
+    /// Files and folders that it may read and run beside the models and the system.
     pub read: Vec<PathBuf>,
     /// Files and folders that it may read and write.
     pub write: Vec<PathBuf>,

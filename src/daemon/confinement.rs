@@ -132,11 +132,11 @@ impl Shared {
         let none = RuntimeConfig::default();
         let extra = self.config.runtime.get(runtime).unwrap_or(&none);
         let mut read = vec![self.config.models.dir.clone(), self.config.data.dir.clone()];
-        read.extend_from_slice(&extra.read);
         read.extend(named_files(command));
         Policy {
             run: program(command, &self.config.storage.dir)
                 .into_iter()
+                .chain(extra.read.iter().cloned())
                 .collect(),
             read,
             write: extra.write.clone(),
