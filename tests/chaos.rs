@@ -6,21 +6,24 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![cfg(feature = "llama")]
 
+#[path = "chaos/audit.rs"]
+mod audit;
+#[path = "chaos/kills.rs"]
+mod kills;
 #[path = "chaos/ledger.rs"]
 mod ledger;
 mod support;
 
+use kills::{Moment, Plan, Victim};
 use ledger::Ledger;
-use rusqlite::{Connection, OpenFlags};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 use support::collector::Collector;
 use support::daemon::{Daemon, STEADY};
 use support::mosquitto::Mosquitto;
-use support::proxy::{Cut, Direction, Flow, Proxy};
+use support::proxy::Proxy;
 use support::rig::{MODEL, job, topic};
 use support::tiny_gguf::{self, Damage};
 
@@ -28,8 +31,6 @@ use support::tiny_gguf::{self, Damage};
 const LOOK: Duration = Duration::from_millis(3);
 /// An answer that takes longer may never come: the lab asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(1_500);
-/// A moment that doesn't come is not waited for longer.
-const MOMENT_WITHIN: Duration = Duration::from_secs(3);
 /// Longest time without any progress once nothing is killed any more. The daemon waits up to
 /// a minute between its tries to reach the broker.
 const RECOVERY: Duration = Duration::from_secs(180);
@@ -37,42 +38,6 @@ const RECOVERY: Duration = Duration::from_secs(180);
 const OPEN: usize = 4;
 
 const KEPT: &str = "persistence true\nmax_queued_messages 0";
-
-/// What the next kill waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Moment {
-    AnyTime,
-    Accepted,
-    WorkerStarts,
-    WorkerEnds,
-    TokensArrive,
-}
-
-const MOMENTS: [Moment; 5] = [
-    Moment::AnyTime,
-    Moment::Accepted,
-    Moment::WorkerStarts,
-    Moment::WorkerEnds,
-    Moment::TokensArrive,
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Victim {
-    Daemon,
-    Worker,
-    /// The daemon, but with SIGTERM.
-    Politely,
-}
-
-/// A kill that is to come.
-struct Plan {
-    victim: Victim,
-    moment: Moment,
-    then: Duration,
-    armed: Instant,
-    /// Set once the moment has come.
-    due: Option<Instant>,
-}
 
 #[derive(Debug, Default)]
 struct Totals {
@@ -344,121 +309,6 @@ impl Chaos {
         self.worker = now;
     }
 
-    fn came(&mut self, moment: Moment) {
-        if self.plan.moment == moment && self.plan.due.is_none() {
-            self.plan.due = Some(Instant::now() + self.plan.then);
-        }
-    }
-
-    fn plan_next(&mut self) {
-        let victim = match self.random.u32(..100) {
-            0..20 => Victim::Worker,
-            20..25 => Victim::Politely,
-            _ => Victim::Daemon,
-        };
-        let moment = match victim {
-            Victim::Worker => Moment::WorkerStarts,
-            _ => MOMENTS[self.random.usize(..MOMENTS.len())],
-        };
-        // Right at it, or some time in what follows. A worker lives for a fifth of a second.
-        let most = match victim {
-            Victim::Worker => 200,
-            _ if self.chance(0.5) => 20,
-            _ => 400,
-        };
-        let then = self.random_ms(most);
-        let armed = Instant::now();
-        let due = (moment == Moment::AnyTime).then(|| armed + self.random_ms(2_000));
-        self.plan = Plan {
-            victim,
-            moment,
-            then,
-            armed,
-            due,
-        };
-    }
-
-    fn strike_when_due(&mut self) {
-        let now = Instant::now();
-        let late = self.plan.armed + MOMENT_WITHIN;
-        if self.plan.due.unwrap_or(late) > now || self.daemon_at.is_some() {
-            return;
-        }
-        self.trouble_the_line(now);
-        match self.plan.victim {
-            Victim::Worker => {
-                // It may have ended by itself.
-                let worker = self.daemon.workers().first().copied();
-                if worker.is_some_and(|worker| kill_process(worker, Signal::KILL).is_ok()) {
-                    self.totals.worker_kills += 1;
-                }
-            }
-            Victim::Politely => {
-                let (status, _) = self.daemon.terminate();
-                // It may be too young to have heard of anything.
-                let young = status.signal() == Some(Signal::TERM.as_raw());
-                assert!(status.success() || young, "{status}");
-                self.totals.stops += 1;
-                self.daemon_at = Some(now + self.random_ms(200));
-            }
-            Victim::Daemon => {
-                self.daemon.kill();
-                self.totals.daemon_kills += 1;
-                self.daemon_at = Some(now + self.random_ms(200));
-            }
-        }
-        self.plan_next();
-    }
-
-    fn trouble_the_line(&mut self, now: Instant) {
-        if self.broker_at.is_some() {
-            return;
-        }
-        match self.random.u32(..100) {
-            0..25 => {
-                let how = if self.chance(0.5) {
-                    Cut::Reset
-                } else {
-                    Cut::Finish
-                };
-                self.proxy.cut(how);
-                self.totals.cuts += 1;
-            }
-            25..35 => {
-                let flow = if self.chance(0.5) {
-                    Flow::Swallow
-                } else {
-                    Flow::Block
-                };
-                let direction = if self.chance(0.5) {
-                    Direction::Up
-                } else {
-                    Direction::Down
-                };
-                self.proxy.flow(direction, flow);
-                self.heal_at = Some(now + self.random_ms(1_500));
-                self.totals.stalls += 1;
-            }
-            35..40 => {
-                self.proxy.refuse();
-                self.proxy.cut(Cut::Reset);
-                self.heal_at = Some(now + self.random_ms(1_500));
-                self.totals.cuts += 1;
-            }
-            40..43 => {
-                self.broker.kill();
-                self.totals.broker_kills += 1;
-                self.broker_at = Some(now + self.random_ms(400));
-            }
-            43..46 => {
-                self.broker.terminate();
-                self.totals.broker_restarts += 1;
-                self.broker_at = Some(now + self.random_ms(400));
-            }
-            _ => {}
-        }
-    }
-
     /// Everything is up again, and stays so.
     fn recover(&mut self) {
         self.heal_at = None;
@@ -505,7 +355,7 @@ impl Chaos {
         let ended = self.ledger.ended(id).expect("it has ended");
         let has_result = match ended.state.as_str() {
             "succeeded" => true,
-            "failed" => ended.reason.as_deref() != Some("lost"),
+            "failed" => ended.reason.as_deref() != Some("attempts-lost"),
             _ => return false,
         };
         has_result && !self.ledger.jobs[id].is_complete()
@@ -526,83 +376,4 @@ impl Chaos {
             self.look();
         }
     }
-
-    /// Compares what the lab saw with what the board has on its disk.
-    fn audit(&mut self) -> String {
-        self.daemon.terminate();
-        self.daemon.wait_until_nothing_runs();
-        let path = self.daemon.path().join("state/jouled.db");
-        let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-        let mut states: BTreeMap<String, usize> = BTreeMap::new();
-        let (mut attempts, mut lost, mut interrupted) = (0, 0, 0);
-        for (id, tracked) in &self.jobs {
-            let ended = self.ledger.ended(id).expect("it has ended");
-            let (state, count): (String, u32) = db
-                .query_row(
-                    "SELECT state, attempt FROM job WHERE id = ?1",
-                    [id],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .unwrap();
-            let count = u64::from(count);
-            assert_eq!((&state, count), (&ended.state, ended.attempt), "{id}");
-            let ends = ends_of_attempts(&db, id);
-            assert_eq!(ends.len() as u64, count, "{id}: {ends:?}");
-            let cut_short = |end: &&(String, Option<String>)| {
-                matches!(end.1.as_deref(), Some("lost" | "interrupted"))
-            };
-            let lost_here = ends.iter().filter(|end| end.1.as_deref() == Some("lost"));
-            let lost_here = lost_here.count() as u64;
-            let allowed = tracked.spec["max_attempts"].as_u64().unwrap();
-            assert!(lost_here <= allowed, "{id}: {ends:?}");
-            // Whatever ran before the last attempt is known to have been cut short.
-            let earlier = &ends[..ends.len().saturating_sub(1)];
-            assert_eq!(earlier.iter().filter(cut_short).count(), earlier.len());
-            if state == "succeeded" {
-                assert_eq!(ends.last().unwrap().0, "succeeded", "{id}: {ends:?}");
-                assert_eq!(self.ledger.jobs[id].results.keys().last(), Some(&count));
-            }
-            let with_tokens = self.ledger.jobs[id].attempts_with_tokens();
-            assert!(with_tokens.iter().all(|attempt| *attempt <= count));
-            attempts += count;
-            lost += lost_here;
-            interrupted += ends.iter().filter(cut_short).count() as u64 - lost_here;
-            *states.entry(state).or_default() += 1;
-        }
-        let results = count(&db, "SELECT count(*) FROM outbox WHERE kind = 'result'");
-        let once = "SELECT count(*) FROM (SELECT DISTINCT job, attempt FROM outbox
-                    WHERE kind = 'result')";
-        assert_eq!(results, count(&db, once), "a result was stored twice");
-        assert!(lost <= self.totals.daemon_kills);
-        format!(
-            "{states:?}, {attempts} attempts, {lost} of them lost, {interrupted} interrupted, \
-             {results} results"
-        )
-    }
-}
-
-/// State and reason of each attempt, in their order from 1 on.
-fn ends_of_attempts(db: &Connection, id: &str) -> Vec<(String, Option<String>)> {
-    let sql = "SELECT attempt, state, reason FROM attempt WHERE job = ?1 ORDER BY attempt";
-    let mut query = db.prepare(sql).unwrap();
-    let rows = query
-        .query_map([id], |row| {
-            Ok((row.get::<_, u32>(0)?, (row.get(1)?, row.get(2)?)))
-        })
-        .unwrap();
-    rows.enumerate()
-        .map(|(index, row)| {
-            let (attempt, end) = row.unwrap();
-            assert_eq!(
-                attempt as usize,
-                index + 1,
-                "an attempt of {id} has no record"
-            );
-            end
-        })
-        .collect()
-}
-
-fn count(db: &Connection, sql: &str) -> u32 {
-    db.query_row(sql, [], |row| row.get(0)).unwrap()
 }
