@@ -38,7 +38,8 @@ mod tests {
     #[test]
     fn three_short_connections_in_a_row_are_suspicious() {
         let mut rivalry = Rivalry::default();
-        let mut judge = |seconds| rivalry.judge(Loss::Closed, Span::from_millis(seconds * 1_000));
+        let mut judge =
+            |seconds: u64| rivalry.judge(Loss::Closed, Span::from_millis(seconds * 1_000));
         assert_eq!(
             [judge(1), judge(0), judge(50)].map(|loss| loss == Loss::ClosedAgain),
             [false, false, true]
