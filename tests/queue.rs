@@ -207,11 +207,7 @@ fn lost_and_interrupted_attempts_are_told_by_the_board_and_in_the_result() {
 fn jobs_that_end_without_a_result_say_why() {
     let mut rig = Rig::start(STEADY);
     set(&mut rig, "paused");
-    let soon = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap()
-        .as_secs() as i64
-        + 2;
+    let soon = jouled::clock::unix_seconds() + 2;
     rig.submit(&job("overdue", json!({"deadline_unix_s": soon})));
     rig.submit(&job("unwanted", json!({})));
     rig.ask("cancel", &json!({"id": "unwanted"}));
@@ -405,4 +401,23 @@ fn a_store_damaged_at_work_ends_the_daemon_and_its_jobs_run_after_the_next_start
     assert_eq!(health["damaged_stores"], 1);
     set(&mut rig, "open");
     assert_eq!(rig.result("accepted")["state"], "succeeded");
+}
+
+#[test]
+fn a_flood_of_refused_commands_is_no_flood_of_events() {
+    let mut rig = Rig::start(STEADY);
+    for n in 0..200 {
+        rig.lab
+            .publish(&topic("cmd/submit"), &format!("{{\"id\":\"bad-{n}\"}}"));
+    }
+    // A later command is answered once all of them have been refused.
+    assert_eq!(rig.ask("queue", &json!({}))["mode"], "open");
+    rig.lab.wait("health", |seen| {
+        seen.topic == topic("health") && seen.json()["events_left_out"] == 170
+    });
+    let is_refusal = |seen: &&support::lab::Seen| {
+        seen.topic == topic("events") && seen.json()["code"] == "invalid-spec"
+    };
+    assert_eq!(rig.lab.seen.iter().filter(is_refusal).count(), 30);
+    assert_eq!(rig.run(&job("good", json!({})))["state"], "succeeded");
 }

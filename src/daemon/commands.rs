@@ -149,15 +149,23 @@ impl Commands {
 
     fn cancel(&self, id: &JobId) -> Result<Value, Refusal> {
         let shared = &self.shared;
-        let known = store::lock(&shared.store).state(id)?;
-        let changes = known.is_some_and(|row| !row.state.is_final());
-        if changes {
+        let open = store::lock(&shared.store).state(id)?;
+        let open = open.filter(|row| !row.state.is_final());
+        if open.is_some() {
             self.check_rate()?;
-        }
-        let cancelled = store::lock(&shared.store).cancel(id, &shared.moment())?;
-        if changes {
             self.count();
         }
+        let cancelled = match (
+            store::lock(&shared.store).cancel(id, &shared.moment()),
+            open,
+        ) {
+            // The attempt ends also where the disk takes no mark that outlives a crash.
+            (Err(error), Some(row)) if shared.queue.cancel(id) => {
+                tracing::error!(%error, %id, "it is cancelled, unless the daemon crashes first");
+                return Ok(place(&row));
+            }
+            (cancelled, _) => cancelled?,
+        };
         match cancelled {
             Cancelled::Done(row) | Cancelled::Final(row) => Ok(place(&row)),
             Cancelled::Running(row) => {

@@ -180,7 +180,7 @@ fn without_rev(done: Submitted) -> Submitted {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_follows_the_model(events in proptest::collection::vec(event(), 1..80)) {

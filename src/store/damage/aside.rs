@@ -2,7 +2,7 @@
 //! be cut off and is taken up again at the next start: a mark beside the store names the
 //! files that it goes to until the new one is in place.
 
-use super::super::{StoreError, schema};
+use super::super::{StoreError, directory, schema};
 use super::salvage::{self, Taken};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -64,7 +64,7 @@ impl Files {
     }
 
     fn sync(&self) -> io::Result<()> {
-        File::open(&self.dir)?.sync_all()
+        directory::sync(&self.dir)
     }
 
     /// Keeps a copy of the log as it is, before SQLite goes on with it. Returns its name.

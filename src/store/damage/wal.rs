@@ -125,15 +125,19 @@ mod tests {
     use super::*;
     use crate::store::testing::*;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     /// The log of a store in which ten jobs were submitted, one commit each.
     fn log() -> Vec<u8> {
-        let (dir, mut store) = new_store();
-        for n in 0..10 {
-            let job = job(&format!("job-{n}"));
-            store.submit(&job, 100, &at(1)).expect("writable");
-        }
-        std::fs::read(dir.path().join("jouled.db-wal")).expect("a log")
+        static LOG: LazyLock<Vec<u8>> = LazyLock::new(|| {
+            let (dir, mut store) = new_store();
+            for n in 0..10 {
+                let job = job(&format!("job-{n}"));
+                store.submit(&job, 100, &at(1)).expect("writable");
+            }
+            std::fs::read(dir.path().join("jouled.db-wal")).expect("a log")
+        });
+        LOG.clone()
     }
 
     fn judged(bytes: &[u8]) -> Option<&'static str> {
