@@ -22,8 +22,9 @@ impl MemoryGroup {
             given.split_whitespace().find(|given| *given == "memory")?;
             (second, ["memory.max", "memory.swap.max"])
         };
-        let group = Self(root.join(format!("{name}-{}", std::process::id())));
-        fs::create_dir(&group.0).ok()?;
+        let folder = root.join(format!("{name}-{}", std::process::id()));
+        fs::create_dir(&folder).ok()?;
+        let group = Self(folder);
         fs::write(group.0.join(limits[0]), limit_bytes.to_string()).ok()?;
         // Only where swap is accounted for.
         let swap = if root == first { limit_bytes } else { 0 };
