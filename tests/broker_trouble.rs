@@ -219,7 +219,7 @@ fn a_wrong_password_is_said_once_and_tried_again() {
     rig.daemon.spawn();
     proxy.wait_packets(Direction::Up, CONNECT, 4);
     let log = rig.daemon.log();
-    assert_eq!(log.matches("password_file").count(), 1, "{log}");
+    assert_eq!(log.matches("refuses user pi").count(), 1, "{log}");
     assert!(!log.contains("correct horse"), "{log}");
     set_password("correct horse");
     rig.broker.reload();

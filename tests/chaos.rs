@@ -51,6 +51,8 @@ struct Totals {
     asked_again: u64,
     replays: u64,
     cancels: u64,
+    /// Records that the board sent again with the content that they had before.
+    duplicates: u64,
 }
 
 impl Totals {
@@ -123,7 +125,7 @@ fn no_job_and_no_result_is_lost_whatever_dies() {
         "{} kills, {} jobs, {} duplicates, {} attempt-lost events, {:.0} s",
         chaos.totals.kills(),
         chaos.jobs.len(),
-        chaos.ledger.duplicates,
+        chaos.totals.duplicates,
         chaos.ledger.lost_events,
         began.elapsed().as_secs_f64()
     );
@@ -280,7 +282,9 @@ impl Chaos {
             .strip_prefix(&jobs)
             .and_then(|rest| rest.split_once('/'))
         {
-            self.ledger.note(id, kind, &seen.text);
+            let known = self.ledger.note(id, kind, &seen.text);
+            // What the broker keeps for late subscribers comes again after each restart of it.
+            self.totals.duplicates += u64::from(known && !seen.retained);
             if kind == "tokens" {
                 self.came(Moment::TokensArrive);
             }

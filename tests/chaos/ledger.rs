@@ -44,19 +44,18 @@ pub struct OfJob {
 #[derive(Debug, Default)]
 pub struct Ledger {
     pub jobs: BTreeMap<String, OfJob>,
-    /// Records that came again with the content that they had before.
-    pub duplicates: u64,
     pub lost_events: u64,
 }
 
 impl Ledger {
-    /// Takes in a record of a job. Panics where it contradicts an earlier one.
-    pub fn note(&mut self, id: &str, kind: &str, text: &str) {
+    /// Takes in a record of a job. Whether it came before, with the same content; panics
+    /// where it contradicts an earlier one.
+    pub fn note(&mut self, id: &str, kind: &str, text: &str) -> bool {
         let mut record: Value = serde_json::from_str(text).unwrap();
         assert_eq!(record["id"], id, "{text}");
         let job = self.jobs.entry(id.to_owned()).or_default();
         let attempt = number(&record, "attempt");
-        let known = match kind {
+        match kind {
             "state" => {
                 let state = State::read(&record);
                 let rev = number(&record, "rev");
@@ -81,8 +80,7 @@ impl Ledger {
                 insert(&mut job.traces, key, record, id)
             }
             other => panic!("{id}: what is {other}?"),
-        };
-        self.duplicates += u64::from(known);
+        }
     }
 
     /// The job's final state, once it was seen.
