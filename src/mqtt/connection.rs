@@ -203,7 +203,7 @@ async fn check_name(setup: &Setup, broker: &Broker) -> Result<(), Refusal> {
                 );
                 break None;
             }
-            Ok(LinkEvent::Acked(..)) => {}
+            Ok(LinkEvent::Acked(..) | LinkEvent::Wrote) => {}
             Ok(LinkEvent::Lost(reason)) => return Err(Refusal::NotNow(reason)),
             Err(_) => break None,
         }

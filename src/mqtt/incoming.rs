@@ -9,14 +9,28 @@ use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::store;
 
-/// Answers that wait at most; a flood of commands must not fill the memory.
-const MOST_ANSWERS: usize = 256;
+/// Answers that wait at most before further commands do.
+const MOST_ANSWERS: usize = 16;
 
 /// Commands after which `status` may say something else.
 const CHANGE_THE_QUEUE: [&str; 3] = ["submit", "cancel", "queue"];
 
 impl Session<'_> {
-    pub(super) fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {
+    /// Carries out the commands that have come, for as long as answers can leave.
+    pub(super) fn take_commands(&mut self) -> Result<(), Stuck> {
+        while self.can_take_a_command()
+            && let Some(message) = self.inbox.pop()
+        {
+            self.arrived(message)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn can_take_a_command(&self) -> bool {
+        !self.inbox.is_empty() && self.answers.len() < MOST_ANSWERS && self.link.keeps_up()
+    }
+
+    fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {
         if let Some(name) = self.setup.topics.command(&message.topic) {
             self.command(name, &message);
         }
@@ -77,14 +91,7 @@ impl Session<'_> {
             correlation: command.correlation.clone(),
             ..OutMessage::default()
         };
-        if self.answers.len() >= MOST_ANSWERS {
-            tracing::warn!(
-                topic,
-                "more commands than answers can be sent: one is left out"
-            );
-        } else {
-            self.answers.push_back(message);
-        }
+        self.answers.push_back(message);
     }
 
     fn count_jobs(&self) {

@@ -72,6 +72,26 @@ pub struct InMessage {
     qos: QoS,
 }
 
+impl InMessage {
+    #[cfg(test)]
+    pub fn of_payload(payload: Vec<u8>) -> Self {
+        Self {
+            topic: String::new(),
+            payload,
+            retained: false,
+            response_topic: None,
+            correlation: None,
+            packet_id: 1,
+            qos: QoS::AtLeastOnce,
+        }
+    }
+
+    /// Whether the broker keeps it until it is acknowledged: QoS 1.
+    pub fn must_be_acknowledged(&self) -> bool {
+        self.qos != QoS::AtMostOnce
+    }
+}
+
 /// What the broker said about a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -105,6 +125,8 @@ pub enum LinkEvent {
     /// The verdict on the publish of this token.
     Acked(u64, Verdict),
     Message(InMessage),
+    /// An acknowledgement has left: there may be room for more.
+    Wrote,
     /// The answer to the subscription: whether the broker accepted all of it.
     Subscribed(bool),
     /// The connection is gone, for this reason.
@@ -134,6 +156,8 @@ pub struct Link {
     poller: JoinHandle<()>,
     /// Tokens of publishes that have no packet id yet, in order; `None` is QoS 0.
     unsent: VecDeque<Option<u64>>,
+    /// Acknowledgements that the library has not written yet.
+    unsent_acks: usize,
     flying: HashMap<u16, u64>,
     window: usize,
     max_packet: usize,
@@ -209,6 +233,7 @@ impl Link {
             polled,
             poller: tokio::spawn(poll(eventloop, broker.clone(), out)),
             unsent: VecDeque::new(),
+            unsent_acks: 0,
             flying: HashMap::new(),
             window: WINDOW,
             max_packet: usize::MAX,
@@ -322,14 +347,27 @@ impl Link {
     }
 
     /// Tells the broker that a message needs not be sent again.
-    pub fn acknowledge(&self, message: &InMessage) -> Result<(), Stuck> {
+    pub fn acknowledge(&mut self, message: &InMessage) -> Result<(), Stuck> {
         // The library reads nothing else of it.
         let publish = Publish {
             pkid: message.packet_id,
             qos: message.qos,
             ..Publish::default()
         };
-        self.client.try_ack(&publish).map_err(|_| Stuck)
+        self.client.try_ack(&publish).map_err(|_| Stuck)?;
+        self.unsent_acks += usize::from(message.must_be_acknowledged());
+        Ok(())
+    }
+
+    /// Whether every acknowledgement is on its way.
+    pub fn acknowledgements_left(&self) -> bool {
+        self.unsent_acks == 0
+    }
+
+    /// Whether requests leave as fast as they are made. Reading goes before writing in the
+    /// library, ten packets to one, so that a flood of commands holds up their answers.
+    pub fn keeps_up(&self) -> bool {
+        self.unsent.len() + self.unsent_acks < REQUESTS / 2
     }
 
     /// Says goodbye: the broker drops the last will. [`LinkEvent::Lost`] follows.
@@ -371,6 +409,10 @@ impl Link {
                     self.flying.insert(packet_id, token);
                 }
                 None
+            }
+            Event::Outgoing(Outgoing::PubAck(_)) => {
+                self.unsent_acks = self.unsent_acks.saturating_sub(1);
+                Some(LinkEvent::Wrote)
             }
             Event::Incoming(Packet::PubAck(PubAck { pkid, reason, .. })) => {
                 let token = self.flying.remove(&pkid)?;

@@ -23,6 +23,7 @@ pub mod config;
 mod connection;
 pub mod credential;
 mod handle;
+mod inbox;
 mod incoming;
 mod link;
 mod loss;

@@ -3,7 +3,8 @@
 
 use super::board::{LiveState, Shared};
 use super::connection::Setup;
-use super::link::{InMessage, Link, LinkEvent, OutMessage, Stored, Stuck};
+use super::inbox::Inbox;
+use super::link::{Link, LinkEvent, OutMessage, Stored, Stuck};
 use super::loss::Loss;
 use crate::clock;
 use crate::record::device::Presence;
@@ -70,8 +71,9 @@ pub(super) struct Session<'s> {
     pub(super) states_due: bool,
     /// Whether the store has failed since it last took something.
     pub(super) store_fails: Cell<bool>,
-    /// Commands that came before the subscription was confirmed.
-    early: Vec<InMessage>,
+    /// Commands that wait for their turn: those that came before the subscription was confirmed,
+    /// and those that came faster than answers leave.
+    pub(super) inbox: Inbox,
 }
 
 impl<'s> Session<'s> {
@@ -82,7 +84,7 @@ impl<'s> Session<'s> {
         if let Err(Stuck) = link.subscribe(&filter, Stored::OnNewSubscription) {
             return Err(link.why_stuck());
         }
-        let mut early = Vec::new();
+        let mut inbox = Inbox::default();
         loop {
             match timeout(Duration::from_secs(10), link.next()).await {
                 Ok(LinkEvent::Subscribed(true)) => break,
@@ -94,8 +96,8 @@ impl<'s> Session<'s> {
                     return Err(Loss::Other(refused));
                 }
                 // Commands that waited in the session come before the confirmation.
-                Ok(LinkEvent::Message(message)) => early.push(message),
-                Ok(LinkEvent::Acked(..)) => {}
+                Ok(LinkEvent::Message(message)) => inbox.push(message),
+                Ok(LinkEvent::Acked(..) | LinkEvent::Wrote) => {}
                 Ok(LinkEvent::Lost(reason)) => return Err(reason),
                 Err(_) => {
                     let unanswered = format!("no answer to the subscription to {filter}");
@@ -121,7 +123,7 @@ impl<'s> Session<'s> {
             look_at_outbox: true,
             goodbye_sent: false,
             store_fails: Cell::new(false),
-            early,
+            inbox,
         })
     }
 
@@ -153,16 +155,18 @@ impl<'s> Session<'s> {
             board.status_due = true;
             board.info_due = board.info.is_some();
         }
-        for message in std::mem::take(&mut self.early) {
-            if let Err(Stuck) = self.arrived(message) {
-                return Ended::Lost(self.link.why_stuck());
-            }
-        }
         loop {
-            let wake = match self.pump() {
+            let wake = match self.take_commands().and_then(|()| self.pump()) {
                 Ok(wake) => wake,
                 Err(Stuck) => return Ended::Lost(self.link.why_stuck()),
             };
+            if self.can_take_a_command() {
+                continue;
+            }
+            if self.inbox.is_to_be_fetched_again() && self.has_answered() {
+                let reason = "more commands came at once than are kept in memory";
+                return Ended::Lost(Loss::Other(reason.to_owned()));
+            }
             let stop = self.shared.lock().stop;
             if let Some(deadline) = stop
                 && (self.goodbye_sent && self.flying.is_empty() || Instant::now() >= deadline)
@@ -184,12 +188,8 @@ impl<'s> Session<'s> {
                 event = self.link.next() => match event {
                     LinkEvent::Lost(reason) => return Ended::Lost(reason),
                     LinkEvent::Acked(token, verdict) => self.verdict(token, verdict),
-                    LinkEvent::Subscribed(_) => {}
-                    LinkEvent::Message(message) => {
-                        if let Err(Stuck) = self.arrived(message) {
-                            return Ended::Lost(self.link.why_stuck());
-                        }
-                    }
+                    LinkEvent::Subscribed(_) | LinkEvent::Wrote => {}
+                    LinkEvent::Message(message) => self.inbox.push(message),
                 },
                 () = self.shared.changed() => {}
                 () = sleep_until(wake.min(silence).into()) => self.look_at_outbox = true,
@@ -363,6 +363,13 @@ impl<'s> Session<'s> {
             expiry_s: kind.expiry_s(),
             correlation: None,
         }
+    }
+
+    /// Whether every command that was taken is done with: answered and acknowledged.
+    fn has_answered(&self) -> bool {
+        let is_answer = |flying: &Flying| matches!(flying, Flying::Answer(_));
+        let left = self.answers.is_empty() && self.link.acknowledgements_left();
+        left && !self.flying.values().any(is_answer)
     }
 
     fn state_flies(&self, job: &JobId) -> bool {
