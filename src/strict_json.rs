@@ -34,6 +34,13 @@ pub fn read<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> Result<T, JsonError> {
         message: "text follows after the end".to_owned(),
         field: None,
     })?;
+    // serde would also take the fields' values in a list, in an order that nobody promised.
+    if !payload.trim_ascii_start().starts_with(b"{") {
+        return Err(JsonError {
+            message: "is not a JSON object".to_owned(),
+            field: None,
+        });
+    }
     Ok(value)
 }
 

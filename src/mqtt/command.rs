@@ -251,6 +251,9 @@ mod tests {
             "unknown-command"
         );
         assert!(parse("cancel", r#"{"id":"a"} x"#).is_err());
+        for list in [r#"["a"]"#, r#"["a",0]"#, " [\"a\",1,2]"] {
+            assert!(parse("cancel", list).is_err() && parse("replay", list).is_err());
+        }
     }
 
     #[test]
