@@ -153,6 +153,7 @@ fn health() {
             pending: 12,
             oldest_s: Some(3.0),
             parked: 0,
+            expired: 0,
             dropped: 4,
         },
         rss_bytes: Some(9_000_000),

@@ -144,6 +144,16 @@ impl Commands {
             let message = "less than 5 % of the board's disk is free";
             return Err(refusal("disk-full", message, None));
         }
+        let max_bytes = shared
+            .config
+            .storage
+            .max_bytes()
+            .expect("checked when the configuration was loaded");
+        if store::lock(&shared.store).is_full(max_bytes)? {
+            let message = "records that no broker has taken fill storage.max; connect the board \
+                           to a broker with a collector, or raise it";
+            return Err(refusal("outbox-full", message, None));
+        }
         Ok(())
     }
 

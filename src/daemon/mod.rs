@@ -2,6 +2,7 @@
 
 mod commands;
 mod confinement;
+mod expiring;
 mod faults;
 mod info;
 mod keeping;

@@ -1,6 +1,7 @@
 //! What leaves the board without being asked for: rails every second, health every ten.
 
 use super::Shared;
+use super::expiring::Expiring;
 use super::faults::Faults;
 use crate::mqtt::MqttHandle;
 use crate::record::device::{Health, OutboxHealth, SensorHealth};
@@ -15,11 +16,6 @@ use tokio::time::MissedTickBehavior;
 
 const RAILS_EVERY: Duration = Duration::from_secs(1);
 const HEALTH_EVERY_TICKS: u64 = 10;
-/// Old records are dropped from the store this often, or more often where they are kept for
-/// less; or once the attempt that runs then has ended: nothing is written in a measured window.
-const EXPIRE_EVERY_TICKS: u64 = 3_600;
-/// For the first time soon after the start, for a board that is never on for long.
-const EXPIRE_FIRST_TICKS: u64 = 60;
 
 /// Publishes for as long as the daemon runs.
 pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
@@ -29,9 +25,7 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut info_is_old = false;
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (keep_s, _) = retention(shared);
-    let expire_every = EXPIRE_EVERY_TICKS.min(keep_s.unsigned_abs()).max(1);
-    let mut expire_at = expire_every.min(EXPIRE_FIRST_TICKS);
+    let mut expiring = Expiring::new(shared);
     for tick in 0_u64.. {
         ticks.tick().await;
         for rail in shared.meter.rail_records() {
@@ -49,15 +43,12 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
             info_is_old = false;
         }
         if tick.is_multiple_of(HEALTH_EVERY_TICKS) {
-            match health(shared, mqtt, rates.since_last(shared)) {
+            match health(shared, mqtt, rates.since_last(shared), expiring.undelivered) {
                 Ok(health) => mqtt.health(shared.record(health)),
                 Err(error) => tracing::error!(%error, "health is not known"),
             }
         }
-        if tick >= expire_at && !shared.queue.is_running() {
-            expire(shared);
-            expire_at = tick + expire_every;
-        }
+        expiring.tick(tick, shared, mqtt);
     }
     unreachable!("2^64 seconds have not passed")
 }
@@ -105,6 +96,7 @@ fn health(
     shared: &Shared,
     mqtt: &MqttHandle,
     rates: Vec<Option<f64>>,
+    expired: u64,
 ) -> Result<Health, store::StoreError> {
     let store = store::lock(&shared.store);
     let backlog = store.backlog()?;
@@ -139,6 +131,7 @@ fn health(
                 .oldest_unix_s
                 .map(|oldest| (clock::unix_seconds() - oldest) as f64),
             parked: backlog.parked,
+            expired,
             dropped: mqtt.dropped(),
         },
         rss_bytes: board::own_rss_bytes(),
@@ -147,21 +140,4 @@ fn health(
         events_left_out: mqtt.events_left_out(),
         damaged_stores,
     })
-}
-
-/// How long records are kept, in seconds, and how many bytes of them.
-fn retention(shared: &Shared) -> (i64, u64) {
-    let storage = &shared.config.storage;
-    let limits = storage
-        .keep_s()
-        .and_then(|keep| Ok((keep, storage.max_bytes()?)));
-    limits.expect("checked when the configuration was loaded")
-}
-
-fn expire(shared: &Shared) {
-    let (keep_s, max_bytes) = retention(shared);
-    let expired = store::lock(&shared.store).expire(keep_s, max_bytes, clock::unix_seconds());
-    if let Err(error) = expired {
-        tracing::error!(%error, "old records are not dropped");
-    }
 }

@@ -90,12 +90,12 @@ impl Runner {
         let control = Arc::new(Control::default());
         // Of a retained topic only the newest record leaves: `queued` before `running`, and
         // `running` before the attempt holds everything back.
-        self.let_records_leave();
+        self.let_states_leave();
         match self.take(&control) {
             Ok(Some((job, begun))) => {
                 self.trouble.over(&self.mqtt);
                 self.announce();
-                self.let_records_leave();
+                self.let_states_leave();
                 self.run(&job, begun, &control);
                 shared.queue.end();
                 self.announce();
@@ -112,12 +112,12 @@ impl Runner {
         }
     }
 
-    /// Waits a moment for the broker to take what is in the outbox.
-    fn let_records_leave(&self) {
+    /// Waits a moment for the broker to take the states in the outbox.
+    fn let_states_leave(&self) {
         let give_up = clock::now() + LEAVE_WITHIN;
         let waits = || {
-            let backlog = store::lock(&self.shared.store).backlog();
-            self.mqtt.connected() && backlog.is_ok_and(|backlog| backlog.pending > 0)
+            let states = store::lock(&self.shared.store).has_waiting_states();
+            self.mqtt.connected() && states.unwrap_or(false)
         };
         while waits() && clock::now() < give_up && !self.shared.queue.is_stopping() {
             clock::sleep(LOOK_WHILE_LEAVING);

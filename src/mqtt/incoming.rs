@@ -64,10 +64,10 @@ impl Session<'_> {
         // A replay may ask for what is still to be marked. No other command writes for that,
         // since it may have come while an attempt is measured.
         if name == "replay" {
-            self.acknowledged_now();
+            self.mark(clock::now());
         }
         let outcome = command::execute(&*self.setup.handler, name, &message.payload);
-        self.look_at_outbox = true;
+        self.departures.look();
         if outcome.is_ok() && CHANGE_THE_QUEUE.contains(&name) {
             self.count_jobs();
         }

@@ -30,10 +30,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 /// Publishes in flight at most, also when the broker allows more.
-const MOST_IN_FLIGHT: u16 = 64;
-const WINDOW: usize = 32;
+const WINDOW: u16 = 256;
 /// Requests that wait for the poll task; more means that the network is stuck.
-const REQUESTS: usize = 256;
+const REQUESTS: usize = 1024;
+/// Events of the connection that wait for the session.
+const EVENTS: usize = 256;
 /// Larger packets are dropped by the broker instead of ending the connection here.
 const MAX_INCOMING: u32 = 256 * 1024;
 /// Commands that the broker may send before the first is acknowledged.
@@ -181,7 +182,7 @@ fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
         .set_clean_start(greeting.session_expiry_s.is_none())
         .set_manual_acks(true)
         .set_connection_timeout(5)
-        .set_outgoing_inflight_upper_limit(MOST_IN_FLIGHT);
+        .set_outgoing_inflight_upper_limit(WINDOW);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = greeting.session_expiry_s;
     properties.receive_maximum = Some(COMMANDS_IN_FLIGHT);
@@ -227,7 +228,7 @@ impl Link {
     /// Connects and waits for the broker's word. The error says why not.
     pub async fn connect(broker: &Broker, greeting: &Greeting) -> Result<Self, Loss> {
         let (client, eventloop) = AsyncClient::new(options(broker, greeting), REQUESTS);
-        let (out, polled) = mpsc::channel(64);
+        let (out, polled) = mpsc::channel(EVENTS);
         let mut link = Self {
             client,
             polled,
@@ -235,7 +236,7 @@ impl Link {
             unsent: VecDeque::new(),
             unsent_acks: 0,
             flying: HashMap::new(),
-            window: WINDOW,
+            window: usize::from(WINDOW),
             max_packet: usize::MAX,
             keep_alive: Duration::from_secs(u64::from(broker.keep_alive_s)),
             heard: Instant::now(),
@@ -254,12 +255,8 @@ impl Link {
         };
         link.remembered = connack.session_present;
         if let Some(properties) = connack.properties {
-            let receives = properties
-                .receive_max
-                .unwrap_or(u16::MAX)
-                .min(MOST_IN_FLIGHT);
-            // Half, so that the library's packet ids never meet one still in use.
-            link.window = WINDOW.min(usize::from(receives) / 2).max(1);
+            let receives = properties.receive_max.unwrap_or(u16::MAX);
+            link.window = usize::from(receives.min(WINDOW)).max(1);
             if let Some(bytes) = properties.max_packet_size {
                 link.max_packet = bytes as usize;
             }
@@ -395,6 +392,19 @@ impl Link {
             };
             if let Some(event) = self.understand(event) {
                 return event;
+            }
+        }
+    }
+
+    /// An event that is there already.
+    pub fn ready(&mut self) -> Option<LinkEvent> {
+        loop {
+            let event = match self.polled.try_recv().ok()? {
+                Polled::Event(event) => *event,
+                Polled::Ended(reason) => return Some(LinkEvent::Lost(reason)),
+            };
+            if let Some(event) = self.understand(event) {
+                return Some(event);
             }
         }
     }

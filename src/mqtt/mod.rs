@@ -14,6 +14,7 @@
 //!   `loss` and [`reason`]: why there is none
 //! - [`tls`], [`credential`]: certificates, keys and passwords, for the lab's tools too
 //! - `session`, `incoming`, `pump`: what is said over one connection
+//! - `departures`, `waits`: which record of the outbox leaves next
 //! - `connection`: connections one after the other
 
 mod backoff;
@@ -22,6 +23,7 @@ pub mod command;
 pub mod config;
 mod connection;
 pub mod credential;
+mod departures;
 mod handle;
 mod inbox;
 mod incoming;
@@ -34,6 +36,7 @@ mod session;
 pub mod tls;
 mod told;
 pub mod topics;
+mod waits;
 
 pub use board::LiveRecord;
 pub use command::{Command, CommandHandler};

@@ -10,80 +10,81 @@
 //! | none, the connection broke | leaves again over the next one |
 
 use super::MAX_PAYLOAD;
-use super::backoff::doubled;
+use super::departures::Pass;
 use super::link::{Stuck, Verdict};
 use super::session::{Flying, Key, Reserve, Session};
 use crate::clock;
-use crate::store::{self, Moment, Pending, RecordKind, StoreError};
+use crate::store::{self, Moment, Pending, RecordKind, StoreError, Topic};
 use crate::units::MonoNs;
-use std::collections::HashSet;
+
+/// Payload of the outbox in flight at most, but for a single larger record.
+const MOST_BYTES_IN_FLIGHT: usize = 1 << 20;
 
 impl Session<'_> {
     pub(super) fn send_outbox(&mut self, now: MonoNs) -> Result<(), Stuck> {
-        while self.look_at_outbox && self.room(Reserve::Outbox) > 0 {
-            let batch = self.room(Reserve::Outbox);
-            let pending = store::lock(&self.setup.store).pending(batch, now, &self.seqs);
-            let pending = self.stored(pending).unwrap_or_default();
-            if pending.is_empty() {
-                self.look_at_outbox = false;
-            }
+        // Half a window at a time: one look at the store and one wake-up of the network task
+        // for many records.
+        if self.room(Reserve::Outbox) * 2 < self.link.window() && self.link.in_flight() > 1 {
+            return Ok(());
+        }
+        loop {
+            let filled = self
+                .departures
+                .fill(&mut store::lock(&self.setup.store), now);
+            self.stored(filled);
+            let mut pass = Pass::default();
             let mut sent = 0;
-            // A job whose next record has to wait for a verdict waits as a whole, so that its
-            // last state goes before its result.
-            let mut waits = HashSet::new();
-            for record in pending {
-                if waits.contains(&record.job) {
-                    continue;
-                }
-                if record.kind.retained() && self.topic_flies(&record.job, record.kind) {
-                    waits.insert(record.job);
-                    continue;
-                }
-                self.send_record(record)?;
+            while self.room(Reserve::Outbox) > 0
+                && self.bytes_in_flight < MOST_BYTES_IN_FLIGHT
+                && let Some(record) = self
+                    .departures
+                    .next(&mut pass, |topic| self.retained_in_flight.contains(topic))
+            {
+                self.send_record(record, now)?;
                 sent += 1;
             }
             // What is left waits for a verdict on what is in flight.
             if sent == 0 {
-                break;
+                return Ok(());
             }
         }
-        Ok(())
     }
 
-    fn send_record(&mut self, record: Pending) -> Result<(), Stuck> {
+    fn send_record(&mut self, record: Pending, now: MonoNs) -> Result<(), Stuck> {
         let Pending {
             seq,
-            job,
-            kind,
+            topic,
             rev,
             payload,
         } = record;
         if let Some(rev) = rev {
             let newer_left = {
                 let mut board = self.shared.lock();
-                board.forget_states(&job, rev);
-                board.sent_revs.get(&job).is_some_and(|live| *live > rev)
+                board.forget_states(&topic.job, rev);
+                let live = board.sent_revs.get(&topic.job);
+                live.is_some_and(|live| *live > rev)
             };
             if newer_left {
                 // This one would take the newer one back.
-                self.seqs.insert(seq);
-                self.acknowledged.push(seq);
+                self.departures.superseded(seq, now);
                 return Ok(());
             }
         }
-        let size = payload.len();
-        let message = self.record(&job, kind, payload);
+        let bytes = payload.len();
+        let message = self.record(&topic.job, topic.kind, payload);
+        let fits = bytes <= MAX_PAYLOAD && self.link.fits(&message);
         let key = Key {
             seq,
-            job,
-            kind,
+            topic,
             rev,
+            bytes,
         };
-        if size > MAX_PAYLOAD || !self.link.fits(&message) {
-            self.park(&key, &format!("{size} bytes are too large for the broker"));
+        if !fits {
+            let reason = format!("{bytes} bytes are too large for the broker");
+            self.park(&key, reason, now);
             return Ok(());
         }
-        self.seqs.insert(seq);
+        self.bytes_in_flight += bytes;
         self.publish(Flying::Record(key), message)
     }
 
@@ -91,6 +92,9 @@ impl Session<'_> {
         let Some(flying) = self.flying.remove(&token) else {
             return;
         };
+        if let Some(topic) = flying.retained_topic() {
+            self.retained_in_flight.remove(&topic);
+        }
         match (flying, verdict) {
             (Flying::Record(key), verdict) => self.record_verdict(key, verdict),
             (_, Verdict::Delivered | Verdict::NoSubscriber) => {}
@@ -102,7 +106,7 @@ impl Session<'_> {
                     Flying::Event(_) => self.setup.topics.events(),
                     Flying::State(state) => self.setup.topics.job(&state.job, RecordKind::State),
                     Flying::Tokens(job) => self.setup.topics.job(&job, RecordKind::Tokens),
-                    Flying::Record(key) => self.setup.topics.job(&key.job, key.kind),
+                    Flying::Record(key) => self.setup.topics.job(&key.topic.job, key.topic.kind),
                 };
                 tracing::warn!(topic, reason, "the broker did not take a message");
             }
@@ -110,49 +114,38 @@ impl Session<'_> {
     }
 
     fn record_verdict(&mut self, key: Key, verdict: Verdict) {
+        self.bytes_in_flight -= key.bytes;
+        let now = clock::now();
         match verdict {
-            Verdict::Delivered => self.delivered(key),
+            Verdict::Delivered => self.delivered(key, now),
             // The broker keeps a retained record for whoever subscribes later.
-            Verdict::NoSubscriber if key.kind.retained() => self.delivered(key),
-            Verdict::NoSubscriber | Verdict::Later(_) => {
-                self.seqs.remove(&key.seq);
-                let now = clock::now();
-                let waits =
-                    store::lock(&self.setup.store).retry_later(&key.job, key.kind, now, doubled);
-                self.stored(waits);
-            }
-            Verdict::Refused(reason) => self.park(&key, reason),
+            Verdict::NoSubscriber if key.topic.kind.retained() => self.delivered(key, now),
+            Verdict::NoSubscriber => self.departures.nobody_listens(key.seq, &key.topic, now),
+            Verdict::Later(_) => self.departures.not_now(key.seq, &key.topic, now),
+            Verdict::Refused(reason) => self.park(&key, reason.to_owned(), now),
         }
-        self.look_at_outbox = true;
     }
 
-    fn delivered(&mut self, key: Key) {
+    fn delivered(&mut self, key: Key, now: MonoNs) {
         if let Some(rev) = key.rev {
             let mut board = self.shared.lock();
-            if board
-                .sent_revs
-                .get(&key.job)
-                .is_some_and(|live| *live < rev)
-            {
-                board.sent_revs.remove(&key.job);
+            let live = board.sent_revs.get(&key.topic.job);
+            if live.is_some_and(|live| *live < rev) {
+                board.sent_revs.remove(&key.topic.job);
             }
         }
-        self.acknowledged.push(key.seq);
+        self.departures.delivered(key.seq, &key.topic, now);
     }
 
-    fn park(&mut self, key: &Key, reason: &str) {
-        let parked = store::lock(&self.setup.store).park(key.seq, reason, clock::unix_seconds());
-        // Not marked, it would leave and be refused again at once: then not over this connection.
-        match self.stored(parked) {
-            Some(()) => self.seqs.remove(&key.seq),
-            None => self.seqs.insert(key.seq),
-        };
+    fn park(&mut self, key: &Key, reason: String, now: MonoNs) {
+        let Topic { job, kind } = &key.topic;
         // Of a thousand records of one topic, one event is enough; `health` has the count.
-        if self.reported.insert((key.job.clone(), key.kind)) {
-            let topic = self.setup.topics.job(&key.job, key.kind);
+        if self.reported.insert(key.topic.clone()) {
+            let topic = self.setup.topics.job(job, *kind);
             let message = format!("{topic}: {reason}; cmd/replay sends parked records again");
-            self.event("record-parked", message, Some(key.job.clone().into()));
+            self.event("record-parked", message, Some(job.clone().into()));
         }
+        self.departures.parked(key.seq, &key.topic, reason, now);
     }
 
     /// Sends the states of all open jobs again, to a broker that has forgotten them.
@@ -160,26 +153,24 @@ impl Session<'_> {
         let now = Moment::now(&self.setup.identity.device);
         let renewed = store::lock(&self.setup.store).republish_open_states(&now);
         self.states_due = self.stored(renewed).is_none();
-        self.look_at_outbox = true;
+        self.departures.look();
     }
 
-    /// Marks what the broker has taken.
-    pub(super) fn acknowledged_now(&mut self) {
-        let seqs = std::mem::take(&mut self.acknowledged);
-        let marked = store::lock(&self.setup.store).mark_published(&seqs, clock::unix_seconds());
-        if self.stored(marked).is_some() {
-            for seq in &seqs {
-                self.seqs.remove(seq);
-                self.store_fails.set(false);
-            }
-        } else {
-            self.acknowledged = seqs;
+    /// Marks what the broker has taken or refused, if it is time.
+    pub(super) fn mark_what_is_due(&mut self, now: MonoNs) {
+        if self.departures.marks_are_due(now) {
+            self.mark(now);
         }
     }
 
-    pub(super) fn next_due(&self, now: MonoNs) -> Option<MonoNs> {
-        let due = store::lock(&self.setup.store).next_due(now);
-        self.stored(due).flatten()
+    /// Marks what the broker has taken or refused.
+    pub(super) fn mark(&mut self, now: MonoNs) {
+        let marked = self
+            .departures
+            .mark(&mut store::lock(&self.setup.store), now);
+        if self.stored(marked) == Some(true) {
+            self.store_fails.set(false);
+        }
     }
 
     /// A fault of the store must not end the connection: commands still need answers. It is

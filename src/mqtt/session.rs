@@ -3,12 +3,13 @@
 
 use super::board::{LiveState, Shared};
 use super::connection::Setup;
+use super::departures::Departures;
 use super::inbox::Inbox;
 use super::link::{Link, LinkEvent, OutMessage, Stored, Stuck};
 use super::loss::Loss;
 use crate::clock;
 use crate::record::device::Presence;
-use crate::store::{self, RecordKind};
+use crate::store::{RecordKind, Topic};
 use crate::workload::JobId;
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -36,12 +37,30 @@ pub(super) enum Flying {
     Record(Key),
 }
 
+impl Flying {
+    /// Of a record that the broker keeps. At most one of a topic is in flight.
+    pub fn retained_topic(&self) -> Option<Topic> {
+        match self {
+            Self::Record(key) if key.topic.kind.retained() => Some(key.topic.clone()),
+            Self::State(state) => Some(state_topic(&state.job)),
+            _ => None,
+        }
+    }
+}
+
+fn state_topic(job: &JobId) -> Topic {
+    Topic {
+        job: job.clone(),
+        kind: RecordKind::State,
+    }
+}
+
 /// A record of the outbox, without its payload.
 pub(super) struct Key {
     pub seq: i64,
-    pub job: JobId,
-    pub kind: RecordKind,
+    pub topic: Topic,
     pub rev: Option<u64>,
+    pub bytes: usize,
 }
 
 /// What of the window each kind of message leaves free for those that go before it.
@@ -60,12 +79,13 @@ pub(super) struct Session<'s> {
     next_token: u64,
     pub(super) flying: HashMap<u64, Flying>,
     pub(super) answers: VecDeque<OutMessage>,
-    /// Records of the outbox that are in flight, or acknowledged and not yet marked.
-    pub(super) seqs: HashSet<i64>,
-    pub(super) acknowledged: Vec<i64>,
+    pub(super) departures: Departures,
+    /// Of records of jobs, from the outbox or live.
+    pub(super) retained_in_flight: HashSet<Topic>,
+    /// Payload of the outbox.
+    pub(super) bytes_in_flight: usize,
     /// Topics that were reported as refused.
-    pub(super) reported: HashSet<(JobId, RecordKind)>,
-    pub(super) look_at_outbox: bool,
+    pub(super) reported: HashSet<Topic>,
     goodbye_sent: bool,
     /// The broker may have lost the states that it kept: it knows no session of this board.
     pub(super) states_due: bool,
@@ -105,9 +125,8 @@ impl<'s> Session<'s> {
                 }
             }
         }
-        if let Err(error) = store::lock(&setup.store).retry_now() {
-            tracing::error!(%error, "the outbox");
-        }
+        let mut departures = Departures::default();
+        departures.look();
         Ok(Self {
             setup,
             shared: &setup.shared,
@@ -117,10 +136,10 @@ impl<'s> Session<'s> {
             next_token: 0,
             flying: HashMap::new(),
             answers: std::mem::take(&mut setup.shared.lock().answers),
-            seqs: HashSet::new(),
-            acknowledged: Vec::new(),
+            departures,
+            retained_in_flight: HashSet::new(),
+            bytes_in_flight: 0,
             reported: HashSet::new(),
-            look_at_outbox: true,
             goodbye_sent: false,
             store_fails: Cell::new(false),
             inbox,
@@ -144,7 +163,7 @@ impl<'s> Session<'s> {
                 _ => {}
             }
         }
-        self.acknowledged_now();
+        self.mark(clock::now());
         ended
     }
 
@@ -185,16 +204,31 @@ impl<'s> Session<'s> {
                 return Ended::Lost("nothing was heard from the broker for too long".into());
             }
             tokio::select! {
-                event = self.link.next() => match event {
-                    LinkEvent::Lost(reason) => return Ended::Lost(reason),
-                    LinkEvent::Acked(token, verdict) => self.verdict(token, verdict),
-                    LinkEvent::Subscribed(_) | LinkEvent::Wrote => {}
-                    LinkEvent::Message(message) => self.inbox.push(message),
-                },
+                event = self.link.next() => {
+                    // All that has come, before a look at what may leave.
+                    let mut next = Some(event);
+                    while let Some(event) = next {
+                        if let Err(reason) = self.heard(event) {
+                            return Ended::Lost(reason);
+                        }
+                        next = self.link.ready();
+                    }
+                }
                 () = self.shared.changed() => {}
-                () = sleep_until(wake.min(silence).into()) => self.look_at_outbox = true,
+                () = sleep_until(wake.min(silence).into()) => {}
             }
         }
+    }
+
+    /// The error says why the connection is lost.
+    fn heard(&mut self, event: LinkEvent) -> Result<(), Loss> {
+        match event {
+            LinkEvent::Lost(reason) => return Err(reason),
+            LinkEvent::Acked(token, verdict) => self.verdict(token, verdict),
+            LinkEvent::Subscribed(_) | LinkEvent::Wrote => {}
+            LinkEvent::Message(message) => self.inbox.push(message),
+        }
+        Ok(())
     }
 
     /// Sends what may leave now, and says when to look again at the latest.
@@ -203,7 +237,9 @@ impl<'s> Session<'s> {
         self.send_answers()?;
         let (held, stop) = {
             let mut board = self.shared.lock();
-            self.look_at_outbox |= std::mem::take(&mut board.outbox_due);
+            if std::mem::take(&mut board.outbox_due) {
+                self.departures.look();
+            }
             (board.held, board.stop)
         };
         if self.goodbye_sent {
@@ -213,7 +249,6 @@ impl<'s> Session<'s> {
         if held && stop.is_none() {
             return Ok(later);
         }
-        self.acknowledged_now();
         if std::mem::take(&mut self.states_due) {
             self.renew_states();
         }
@@ -221,6 +256,7 @@ impl<'s> Session<'s> {
         self.send_live()?;
         let now = clock::now();
         self.send_outbox(now)?;
+        self.mark_what_is_due(now);
         self.send_samples()?;
         if let Some(deadline) = stop {
             let last_call = deadline.checked_sub(GOODBYE).unwrap_or(deadline);
@@ -233,8 +269,11 @@ impl<'s> Session<'s> {
             }
             return Ok(last_call);
         }
+        if self.departures.is_searching() {
+            return Ok(Instant::now());
+        }
         let over_at = self.shared.lock().told.over_at();
-        let due = self.next_due(now).into_iter().chain(over_at).min();
+        let due = self.departures.wakes_at().into_iter().chain(over_at).min();
         Ok(due.map_or(later, |due| {
             Instant::now() + Duration::from_nanos(due.since(now).0)
         }))
@@ -250,6 +289,7 @@ impl<'s> Session<'s> {
         let token = self.next_token;
         self.next_token += 1;
         self.link.publish(token, message)?;
+        self.retained_in_flight.extend(flying.retained_topic());
         self.flying.insert(token, flying);
         Ok(())
     }
@@ -317,7 +357,8 @@ impl<'s> Session<'s> {
         while self.room(Reserve::Live) > 0 {
             let state = {
                 let mut board = self.shared.lock();
-                let free = |state: &LiveState| !self.state_flies(&state.job);
+                let free =
+                    |state: &LiveState| !self.retained_in_flight.contains(&state_topic(&state.job));
                 let next = board.states.iter().position(free);
                 next.and_then(|index| board.states.remove(index))
             };
@@ -370,18 +411,6 @@ impl<'s> Session<'s> {
         let is_answer = |flying: &Flying| matches!(flying, Flying::Answer(_));
         let left = self.answers.is_empty() && self.link.acknowledgements_left();
         left && !self.flying.values().any(is_answer)
-    }
-
-    fn state_flies(&self, job: &JobId) -> bool {
-        self.topic_flies(job, RecordKind::State)
-    }
-
-    pub(super) fn topic_flies(&self, job: &JobId, kind: RecordKind) -> bool {
-        self.flying.values().any(|flying| match flying {
-            Flying::Record(key) => key.kind == kind && key.job == *job,
-            Flying::State(state) => kind == RecordKind::State && state.job == *job,
-            _ => false,
-        })
     }
 }
 

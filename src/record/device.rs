@@ -134,6 +134,9 @@ pub struct OutboxHealth {
     pub oldest_s: Option<f64>,
     /// Records that no broker will take (oversize, not authorised, bad topic).
     pub parked: u64,
+    /// Records that no broker took until they were too old to be kept, since the daemon
+    /// started.
+    pub expired: u64,
     /// QoS 0 records that were left out because the connection was busy or down.
     pub dropped: u64,
 }

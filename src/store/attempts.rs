@@ -249,7 +249,6 @@ mod tests {
     use super::super::Cancelled;
     use super::super::testing::*;
     use super::*;
-    use crate::units::MonoNs;
     use serde_json::json;
 
     fn id(name: &str) -> JobId {
@@ -284,10 +283,9 @@ mod tests {
             .expect("it ran");
         assert_eq!(row.state, JobState::Succeeded);
         let kinds: Vec<RecordKind> = store
-            .pending(10, MonoNs(0), &Default::default())
-            .expect("readable")
+            .waiting(10)
             .into_iter()
-            .map(|record| record.kind)
+            .map(|record| record.topic.kind)
             .collect();
         use RecordKind::{Result, State, Tokens};
         assert_eq!(kinds, [Tokens, Tokens, State, Result]);

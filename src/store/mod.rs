@@ -16,7 +16,9 @@
 
 mod attempts;
 mod damage;
+mod departing;
 mod directory;
+mod expiry;
 mod jobs;
 mod kept;
 mod models;
@@ -31,15 +33,17 @@ mod life;
 
 pub use attempts::{AttemptRow, Begun, Finished, Recovered};
 pub use damage::Damage;
+pub use departing::{Found, Pending, Piece, Renewed, Topic};
+pub use expiry::{Expired, Expiry};
 pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
 pub use kept::Kept;
 pub use models::FileIdentity;
-pub use outbox::{Backlog, Outgoing, Pending, RecordKind};
+pub use outbox::{Backlog, Outgoing, RecordKind};
 pub use raw::{RawDirectory, RawFile};
-pub use retention::Expired;
 
 use crate::record::Stamp;
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -160,6 +164,9 @@ pub struct Store {
     damaged_stores: u32,
     /// Whether SQLite found the file damaged since it was opened.
     in_doubt: watch::Sender<bool>,
+    /// The backlog as it was after so many changes.
+    counted: Cell<Option<(u64, Backlog)>>,
+    renewed: Option<Renewed>,
     /// Held for as long as the store is open; the kernel drops it with the process.
     _lock: File,
 }
@@ -209,6 +216,8 @@ impl Store {
             damage: opened.damage,
             damaged_stores: opened.damaged_files,
             in_doubt: watch::Sender::new(false),
+            counted: Cell::new(None),
+            renewed: None,
             _lock: lock,
         })
     }
@@ -252,6 +261,20 @@ impl Store {
             Ok(value)
         })();
         self.named(done)
+    }
+
+    /// The same, but a power cut may lose it, and it costs the disk no sync. Only for what
+    /// does no harm when it is done again.
+    fn change_unsynced<T>(
+        &mut self,
+        change: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let lazily = self.db.pragma_update(None, "synchronous", "NORMAL");
+        self.named(lazily)?;
+        let changed = self.change(change);
+        let safely = self.db.pragma_update(None, "synchronous", "FULL");
+        self.named(safely)?;
+        changed
     }
 }
 
@@ -299,6 +322,19 @@ pub(crate) mod testing {
             .expect("a pragma");
         let limit = format!("PRAGMA max_page_count = {}", used + spare);
         store.db.execute_batch(&limit).expect("a pragma");
+    }
+
+    impl Store {
+        /// The first records that wait for the broker.
+        pub fn waiting(&self, records: usize) -> Vec<Pending> {
+            let piece = Piece {
+                records,
+                bytes: usize::MAX,
+                rows: usize::MAX,
+            };
+            let found = self.pending_after(0, piece, |_, _| true);
+            found.expect("readable").records
+        }
     }
 
     pub fn new_store() -> (tempfile::TempDir, Store) {

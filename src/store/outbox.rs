@@ -3,16 +3,14 @@
 //!
 //! A record leaves in the order of its making, for each job and kind. Kinds of a job don't
 //! wait for each other: token records that nobody listens to must not hold back the state.
+//! How it leaves is in `departing`.
 
 use super::{Moment, StateRow, Store, StoreError};
 use crate::record::{Stamped, job::State};
-use crate::units::{MonoNs, Span};
-use crate::workload::JobId;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use std::collections::HashSet;
 
 /// The records of a job, each a topic under `jobs/<id>/`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordKind {
     State,
     Tokens,
@@ -21,7 +19,7 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
-    const ALL: [Self; 4] = [Self::State, Self::Tokens, Self::Trace, Self::Result];
+    pub const ALL: [Self; 4] = [Self::State, Self::Tokens, Self::Trace, Self::Result];
 
     /// The last level of the topic, and the name in the store.
     pub fn as_str(self) -> &'static str {
@@ -33,7 +31,7 @@ impl RecordKind {
         }
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
@@ -88,18 +86,6 @@ impl Outgoing {
     }
 }
 
-/// A record that waits for the broker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pending {
-    /// Its number in the outbox.
-    pub seq: i64,
-    pub job: JobId,
-    pub kind: RecordKind,
-    /// Of a state; see the module `store`.
-    pub rev: Option<u64>,
-    pub payload: Vec<u8>,
-}
-
 /// How much waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -150,7 +136,8 @@ fn insert(
 ) -> rusqlite::Result<()> {
     if kind.retained() {
         tx.prepare_cached(
-            "DELETE FROM outbox WHERE job = ?1 AND kind = ?2 AND delivery = 'pending'",
+            "DELETE FROM outbox WHERE job = ?1 AND kind = ?2
+               AND EXISTS (SELECT 1 FROM pending WHERE pending.seq = outbox.seq)",
         )?
         .execute([row.id.as_str(), kind.as_str()])?;
     }
@@ -168,161 +155,130 @@ fn insert(
         payload,
         now.unix_s
     ])?;
+    tx.prepare_cached("INSERT INTO pending (seq, job, kind, bytes) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            tx.last_insert_rowid(),
+            row.id.as_str(),
+            kind.as_str(),
+            payload.len() as i64
+        ])?;
     Ok(())
 }
 
-fn pending_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Pending> {
-    let job: String = row.get(1)?;
-    let kind: String = row.get(2)?;
-    Ok(Pending {
-        seq: row.get(0)?,
-        job: JobId::try_from(job).map_err(|error| super::jobs::unreadable(1, error))?,
-        kind: RecordKind::parse(&kind)
-            .ok_or_else(|| super::jobs::unreadable(2, format!("unknown record kind {kind:?}")))?,
-        rev: row.get::<_, Option<i64>>(3)?.map(|rev| rev as u64),
-        payload: row.get(4)?,
-    })
-}
-
 impl Store {
-    /// The first `limit` records that may leave at `now`, in their order, but those that are
-    /// `flying` already.
-    pub fn pending(
-        &self,
-        limit: usize,
-        now: MonoNs,
-        flying: &HashSet<i64>,
-    ) -> Result<Vec<Pending>, StoreError> {
-        let rows = (|| {
-            let mut query = self.db.prepare_cached(
-                "SELECT seq, job, kind, rev, payload FROM outbox o
-                 WHERE delivery = 'pending' AND NOT EXISTS (
-                     SELECT 1 FROM temp.waiting w
-                     WHERE w.job = o.job AND w.kind = o.kind AND w.until_ns > ?1)
-                 ORDER BY seq",
-            )?;
-            let mut rows = query.query([now.0 as i64])?;
-            let mut pending = Vec::new();
-            // The payload of a row that is left out here is never read from the disk.
-            while pending.len() < limit
-                && let Some(row) = rows.next()?
-            {
-                if !flying.contains(&row.get(0)?) {
-                    pending.push(pending_row(row)?);
-                }
-            }
-            Ok(pending)
-        })();
-        self.named(rows)
-    }
-
     /// Marks records as acknowledged. This commit is not synced to the disk: a mark that a
     /// power cut loses costs a duplicate, which readers expect, and an SD card one write less.
-    pub fn mark_published(&mut self, seqs: &[i64], unix_s: i64) -> Result<(), StoreError> {
+    pub fn mark_published(&mut self, seqs: &[i64]) -> Result<(), StoreError> {
         if seqs.is_empty() {
             return Ok(());
         }
-        let lazily = self.db.pragma_update(None, "synchronous", "NORMAL");
-        self.named(lazily)?;
-        let marked = self.change(|tx| {
-            let mut mark = tx.prepare_cached(
-                "UPDATE outbox SET delivery = 'published', settled_s = ?2
-                 WHERE seq = ?1 AND delivery = 'pending'",
-            )?;
-            let mut due = tx.prepare_cached(
-                "DELETE FROM temp.waiting WHERE (job, kind) =
-                     (SELECT job, kind FROM outbox WHERE seq = ?1)",
-            )?;
-            for seq in seqs {
-                mark.execute(params![seq, unix_s])?;
-                due.execute([seq])?;
+        self.change_unsynced(|tx| {
+            let mut mark = tx.prepare_cached("DELETE FROM pending WHERE seq BETWEEN ?1 AND ?2")?;
+            for (first, last) in runs(seqs) {
+                mark.execute([first, last])?;
             }
-            Ok(())
-        });
-        let safely = self.db.pragma_update(None, "synchronous", "FULL");
-        self.named(safely)?;
-        marked
-    }
-
-    /// Lets the records of `kind` of `job` wait. `delay` gets the number of tries before.
-    pub fn retry_later(
-        &mut self,
-        job: &JobId,
-        kind: RecordKind,
-        now: MonoNs,
-        delay: impl FnOnce(u32) -> Span,
-    ) -> Result<(), StoreError> {
-        let key = [job.as_str(), kind.as_str()];
-        self.change(|tx| {
-            let waits: Option<(u32, i64)> = tx
-                .query_row(
-                    "SELECT tries, until_ns FROM temp.waiting WHERE job = ?1 AND kind = ?2",
-                    key,
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
-            // Several records that were under way together are one try.
-            if waits.is_some_and(|(_, until)| until > now.0 as i64) {
-                return Ok(());
-            }
-            let tries = waits.map_or(0, |(tries, _)| tries);
-            tx.execute(
-                "INSERT OR REPLACE INTO temp.waiting (job, kind, tries, until_ns)
-                 VALUES (?1, ?2, ?3, ?4)",
-                params![key[0], key[1], tries + 1, (now + delay(tries)).0 as i64],
-            )?;
             Ok(())
         })
     }
 
-    /// When the next waiting records become due after `now`.
-    pub fn next_due(&self, now: MonoNs) -> Result<Option<MonoNs>, StoreError> {
-        let due: rusqlite::Result<Option<i64>> = self.db.query_row(
-            "SELECT min(until_ns) FROM temp.waiting WHERE until_ns > ?1",
-            [now.0 as i64],
-            |row| row.get(0),
-        );
-        Ok(self.named(due)?.map(|ns| MonoNs(ns as u64)))
-    }
-
-    /// Makes every record due, for a new connection.
-    pub fn retry_now(&mut self) -> Result<(), StoreError> {
-        let cleared = self.db.execute("DELETE FROM temp.waiting", []);
-        self.named(cleared).map(|_| ())
-    }
-
-    /// Sets a record aside that no broker will take as it is.
-    pub fn park(&mut self, seq: i64, reason: &str, unix_s: i64) -> Result<(), StoreError> {
-        self.change(|tx| {
-            tx.execute(
-                "UPDATE outbox SET delivery = 'parked', reason = ?2, settled_s = ?3
-                 WHERE seq = ?1 AND delivery = 'pending'",
-                params![seq, reason, unix_s],
-            )?;
+    /// Sets records aside that no broker will take as they are, with the reasons.
+    pub fn park(&mut self, records: &[(i64, String)]) -> Result<(), StoreError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        self.change_unsynced(|tx| {
+            let mut take = tx.prepare_cached("DELETE FROM pending WHERE seq = ?1")?;
+            let mut park = tx.prepare_cached("INSERT INTO parked (seq, reason) VALUES (?1, ?2)")?;
+            for (seq, reason) in records {
+                if take.execute([seq])? > 0 {
+                    park.execute(params![seq, reason])?;
+                }
+            }
             Ok(())
         })
     }
 
+    /// How much waits. Counting a long outbox takes a while, so that it is only done when
+    /// something changed since.
     pub fn backlog(&self) -> Result<Backlog, StoreError> {
-        self.named(backlog(&self.db))
+        let changes = self.db.total_changes();
+        if let Some((then, backlog)) = self.counted.get()
+            && then == changes
+        {
+            return Ok(backlog);
+        }
+        let backlog = self.named(backlog(&self.db))?;
+        self.counted.set(Some((changes, backlog)));
+        Ok(backlog)
+    }
+
+    /// Whether a state of any job waits for the broker.
+    pub fn has_waiting_states(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE kind = 'state')";
+        let waits = self
+            .db
+            .prepare_cached(sql)
+            .and_then(|mut waits| waits.query_row([], |row| row.get(0)));
+        self.named(waits)
+    }
+
+    /// Whether what no broker has taken fills `max_bytes` by itself, so that nothing can be
+    /// dropped to make room.
+    pub fn is_full(&self, max_bytes: u64) -> Result<bool, StoreError> {
+        let full = used_bytes(&self.db).and_then(|used| {
+            // Mostly the whole file is smaller, which costs nothing to know.
+            Ok(used > max_bytes && undelivered_bytes(&self.db)? > max_bytes)
+        });
+        self.named(full)
     }
 }
 
+/// Stretches of neighbours, first and last.
+fn runs(seqs: &[i64]) -> Vec<(i64, i64)> {
+    let mut seqs = seqs.to_vec();
+    seqs.sort_unstable();
+    let mut runs: Vec<(i64, i64)> = Vec::new();
+    for seq in seqs {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 >= seq => *last = seq,
+            _ => runs.push((seq, seq)),
+        }
+    }
+    runs
+}
+
 fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
-    db.query_row(
-        "SELECT count(*) FILTER (WHERE delivery = 'pending'),
-                min(created_s) FILTER (WHERE delivery = 'pending'),
-                count(*) FILTER (WHERE delivery = 'parked')
-         FROM outbox",
+    let count = |table: &str| -> rusqlite::Result<u64> {
+        let sql = format!("SELECT count(*) FROM {table}");
+        let count: i64 = db.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+        Ok(count as u64)
+    };
+    let oldest = db
+        .prepare_cached("SELECT created_s FROM outbox WHERE seq = (SELECT min(seq) FROM pending)")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(Backlog {
+        pending: count("pending")?,
+        oldest_unix_s: oldest,
+        parked: count("parked")?,
+    })
+}
+
+/// What the database holds on the disk, pages that wait for new content left out.
+pub(super) fn used_bytes(db: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok((pages * pragma("page_size")?) as u64)
+}
+
+fn undelivered_bytes(db: &Connection) -> rusqlite::Result<u64> {
+    let bytes: i64 = db.query_row(
+        "SELECT (SELECT coalesce(sum(bytes), 0) FROM pending)
+              + (SELECT coalesce(sum(length(payload)), 0) FROM parked JOIN outbox USING (seq))",
         [],
-        |row| {
-            Ok(Backlog {
-                pending: row.get::<_, i64>(0)? as u64,
-                oldest_unix_s: row.get(1)?,
-                parked: row.get::<_, i64>(2)? as u64,
-            })
-        },
-    )
+        |row| row.get(0),
+    )?;
+    Ok(bytes as u64)
 }
 
 #[cfg(test)]
@@ -330,8 +286,7 @@ pub(super) mod tests {
     use super::super::Finished;
     use super::super::testing::*;
     use super::*;
-
-    pub const T0: MonoNs = MonoNs(0);
+    use crate::workload::JobId;
 
     pub fn id(name: &str) -> JobId {
         name.parse().expect("a valid id")
@@ -363,18 +318,18 @@ pub(super) mod tests {
             .expect("it ran");
     }
 
-    pub fn kinds(store: &Store, now: MonoNs) -> Vec<&'static str> {
-        let pending = store.pending(100, now, &HashSet::new()).expect("readable");
+    pub fn kinds(store: &Store) -> Vec<&'static str> {
+        let pending = store.waiting(100);
         pending
             .into_iter()
-            .map(|record| record.kind.as_str())
+            .map(|record| record.topic.kind.as_str())
             .collect()
     }
 
     pub fn publish_all(store: &mut Store) {
-        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
+        let pending = store.waiting(100);
         let seqs: Vec<i64> = pending.iter().map(|record| record.seq).collect();
-        store.mark_published(&seqs, 5).expect("writable");
+        store.mark_published(&seqs).expect("writable");
     }
 
     #[test]
@@ -382,10 +337,10 @@ pub(super) mod tests {
         let (_dir, mut store) = new_store();
         run(&mut store, "a", 1);
         assert_eq!(
-            kinds(&store, T0),
+            kinds(&store),
             ["tokens", "tokens", "tokens", "state", "result"]
         );
-        let pending = store.pending(100, T0, &HashSet::new()).expect("readable");
+        let pending = store.waiting(100);
         let state: serde_json::Value =
             serde_json::from_slice(&pending[3].payload).expect("a state record");
         assert_eq!(state["state"], "succeeded");
@@ -397,52 +352,23 @@ pub(super) mod tests {
     fn what_was_published_stays_published_after_a_restart() {
         let (dir, mut store) = new_store();
         run(&mut store, "a", 1);
-        let first = store.pending(2, T0, &HashSet::new()).expect("readable");
+        let first = store.waiting(2);
         store
-            .mark_published(&[first[0].seq, first[1].seq], 5)
+            .mark_published(&[first[0].seq, first[1].seq])
             .expect("writable");
         drop(store);
         let store = Store::open(dir.path()).expect("opens again");
-        assert_eq!(kinds(&store, T0), ["tokens", "state", "result"]);
-    }
-
-    #[test]
-    fn a_topic_that_waits_does_not_hold_back_another() {
-        let (_dir, mut store) = new_store();
-        run(&mut store, "a", 1);
-        let second = Span::from_millis(1000);
-        let mut later = |now, expect| {
-            store
-                .retry_later(&id("a"), RecordKind::Tokens, now, |tries| {
-                    assert_eq!(tries, expect);
-                    second
-                })
-                .expect("writable");
-        };
-        later(T0, 0);
-        // Records that were under way together are one try.
-        later(T0, 99);
-        assert_eq!(kinds(&store, T0), ["state", "result"]);
-        assert_eq!(store.next_due(T0).expect("readable"), Some(T0 + second));
-        let due = T0 + second;
-        assert_eq!(kinds(&store, due).len(), 5);
-        store
-            .retry_later(&id("a"), RecordKind::Tokens, due, |tries| {
-                assert_eq!(tries, 1);
-                second
-            })
-            .expect("writable");
-        assert_eq!(kinds(&store, due).len(), 2);
-        store.retry_now().expect("writable");
-        assert_eq!(kinds(&store, due).len(), 5);
+        assert_eq!(kinds(&store), ["tokens", "state", "result"]);
     }
 
     #[test]
     fn parked_records_are_counted_and_can_be_replayed() {
         let (_dir, mut store) = new_store();
         run(&mut store, "a", 1);
-        let seq = store.pending(1, T0, &HashSet::new()).expect("readable")[0].seq;
-        store.park(seq, "not authorised", 5).expect("writable");
+        let seq = store.waiting(1)[0].seq;
+        store
+            .park(&[(seq, "not authorised".to_owned())])
+            .expect("writable");
         let backlog = store.backlog().expect("readable");
         assert_eq!((backlog.pending, backlog.parked), (4, 1));
         assert_eq!(backlog.oldest_unix_s, Some(1));

@@ -53,7 +53,7 @@ pub fn take_over(from: &Path, to: &mut Connection) -> rusqlite::Result<Taken> {
         }
     }
     tx.commit()?;
-    let records: Vec<i64> = keys(&from, &RECORD_KEYS).into_iter().collect();
+    let records: Vec<i64> = record_keys(&from).into_iter().collect();
     for batch in records.chunks(BATCH) {
         let tx = to.transaction()?;
         let mut count = 0;
@@ -90,12 +90,36 @@ const JOB_KEYS: [&str; 3] = [
     "SELECT arrival FROM job INDEXED BY job_by_state",
 ];
 
-const RECORD_KEYS: [&str; 4] = [
-    "SELECT seq FROM outbox WHERE delivery = 'pending' ORDER BY seq",
-    "SELECT seq FROM outbox WHERE delivery = 'pending' ORDER BY seq DESC",
-    "SELECT seq FROM outbox WHERE delivery = 'parked' ORDER BY seq",
-    "SELECT seq FROM outbox WHERE delivery = 'parked' ORDER BY seq DESC",
+const WAITING_KEYS: [&str; 4] = [
+    "SELECT seq FROM pending NOT INDEXED ORDER BY seq",
+    "SELECT seq FROM pending NOT INDEXED ORDER BY seq DESC",
+    "SELECT seq FROM parked ORDER BY seq",
+    "SELECT seq FROM parked ORDER BY seq DESC",
 ];
+
+const RECORD_KEYS: [&str; 3] = [
+    "SELECT seq FROM outbox NOT INDEXED ORDER BY seq",
+    "SELECT seq FROM outbox NOT INDEXED ORDER BY seq DESC",
+    "SELECT seq FROM outbox INDEXED BY outbox_by_job",
+];
+
+/// What waits for a broker. Where that can't be read to its end it is everything: a record
+/// that leaves twice does no harm, one that never leaves does.
+fn record_keys(db: &Connection) -> BTreeSet<i64> {
+    let mut records = keys(db, &WAITING_KEYS);
+    if !WAITING_KEYS.iter().all(|query| is_whole(db, query)) {
+        records.extend(keys(db, &RECORD_KEYS));
+    }
+    records
+}
+
+fn is_whole(db: &Connection, query: &str) -> bool {
+    let Ok(mut query) = db.prepare(query) else {
+        return false;
+    };
+    let rows = query.query_map([], |_| Ok(()));
+    rows.is_ok_and(|mut rows| rows.all(|row| row.is_ok()))
+}
 
 /// Every key that any of the queries yields before it fails.
 fn keys(db: &Connection, queries: &[&str]) -> BTreeSet<i64> {
@@ -231,17 +255,20 @@ struct RecordRow {
     record_seq: Option<i64>,
     rev: Option<i64>,
     payload: Vec<u8>,
-    delivery: String,
-    reason: Option<String>,
     created_s: i64,
-    settled_s: Option<i64>,
+    /// Why it is parked.
+    parked: Option<String>,
 }
 
 fn record_row(db: &Connection, seq: i64) -> rusqlite::Result<Option<RecordRow>> {
+    // One whose reason can't be read is tried again.
+    let parked = db
+        .prepare_cached("SELECT reason FROM parked WHERE seq = ?1")
+        .and_then(|mut reason| reason.query_row([seq], |row| row.get(0)))
+        .ok();
     db.prepare_cached(
-        "SELECT job, attempt, kind, record_seq, rev, payload, delivery, reason, created_s,
-                settled_s
-         FROM outbox WHERE seq = ?1",
+        "SELECT job, attempt, kind, record_seq, rev, payload, created_s FROM outbox
+         WHERE seq = ?1",
     )?
     .query_row([seq], |row| {
         let record = RecordRow {
@@ -252,10 +279,8 @@ fn record_row(db: &Connection, seq: i64) -> rusqlite::Result<Option<RecordRow>> 
             record_seq: row.get(3)?,
             rev: row.get(4)?,
             payload: row.get(5)?,
-            delivery: row.get(6)?,
-            reason: row.get(7)?,
-            created_s: row.get(8)?,
-            settled_s: row.get(9)?,
+            created_s: row.get(6)?,
+            parked,
         };
         // Nothing that was garbled reaches the lab.
         serde_json::from_slice::<IgnoredAny>(&record.payload)
@@ -270,8 +295,8 @@ fn insert_record(to: &Connection, record: &RecordRow) -> rusqlite::Result<bool> 
     let inserted = to
         .prepare_cached(
             "INSERT OR IGNORE INTO outbox (seq, job, attempt, kind, record_seq, rev, payload,
-                                           delivery, reason, created_s, settled_s)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+                                           created_s)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
              WHERE EXISTS (SELECT 1 FROM job WHERE id = ?2)",
         )?
         .execute(params![
@@ -282,10 +307,23 @@ fn insert_record(to: &Connection, record: &RecordRow) -> rusqlite::Result<bool> 
             record.record_seq,
             record.rev,
             record.payload,
-            record.delivery,
-            record.reason,
-            record.created_s,
-            record.settled_s
+            record.created_s
         ])?;
-    Ok(inserted == 1)
+    if inserted == 0 {
+        return Ok(false);
+    }
+    match &record.parked {
+        Some(reason) => to
+            .prepare_cached("INSERT INTO parked (seq, reason) VALUES (?1, ?2)")?
+            .execute(params![record.seq, reason])?,
+        None => to
+            .prepare_cached("INSERT INTO pending (seq, job, kind, bytes) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![
+                record.seq,
+                record.job,
+                record.kind,
+                record.payload.len() as i64
+            ])?,
+    };
+    Ok(true)
 }

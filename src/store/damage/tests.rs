@@ -3,7 +3,7 @@
 
 use crate::store::outbox::tests::id;
 use crate::store::testing::*;
-use crate::store::{Finished, Outgoing, Store, StoreError, Submitted};
+use crate::store::{Finished, Outgoing, Piece, Store, StoreError, Submitted};
 use crate::workload::{JobState, QueueMode};
 use std::fs;
 use std::path::Path;
@@ -148,9 +148,7 @@ fn a_garbled_page_of_jobs_costs_its_rows_and_no_others() {
     store.set_queue_mode(QueueMode::Open).expect("writable");
     assert!(store.next_queued(&at(9)).expect("readable").job.is_some());
     // The result that had not left is still there to leave.
-    let kinds = store
-        .pending(1_000, crate::units::MonoNs(0), &Default::default())
-        .expect("readable");
+    let kinds = store.waiting(1_000);
     assert!(
         kinds
             .iter()
@@ -381,8 +379,13 @@ fn damage_found_at_work_ends_the_daemon_and_is_looked_for_at_the_next_start() {
     let store = Store::open(dir.path()).expect("opens");
     assert!(store.damage().is_empty(), "{:?}", store.damage());
     let in_doubt = store.in_doubt();
+    let all = Piece {
+        records: 10_000,
+        bytes: usize::MAX,
+        rows: usize::MAX,
+    };
     let error = store
-        .pending(10_000, crate::units::MonoNs(0), &Default::default())
+        .pending_after(0, all, |_, _| true)
         .expect_err("damaged");
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(*in_doubt.borrow());
