@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,11 @@ bench-llama: setup ## speed beside llama-bench, in interleaved pairs (up to an h
 
 bench-observer: setup ## what measuring costs the measured, in interleaved rounds (up to an hour)
 	$(CARGO) bench --locked --bench observer
+
+bench-outbox: setup ## a million records on their way to a broker (minutes)
+	$(CARGO) bench --locked --no-default-features --bench outbox
+	$(CARGO) bench --locked --no-default-features --bench outbox -- limits=default
+	$(CARGO) bench --locked --no-default-features --bench outbox -- nobody
 
 footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
 	scripts/footprint $(RELEASE)/jouled

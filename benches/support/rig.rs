@@ -50,7 +50,7 @@ pub enum Sampling<'a> {
 }
 
 /// A child that does not outlive the benchmark.
-struct Owned(Child);
+pub struct Owned(pub Child);
 
 impl Drop for Owned {
     fn drop(&mut self) {
@@ -271,7 +271,7 @@ impl Rig {
     }
 }
 
-fn configuration(
+pub fn configuration(
     port: u16,
     dir: &Path,
     models: &Path,
@@ -350,7 +350,7 @@ fn subscribe(port: u16) -> Result<(Owned, Receiver<Published>)> {
 }
 
 /// Debian keeps daemons where a user's PATH does not look.
-fn mosquitto() -> PathBuf {
+pub fn mosquitto() -> PathBuf {
     ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"]
         .into_iter()
         .map(PathBuf::from)
@@ -359,14 +359,14 @@ fn mosquitto() -> PathBuf {
 }
 
 /// Free when asked; the broker fails visibly if another process takes it first.
-fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())
 }
 
 /// mosquitto_sub gives up at once when nobody listens.
-fn wait_for_broker(port: u16) -> Result<()> {
+pub fn wait_for_broker(port: u16) -> Result<()> {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         ensure!(

@@ -139,11 +139,6 @@ impl Commands {
                 .path(model)
                 .map_err(|error| refusal("unknown-model", error.to_string(), Some("model")))?;
         }
-        let free = board::disk_free_share(&shared.config.storage.dir);
-        if free.is_some_and(|free| free < DISK_FREE_AT_LEAST) {
-            let message = "less than 5 % of the board's disk is free";
-            return Err(refusal("disk-full", message, None));
-        }
         let max_bytes = shared
             .config
             .storage
@@ -153,6 +148,11 @@ impl Commands {
             let message = "records that no broker has taken fill storage.max; connect the board \
                            to a broker with a collector, or raise it";
             return Err(refusal("outbox-full", message, None));
+        }
+        let free = board::disk_free_share(&shared.config.storage.dir);
+        if free.is_some_and(|free| free < DISK_FREE_AT_LEAST) {
+            let message = "less than 5 % of the board's disk is free";
+            return Err(refusal("disk-full", message, None));
         }
         Ok(())
     }

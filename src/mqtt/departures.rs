@@ -146,11 +146,7 @@ impl Departures {
             if !waits.is_unheard(topic.kind) {
                 return true;
             }
-            if waits.is_full() {
-                left_out.insert(topic.kind);
-            } else {
-                waits.pass_over(topic, now);
-            }
+            leave_waiting(waits, left_out, topic, now);
             false
         });
         // What can't be read now is looked for again when something else happens.
@@ -221,6 +217,22 @@ impl Departures {
     pub fn nobody_listens(&mut self, seq: i64, topic: &Topic, now: MonoNs) {
         self.waits.nobody_listens(topic, now);
         self.withdraw(seq, topic);
+        // Of the kind's other topics none is sent before it is tried.
+        let Self {
+            waits,
+            left_out,
+            out,
+            ahead,
+            ..
+        } = self;
+        ahead.retain(|record| {
+            let stays = record.topic.kind != topic.kind;
+            if !stays {
+                out.remove(&record.seq);
+                leave_waiting(waits, left_out, &record.topic, now);
+            }
+            stays
+        });
     }
 
     /// The broker does not take this record now.
@@ -311,3 +323,23 @@ impl Departures {
             .min()
     }
 }
+
+/// Passes over a topic of a kind that nobody listens to.
+fn leave_waiting(
+    waits: &mut Waits,
+    left_out: &mut HashSet<RecordKind>,
+    topic: &Topic,
+    now: MonoNs,
+) {
+    if waits.holds(topic) {
+        return;
+    }
+    if waits.is_full() {
+        left_out.insert(topic.kind);
+    } else {
+        waits.pass_over(topic, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;
