@@ -1,17 +1,34 @@
 //! One connection to the broker, through the MQTT library (rumqttc).
 //!
-//! What the library does that shapes this file:
-//! - publishing from the task that polls can freeze it, so a task of its own does nothing
-//!   but poll, and requests go in without waiting;
-//! - it gives no token for a publish, but it takes requests in order and reports each packet
-//!   id as it goes out, so a queue here pairs the two;
-//! - `poll` loses a packet when it is cancelled, so it is never raced against a timer;
-//! - its own resending after a reconnect can collide with packet ids still in use, so every
-//!   connection gets a new client with nothing pending, and the outbox sends again;
-//! - while it writes to a broker that stopped reading it does not ping, so silence is watched
-//!   here;
-//! - a packet over the broker's limit ends the connection, so sizes are checked before;
-//! - it allocates a slot for each packet that may be in flight, 13 MB for its default.
+//! What the library (0.25.1) does, as read in its source, and what is done about it here:
+//! - **One task.** Publishing from the task that polls can freeze it, so a task of its own does
+//!   nothing but poll, and requests go in without waiting.
+//! - **Full channel.** `try_publish` fails once [`REQUESTS`] wait. The session never has more
+//!   than a window of them, so a full channel means that the network is stuck, and the
+//!   connection ends.
+//! - **Verdicts.** It gives no token for a publish, but it takes requests in order and reports
+//!   each packet id as it goes out, so a queue here pairs the two. That holds for publishes
+//!   that it keeps back too.
+//! - **Cancelling.** `poll` loses a packet when it is cancelled, so it is never raced against a
+//!   timer.
+//! - **Reconnect.** It would connect again by itself, send what was not acknowledged with the
+//!   old packet ids, which can meet new ones, and throw it away where the broker lost the
+//!   session. Here every connection gets a new client with nothing pending: the outbox, which
+//!   outlives the process, sends again what has no verdict.
+//! - **Packet ids** go round up to the broker's receive maximum, or [`WINDOW`]. A broker has to
+//!   acknowledge in the order in which it received, and then the next id is always free. With
+//!   one that does not, the library keeps the publish back until the id is free (if that one
+//!   was refused, its second ping ends the connection). Subscribing takes an id out of the
+//!   same round, which does no harm.
+//! - **Receive maximum.** It holds publishes back beyond it; the session does not send more.
+//! - **Packet size.** A packet over the broker's limit ends the connection, and would again
+//!   after each reconnect, so sizes are checked before. An incoming packet over ours does too:
+//!   ours is announced, so that the broker drops it.
+//! - **Half-open.** While it writes to a broker that stopped reading it does not ping, so
+//!   silence is watched here.
+//! - **Memory.** It allocates a slot for each packet that may be in flight, 13 MB for its
+//!   default.
+//! - **System calls.** It flushes after each request, and reads up to ten packets at once.
 
 use super::config::Broker;
 use super::loss::Loss;
@@ -452,3 +469,6 @@ fn arrived(publish: Publish) -> LinkEvent {
         qos: publish.qos,
     })
 }
+
+#[cfg(test)]
+mod tests;
