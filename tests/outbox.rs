@@ -1,5 +1,5 @@
 //! A backlog that was made while no broker was there reaches the lab, through a broker and a
-//! daemon that die on the way. JOULED_OUTBOX_RECORDS sets how many records (5,000).
+//! daemon that die on the way. OUTBOX_RECORDS sets how many records (5,000).
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -20,7 +20,7 @@ const JOBS: usize = 10;
 const NO_DROPS: &str = "max_queued_messages 0\nmax_inflight_messages 0";
 
 fn per_job() -> usize {
-    let records = std::env::var("JOULED_OUTBOX_RECORDS").map_or(5_000, |n| n.parse().unwrap());
+    let records = std::env::var("OUTBOX_RECORDS").map_or(5_000, |n| n.parse().unwrap());
     records / JOBS
 }
 
