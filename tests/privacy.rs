@@ -7,6 +7,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use support::daemon::STEADY;
 use support::rig::{Rig, job, topic};
 
@@ -67,6 +69,20 @@ fn a_prompt_that_runs_is_neither_logged_nor_published() {
         &job("prompt", json!({"prompt": format!("{CANARY}, twice")})),
     );
     assert_silence(&rig);
+    assert_kept_from_others(&rig.daemon.path().join("state"));
+}
+
+/// The queue and raw data hold the prompts.
+fn assert_kept_from_others(dir: &Path) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let metadata = entry.metadata().unwrap();
+        let mode = metadata.permissions().mode();
+        assert_eq!(mode & 0o007, 0, "{:?}: {mode:o}", entry.path());
+        if metadata.is_dir() {
+            assert_kept_from_others(&entry.path());
+        }
+    }
 }
 
 #[test]

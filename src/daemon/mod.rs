@@ -28,6 +28,8 @@ use crate::store::{self, Damage, Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
 use runner::Running;
+use rustix::fs::Mode;
+use rustix::process::umask;
 use serde::Serialize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -107,6 +109,8 @@ impl Shared {
 /// Errors: the state directory can't be used, or a device of the same name with another
 /// machine id is on the broker.
 pub fn run(config: Config) -> anyhow::Result<()> {
+    // The queue's prompts are for the daemon's user and group alone, as is all that it writes.
+    umask(Mode::RWXO);
     let identity = Identity::of(&config).context("machine id")?;
     let mut store = Store::open(&config.storage.dir)?;
     let lost = store.recover(&Moment::now(&identity.device))?;

@@ -85,12 +85,12 @@ impl Store {
             Stage::Raw => self.expire_raw(expiry),
             Stage::Records => {
                 let before_s = expiry.before_s;
-                let gone = self.change_unsynced(|tx| remove(tx, &too_old(tx, before_s)?));
+                let gone = self.change(|tx| remove(tx, &too_old(tx, before_s)?));
                 self.or_next(gone, expiry, Stage::Jobs)
             }
             Stage::Jobs => {
                 let before_s = expiry.before_s;
-                let gone = self.change_unsynced(|tx| forget_jobs(tx, before_s));
+                let gone = self.change(|tx| forget_jobs(tx, before_s));
                 let gone = gone.inspect_err(|_| expiry.stage = Stage::Size)?;
                 expiry.expired.jobs += u64::from(gone);
                 if gone < JOBS {
@@ -133,7 +133,7 @@ impl Store {
         let horizon_s = expiry.raw.front().map_or(i64::MAX, |aged| aged.ended_s);
         let seen = &mut expiry.seen;
         let before = *seen;
-        let gone = self.change_unsynced(|tx| {
+        let gone = self.change(|tx| {
             let oldest = published(tx, seen, horizon_s, excess as i64)?;
             remove(tx, &oldest)
         });

@@ -262,20 +262,6 @@ impl Store {
         })();
         self.named(done)
     }
-
-    /// The same, but a power cut may lose it, and it costs the disk no sync. Only for what
-    /// does no harm when it is done again.
-    fn change_unsynced<T>(
-        &mut self,
-        change: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        let lazily = self.db.pragma_update(None, "synchronous", "NORMAL");
-        self.named(lazily)?;
-        let changed = self.change(change);
-        let safely = self.db.pragma_update(None, "synchronous", "FULL");
-        self.named(safely)?;
-        changed
-    }
 }
 
 /// Locks a shared store. A thread that panicked left no half change, since its transaction

@@ -166,13 +166,14 @@ fn insert(
 }
 
 impl Store {
-    /// Marks records as acknowledged. This commit is not synced to the disk: a mark that a
-    /// power cut loses costs a duplicate, which readers expect, and an SD card one write less.
+    /// Marks records as acknowledged. A mark that a power cut loses costs a duplicate, which
+    /// readers expect. It is synced all the same: if several commits at the end of the log could
+    /// be torn, they could not be told from damage (the module `damage::wal`).
     pub fn mark_published(&mut self, seqs: &[i64]) -> Result<(), StoreError> {
         if seqs.is_empty() {
             return Ok(());
         }
-        self.change_unsynced(|tx| {
+        self.change(|tx| {
             let mut mark = tx.prepare_cached("DELETE FROM pending WHERE seq BETWEEN ?1 AND ?2")?;
             for (first, last) in runs(seqs) {
                 mark.execute([first, last])?;
@@ -186,7 +187,7 @@ impl Store {
         if records.is_empty() {
             return Ok(());
         }
-        self.change_unsynced(|tx| {
+        self.change(|tx| {
             let mut take = tx.prepare_cached("DELETE FROM pending WHERE seq = ?1")?;
             let mut park = tx.prepare_cached("INSERT INTO parked (seq, reason) VALUES (?1, ?2)")?;
             for (seq, reason) in records {

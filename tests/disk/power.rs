@@ -201,13 +201,8 @@ impl Life {
             Ok(store) => store,
             Err(error) => return vec![error.to_string()],
         };
-        // Marks of delivery are not synced. Torn, they can't be told from a damaged log, which
-        // is kept and reported; the store itself is sound.
         let damage = store.damage().iter();
-        let mut missing: Vec<String> = damage
-            .filter(|damage| !damage.file.contains("-wal"))
-            .map(|damage| damage.message.clone())
-            .collect();
+        let mut missing: Vec<String> = damage.map(|damage| damage.message.clone()).collect();
         let now = Moment::now("board");
         store.recover(&now).unwrap();
         store.sweep_raw().unwrap();

@@ -2,7 +2,8 @@
 //!
 //! SQLite reads a log up to the first frame whose checksum is wrong and forgets the rest
 //! without a word. After a power cut that is right: the rest was never acknowledged. But
-//! when commits lie beyond, they were. The format is the one that sqlite.org/fileformat2.html
+//! when commits lie beyond, they were, since every commit of ours is synced before the next one
+//! begins. The format is the one that sqlite.org/fileformat2.html
 //! describes in "The Write-Ahead Log": a header of 32 bytes, then frames of 24 bytes and a
 //! page, each with the checksum of everything before.
 //!
