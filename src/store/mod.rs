@@ -41,7 +41,9 @@ pub use models::FileIdentity;
 pub use outbox::{Backlog, Outgoing, RecordKind};
 pub use raw::{RawDirectory, RawFile};
 
+use crate::clock;
 use crate::record::Stamp;
+use crate::units::Span;
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::fs::{File, TryLockError};
@@ -149,7 +151,7 @@ pub struct Moment {
 impl Moment {
     pub fn now(device: &str) -> Self {
         Self {
-            unix_s: crate::clock::unix_seconds(),
+            unix_s: clock::unix_seconds(),
             stamp: Stamp::now(device),
         }
     }
@@ -171,6 +173,9 @@ pub struct Store {
     _lock: File,
 }
 
+const LOCK_WITHIN: Span = Span::from_millis(2_000);
+const LOCK_AGAIN: Span = Span::from_millis(20);
+
 impl Store {
     pub const FILE: &str = "jouled.db";
 
@@ -189,18 +194,14 @@ impl Store {
             .write(true)
             .open(&lock_path)
             .map_err(|source| create(&lock_path, source))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse {
-                    path: dir.to_owned(),
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(create(&lock_path, source)),
+        if !taken(&lock).map_err(|source| create(&lock_path, source))? {
+            return Err(StoreError::InUse {
+                path: dir.to_owned(),
+            });
         }
         let path = dir.join(Self::FILE);
         // The time is for names of files alone.
-        let opened = damage::open(dir, Self::FILE, crate::clock::unix_seconds())?;
+        let opened = damage::open(dir, Self::FILE, clock::unix_seconds())?;
         for Damage { message, .. } in &opened.damage {
             tracing::error!("{message}");
         }
@@ -261,6 +262,20 @@ impl Store {
             Ok(value)
         })();
         self.named(done)
+    }
+}
+
+/// Whether the lock could be taken. A daemon that was killed as it started a worker leaves a
+/// process that holds the lock until it is that worker, so this waits a little.
+fn taken(lock: &File) -> std::io::Result<bool> {
+    let give_up = clock::now() + LOCK_WITHIN;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if clock::now() < give_up => clock::sleep(LOCK_AGAIN),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+            Err(TryLockError::Error(source)) => return Err(source),
+        }
     }
 }
 
@@ -342,6 +357,15 @@ mod tests {
         assert!(matches!(error, StoreError::InUse { .. }), "{error}");
         drop(store);
         assert!(Store::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn who_holds_the_directory_for_a_moment_is_waited_for() {
+        let (dir, store) = new_store();
+        let path = dir.path().to_owned();
+        let waits = std::thread::spawn(move || Store::open(&path).map(|_| ()));
+        drop(store);
+        assert!(waits.join().expect("no panic").is_ok());
     }
 
     #[test]
