@@ -29,6 +29,8 @@ const MARKED_WITHIN: Span = Span::from_millis(200);
 /// While marks fail, for instance on a full disk, no more than this leaves.
 const MOST_UNMARKED: usize = 8_192;
 const MARKED_AGAIN: Span = Span::from_millis(5_000);
+/// What could not be read is tried again after this, if nothing happens before.
+const READ_AGAIN: Span = Span::from_millis(5_000);
 
 /// A topic that leaves by itself.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub(super) struct Departures {
     cursor: i64,
     /// Whether there may be records behind the cursor.
     more: bool,
+    /// After a look at the store that failed.
+    read_again_at: Option<MonoNs>,
     ahead: VecDeque<Pending>,
     lanes: VecDeque<Lane>,
     /// Records of topics that wait or resume.
@@ -72,11 +76,6 @@ impl Departures {
         self.more = true;
     }
 
-    /// Whether there is more to read at once, although nothing may be ready to leave.
-    pub fn is_searching(&self) -> bool {
-        self.more && self.ahead.is_empty() && self.unmarked() < MOST_UNMARKED
-    }
-
     /// Reads what may leave at `now`.
     pub fn fill(&mut self, store: &mut Store, now: MonoNs) -> Result<(), StoreError> {
         if let Some(renewed) = store.take_renewed() {
@@ -85,6 +84,16 @@ impl Departures {
         if self.unmarked() >= MOST_UNMARKED {
             return Ok(());
         }
+        self.more |= self.read_again_at.take().is_some();
+        let read = self.read(store, now);
+        if read.is_err() {
+            self.more = false;
+            self.read_again_at = Some(now + READ_AGAIN);
+        }
+        read
+    }
+
+    fn read(&mut self, store: &Store, now: MonoNs) -> Result<(), StoreError> {
         let heard = |kind: &RecordKind| !self.waits.is_unheard(*kind);
         let room = self.waits.is_half_empty();
         if self.left_out.iter().any(|kind| room || heard(kind)) {
@@ -148,9 +157,7 @@ impl Departures {
             }
             leave_waiting(waits, left_out, topic, now);
             false
-        });
-        // What can't be read now is looked for again when something else happens.
-        let found = found.inspect_err(|_| self.more = false)?;
+        })?;
         self.cursor = found.upto;
         self.more = found.more;
         self.out
@@ -315,12 +322,25 @@ impl Departures {
         Ok(true)
     }
 
-    /// When something is to be done although nothing happens.
-    pub fn wakes_at(&self) -> Option<MonoNs> {
-        [self.waits.wakes_at(), self.mark_at]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When what became of records is to be written down.
+    pub fn marks_at(&self) -> Option<MonoNs> {
+        self.mark_at
+    }
+
+    /// When to [`fill`](Self::fill) again although nothing happens, after one at `now`. It
+    /// names no time at which that could do nothing: the caller would come back for ever.
+    pub fn fills_at(&self, now: MonoNs) -> Option<MonoNs> {
+        if self.unmarked() >= MOST_UNMARKED {
+            return None;
+        }
+        if self.read_again_at.is_some() {
+            return self.read_again_at;
+        }
+        if self.more && self.ahead.is_empty() {
+            return Some(now);
+        }
+        let room = self.again.len() < AHEAD.records;
+        self.waits.wakes_at().filter(|_| room)
     }
 }
 

@@ -21,11 +21,12 @@ use crate::units::MonoNs;
 const MOST_BYTES_IN_FLIGHT: usize = 1 << 20;
 
 impl Session<'_> {
-    pub(super) fn send_outbox(&mut self, now: MonoNs) -> Result<(), Stuck> {
+    /// Says whether it looked into the outbox.
+    pub(super) fn send_outbox(&mut self, now: MonoNs) -> Result<bool, Stuck> {
         // Half a window at a time: one look at the store and one wake-up of the network task
         // for many records.
         if self.room(Reserve::Outbox) * 2 < self.link.window() && self.link.in_flight() > 1 {
-            return Ok(());
+            return Ok(false);
         }
         loop {
             let filled = self
@@ -45,7 +46,7 @@ impl Session<'_> {
             }
             // What is left waits for a verdict on what is in flight.
             if sent == 0 {
-                return Ok(());
+                return Ok(true);
             }
         }
     }

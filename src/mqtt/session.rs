@@ -255,7 +255,7 @@ impl<'s> Session<'s> {
         self.tell_left_out();
         self.send_live()?;
         let now = clock::now();
-        self.send_outbox(now)?;
+        let looked = self.send_outbox(now)?;
         self.mark_what_is_due(now);
         self.send_samples()?;
         if let Some(deadline) = stop {
@@ -269,11 +269,11 @@ impl<'s> Session<'s> {
             }
             return Ok(last_call);
         }
-        if self.departures.is_searching() {
-            return Ok(Instant::now());
-        }
         let over_at = self.shared.lock().told.over_at();
-        let due = self.departures.wakes_at().into_iter().chain(over_at).min();
+        // Where there was no look, a verdict comes first, and is a reason for one.
+        let fills_at = looked.then(|| self.departures.fills_at(now)).flatten();
+        let due = [fills_at, self.departures.marks_at(), over_at];
+        let due = due.into_iter().flatten().min();
         Ok(due.map_or(later, |due| {
             Instant::now() + Duration::from_nanos(due.since(now).0)
         }))

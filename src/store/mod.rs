@@ -325,6 +325,17 @@ pub(crate) mod testing {
         store.db.execute_batch(&limit).expect("a pragma");
     }
 
+    /// From now on no record can be read.
+    pub fn hide_outbox(store: &Store) {
+        let hide = "ALTER TABLE outbox RENAME TO hidden";
+        store.db.execute_batch(hide).expect("a rename");
+    }
+
+    pub fn show_outbox(store: &Store) {
+        let show = "ALTER TABLE hidden RENAME TO outbox";
+        store.db.execute_batch(show).expect("a rename");
+    }
+
     impl Store {
         /// The first records that wait for the broker.
         pub fn waiting(&self, records: usize) -> Vec<Pending> {

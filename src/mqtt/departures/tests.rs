@@ -2,7 +2,7 @@
 //! their order.
 
 use super::*;
-use crate::store::testing::{at, job, new_store};
+use crate::store::testing::{at, hide_outbox, job, new_store, show_outbox};
 use crate::store::{Finished, Outgoing};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -301,4 +301,41 @@ fn marks_are_made_together_and_nothing_runs_away_while_they_fail() {
     assert!(play.departures.unmarked() >= MOST_UNMARKED);
     play.finish();
     assert_eq!(play.taken.len() as u64, all);
+}
+
+/// Whether there is a reason to look now.
+fn due(play: &Play) -> bool {
+    let fills_at = play.departures.fills_at(play.now);
+    fills_at.is_some_and(|at| at <= play.now)
+}
+
+/// Whether a look is followed by the next at once.
+fn spins(play: &mut Play) -> bool {
+    let _ = play.departures.fill(&mut play.store, play.now);
+    due(play)
+}
+
+#[test]
+fn what_is_due_and_can_not_leave_is_not_asked_for_again_at_once() {
+    let mut play = Play::new();
+    play.takes = false;
+    play.run(1);
+    play.go();
+    while !play.in_flight.is_empty() {
+        play.answer();
+    }
+    assert!(!spins(&mut play), "its topics wait");
+    play.pass_time(1_000);
+    // As on a full disk: nothing may leave, and nothing but a mark can change that.
+    play.departures.delivered = vec![0; MOST_UNMARKED];
+    play.departures.mark_at = Some(play.now + MARKED_AGAIN);
+    play.departures.look();
+    assert!(!spins(&mut play), "no more may leave");
+    play.departures.delivered.clear();
+    assert!(due(&play));
+    hide_outbox(&play.store);
+    assert!(!spins(&mut play), "the store can't be read");
+    show_outbox(&play.store);
+    play.pass_time(5_000);
+    assert!(due(&play));
 }
