@@ -109,7 +109,8 @@ impl Departures {
         while self.again.len() < AHEAD.records
             && let Some(topic) = self.waits.next_due(now)
         {
-            let found = store.pending_of(&topic, 0, self.cursor, ONE, |seq| !out.contains(&seq))?;
+            let found = store.pending_of(&topic, 0, self.cursor, ONE, |seq| !out.contains(&seq));
+            let found = found.inspect_err(|_| self.waits.not_now(&topic, now))?;
             if found.records.is_empty() {
                 self.waits.forget(&topic);
             }
@@ -194,11 +195,19 @@ impl Departures {
         if self.waits.delivered(topic, now) {
             self.resume(topic);
         }
-        self.superseded(seq, now);
+        self.settled(seq, now);
     }
 
     /// A record needs not leave any more.
-    pub fn superseded(&mut self, seq: i64, now: MonoNs) {
+    pub fn superseded(&mut self, seq: i64, topic: &Topic, now: MonoNs) {
+        // What follows it may still have to.
+        if self.waits.resume(topic) {
+            self.resume(topic);
+        }
+        self.settled(seq, now);
+    }
+
+    fn settled(&mut self, seq: i64, now: MonoNs) {
         self.delivered.push(seq);
         self.mark_soon(now);
     }

@@ -67,7 +67,7 @@ impl Session<'_> {
             };
             if newer_left {
                 // This one would take the newer one back.
-                self.departures.superseded(seq, now);
+                self.departures.superseded(seq, &topic, now);
                 return Ok(());
             }
         }

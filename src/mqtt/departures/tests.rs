@@ -19,6 +19,8 @@ struct Play {
     heard: bool,
     /// Whether the broker takes anything.
     takes: bool,
+    /// The job that runs, with its attempt, and whether a live state of it has left.
+    running: Option<(JobId, u32, bool)>,
     /// The number that was sent last of each topic, for its first time.
     sent: HashMap<Topic, i64>,
     tried: HashSet<i64>,
@@ -48,6 +50,7 @@ impl Play {
             jobs: 0,
             heard: true,
             takes: true,
+            running: None,
             sent: HashMap::new(),
             tried: HashSet::new(),
             topics: HashMap::new(),
@@ -59,16 +62,42 @@ impl Play {
 
     /// A job runs and leaves so many token records.
     fn run(&mut self, tokens: u64) {
+        self.begin();
+        self.end(tokens);
+    }
+
+    /// The next job begins, unless one runs.
+    fn begin(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
         let id = id(self.jobs);
         self.jobs += 1;
+        let store = &mut self.store;
+        store.submit(&job(id.as_str()), 1_000, &at(1)).unwrap();
+        let begun = store.begin_attempt(&id, &at(1)).unwrap().unwrap();
+        self.running = Some((id, begun.attempt, false));
+        self.departures.look();
+    }
+
+    /// A live state of the running job leaves, newer than what the outbox has of it.
+    fn live_state_leaves(&mut self) {
+        if let Some((_, _, live)) = &mut self.running {
+            *live = true;
+        }
+    }
+
+    /// The running job ends and leaves so many token records.
+    fn end(&mut self, tokens: u64) {
+        let Some((id, attempt, _)) = self.running.take() else {
+            return;
+        };
         let how = Finished::Succeeded;
         let mut records: Vec<Outgoing> = (0..tokens)
             .map(|seq| Outgoing::tokens(seq, vec![7; 20]))
             .collect();
         records.push(Outgoing::result(vec![9]));
         let store = &mut self.store;
-        store.submit(&job(id.as_str()), 1_000, &at(1)).unwrap();
-        let attempt = store.begin_attempt(&id, &at(1)).unwrap().unwrap().attempt;
         let done = store.finish_attempt(&id, attempt, how, None, &records, &at(1));
         done.unwrap().unwrap();
         self.departures.look();
@@ -100,6 +129,12 @@ impl Play {
                 assert!(before.is_none_or(|before| before < seq), "{topic:?}");
             }
             self.topics.insert(seq, topic.clone());
+            let newer = |(job, _, live): &(JobId, u32, bool)| *live && *job == topic.job;
+            if topic.kind == RecordKind::State && self.running.as_ref().is_some_and(newer) {
+                *self.taken.entry(seq).or_default() += 1;
+                self.departures.superseded(seq, &topic, self.now);
+                continue;
+            }
             self.sends += 1;
             self.in_flight.push_back((seq, topic));
         }
@@ -122,6 +157,13 @@ impl Play {
         }
     }
 
+    /// A look that fails.
+    fn look_in_vain(&mut self) {
+        hide_outbox(&self.store);
+        let _ = self.departures.fill(&mut self.store, self.now);
+        show_outbox(&self.store);
+    }
+
     fn pass_time(&mut self, ms: u64) {
         self.now = self.now + Span::from_millis(ms);
     }
@@ -129,6 +171,7 @@ impl Play {
     /// With a broker that takes all, until nothing is left.
     fn finish(&mut self) {
         (self.heard, self.takes) = (true, true);
+        self.end(1);
         for _ in 0..2_000 {
             self.go();
             while !self.in_flight.is_empty() {
@@ -146,8 +189,11 @@ impl Play {
 
 #[derive(Debug, Clone)]
 enum Event {
-    Run(u64),
+    Begin,
+    LiveStateLeaves,
+    End(u64),
     Go,
+    LookInVain,
     Answer(u8),
     Time(u64),
     Heard(bool),
@@ -157,8 +203,11 @@ enum Event {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        2 => (0u64..12).prop_map(Event::Run),
+        2 => Just(Event::Begin),
+        1 => Just(Event::LiveStateLeaves),
+        2 => (0u64..12).prop_map(Event::End),
         6 => Just(Event::Go),
+        1 => Just(Event::LookInVain),
         6 => (1u8..8).prop_map(Event::Answer),
         3 => (1u64..3_000).prop_map(Event::Time),
         1 => any::<bool>().prop_map(Event::Heard),
@@ -177,8 +226,11 @@ proptest! {
         let mut play = Play::new();
         for event in events {
             match event {
-                Event::Run(tokens) => play.run(tokens),
+                Event::Begin => play.begin(),
+                Event::LiveStateLeaves => play.live_state_leaves(),
+                Event::End(tokens) => play.end(tokens),
                 Event::Go => play.go(),
+                Event::LookInVain => play.look_in_vain(),
                 Event::Answer(n) => (0..n).for_each(|_| play.answer()),
                 Event::Time(ms) => play.pass_time(ms),
                 Event::Heard(heard) => play.heard = heard,
@@ -188,7 +240,12 @@ proptest! {
             }
         }
         play.finish();
-        prop_assert_eq!(play.tried.len(), play.taken.len());
+        for seq in &play.tried {
+            // A later state replaces one that waits.
+            let replaced = play.topics[seq].kind == RecordKind::State
+                && play.sent[&play.topics[seq]] > *seq;
+            prop_assert!(play.taken.contains_key(seq) || replaced);
+        }
         for (seq, taken) in &play.taken {
             let job = &play.topics[seq].job;
             let replays = play.replays.get(job).copied().unwrap_or(0);
@@ -338,4 +395,34 @@ fn what_is_due_and_can_not_leave_is_not_asked_for_again_at_once() {
     show_outbox(&play.store);
     play.pass_time(5_000);
     assert!(due(&play));
+    play.departures.mark_at = None;
+    play.finish();
+}
+
+#[test]
+fn a_state_that_is_out_of_date_when_its_turn_comes_does_not_hold_back_the_last() {
+    let mut play = Play::new();
+    play.begin();
+    play.takes = false;
+    play.go();
+    play.answer();
+    play.live_state_leaves();
+    play.pass_time(1_000);
+    play.go();
+    assert!(play.in_flight.is_empty(), "a newer one has left");
+    play.finish();
+}
+
+#[test]
+fn a_topic_whose_turn_comes_while_the_store_can_not_be_read_waits_for_another() {
+    let mut play = Play::new();
+    play.run(3);
+    play.takes = false;
+    play.go();
+    while !play.in_flight.is_empty() {
+        play.answer();
+    }
+    play.pass_time(1_000);
+    play.look_in_vain();
+    play.finish();
 }
