@@ -11,6 +11,8 @@ use crate::store;
 
 /// Answers that wait at most before further commands do.
 const MOST_ANSWERS: usize = 16;
+/// Of answers that wait or have no verdict yet, before further commands wait.
+const MOST_ANSWER_BYTES: usize = 1 << 20;
 
 /// Commands after which `status` may say something else.
 const CHANGE_THE_QUEUE: [&str; 3] = ["submit", "cancel", "queue"];
@@ -27,7 +29,10 @@ impl Session<'_> {
     }
 
     pub(super) fn can_take_a_command(&self) -> bool {
-        !self.inbox.is_empty() && self.answers.len() < MOST_ANSWERS && self.link.keeps_up()
+        !self.inbox.is_empty()
+            && self.answers.len() < MOST_ANSWERS
+            && self.answer_bytes() < MOST_ANSWER_BYTES
+            && self.link.keeps_up()
     }
 
     fn arrived(&mut self, message: InMessage) -> Result<(), Stuck> {

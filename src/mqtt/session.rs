@@ -406,6 +406,16 @@ impl<'s> Session<'s> {
         }
     }
 
+    /// Of the answers that wait or have no verdict yet.
+    pub(super) fn answer_bytes(&self) -> usize {
+        let flying = self.flying.values().filter_map(|flying| match flying {
+            Flying::Answer(message) => Some(message),
+            _ => None,
+        });
+        let answers = self.answers.iter().chain(flying);
+        answers.map(|message| message.payload.len()).sum()
+    }
+
     /// Whether every command that was taken is done with: answered and acknowledged.
     fn has_answered(&self) -> bool {
         let is_answer = |flying: &Flying| matches!(flying, Flying::Answer(_));
