@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::lab::{Lab, PATIENCE};
 use support::mosquitto::Mosquitto;
+use support::proxy::{Cut, Proxy};
 
 const DEVICE: &str = "bench";
 
@@ -540,6 +541,30 @@ fn a_broker_that_forgot_everything_is_told_again() {
     );
     lab.wait_topic("jouled/bench/info");
     online(&mut lab);
+}
+
+#[test]
+fn a_broker_that_forgot_everything_is_told_again_also_after_another_loss() {
+    let mut broker = Mosquitto::start();
+    let proxy = Proxy::to(broker.port);
+    let mut lab = Lab::connect(broker.port, &["jouled/#"]);
+    let board = start(&proxy.url(), "aa");
+    online(&mut lab);
+    board.submit("a");
+    board.mqtt.wake_outbox();
+    board.wait_delivered();
+    board.mqtt.hold(true);
+    broker.kill();
+    broker.restart();
+    let mut lab = Lab::connect(broker.port, &["jouled/#"]);
+    online(&mut lab);
+    // This time the broker remembers the board.
+    lab.seen.clear();
+    proxy.cut(Cut::Reset);
+    proxy.heal();
+    online(&mut lab);
+    board.mqtt.hold(false);
+    lab.wait_topic("jouled/bench/jobs/a/state");
 }
 
 #[test]

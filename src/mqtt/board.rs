@@ -58,6 +58,9 @@ pub(super) struct Board {
     pub samples: BTreeMap<String, Vec<u8>>,
     pub connected: bool,
     pub outbox_due: bool,
+    /// The broker may have lost the states that it kept: it once knew no session of this
+    /// board, and they were not sent again since.
+    pub states_due: bool,
     /// An attempt runs undisturbed: nothing leaves but answers and the board's presence.
     pub held: bool,
     /// The daemon stops: everything must have left by then.

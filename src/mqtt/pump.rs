@@ -153,7 +153,9 @@ impl Session<'_> {
     pub(super) fn renew_states(&mut self) {
         let now = Moment::now(&self.setup.identity.device);
         let renewed = store::lock(&self.setup.store).republish_open_states(&now);
-        self.states_due = self.stored(renewed).is_none();
+        if self.stored(renewed).is_some() {
+            self.shared.lock().states_due = false;
+        }
         self.departures.look();
     }
 

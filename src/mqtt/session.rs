@@ -87,8 +87,6 @@ pub(super) struct Session<'s> {
     /// Topics that were reported as refused.
     pub(super) reported: HashSet<Topic>,
     goodbye_sent: bool,
-    /// The broker may have lost the states that it kept: it knows no session of this board.
-    pub(super) states_due: bool,
     /// Whether the store has failed since it last took something.
     pub(super) store_fails: Cell<bool>,
     /// Commands that wait for their turn: those that came before the subscription was confirmed,
@@ -99,6 +97,8 @@ pub(super) struct Session<'s> {
 impl<'s> Session<'s> {
     /// Subscribes to commands and waits for the broker's word on it.
     pub async fn open(setup: &'s Setup, mut link: Link, since: String) -> Result<Self, Loss> {
+        // Before anything can fail: the next connection finds a session.
+        setup.shared.lock().states_due |= !link.remembered();
         let filter = setup.topics.commands();
         // A stored retained command is reported once for each new subscription, never run.
         if let Err(Stuck) = link.subscribe(&filter, Stored::OnNewSubscription) {
@@ -130,7 +130,6 @@ impl<'s> Session<'s> {
         Ok(Self {
             setup,
             shared: &setup.shared,
-            states_due: !link.remembered(),
             link,
             since,
             next_token: 0,
@@ -235,12 +234,12 @@ impl<'s> Session<'s> {
     fn pump(&mut self) -> Result<Instant, Stuck> {
         let later = Instant::now() + Duration::from_secs(60);
         self.send_answers()?;
-        let (held, stop) = {
+        let (held, stop, states_due) = {
             let mut board = self.shared.lock();
             if std::mem::take(&mut board.outbox_due) {
                 self.departures.look();
             }
-            (board.held, board.stop)
+            (board.held, board.stop, board.states_due)
         };
         if self.goodbye_sent {
             return Ok(stop.unwrap_or(later));
@@ -249,7 +248,7 @@ impl<'s> Session<'s> {
         if held && stop.is_none() {
             return Ok(later);
         }
-        if std::mem::take(&mut self.states_due) {
+        if states_due {
             self.renew_states();
         }
         self.tell_left_out();
