@@ -38,8 +38,9 @@ pub(super) struct Waits {
     /// Those that wait, of each kind.
     due: [BTreeSet<(MonoNs, JobId)>; RecordKind::ALL.len()],
     unheard: [bool; RecordKind::ALL.len()],
-    /// When a topic of an unheard kind may be tried.
-    next_try: MonoNs,
+    /// When a topic of an unheard kind may be tried: of each for itself, so that many topics of
+    /// one don't use up the tries of another.
+    next_try: [MonoNs; RecordKind::ALL.len()],
 }
 
 impl Waits {
@@ -131,7 +132,7 @@ impl Waits {
     pub fn next_due(&mut self, now: MonoNs) -> Option<Topic> {
         for kind in RecordKind::ALL {
             let unheard = self.is_unheard(kind);
-            if unheard && now < self.next_try {
+            if unheard && now < self.next_try[kind as usize] {
                 continue;
             }
             let waiting = &mut self.due[kind as usize];
@@ -140,7 +141,7 @@ impl Waits {
             }
             let (_, job) = waiting.pop_first()?;
             if unheard {
-                self.next_try = now + BETWEEN_UNHEARD_TRIES;
+                self.next_try[kind as usize] = now + BETWEEN_UNHEARD_TRIES;
             }
             let topic = Topic { job, kind };
             if let Some(wait) = self.topics.get_mut(&topic)
@@ -158,7 +159,7 @@ impl Waits {
         let first = RecordKind::ALL.into_iter().filter_map(|kind| {
             let (due, _) = self.due[kind as usize].first()?;
             Some(match self.is_unheard(kind) {
-                true => (*due).max(self.next_try),
+                true => (*due).max(self.next_try[kind as usize]),
                 false => *due,
             })
         });
@@ -247,6 +248,30 @@ mod tests {
         let now = after(1_000);
         let due: Vec<Topic> = std::iter::from_fn(|| waits.next_due(now)).collect();
         assert_eq!(due, [state, tokens("a")]);
+    }
+
+    #[test]
+    fn many_topics_of_an_unheard_kind_leave_another_kind_its_tries() {
+        let mut waits = Waits::default();
+        for n in 0..700 {
+            waits.nobody_listens(&tokens(&format!("job-{n}")), T0);
+        }
+        let trace = Topic {
+            job: "a".parse().unwrap(),
+            kind: RecordKind::Trace,
+        };
+        waits.nobody_listens(&trace, T0);
+        let mut tried = Vec::new();
+        for tenth in 10..60 {
+            let now = after(tenth * 100);
+            while let Some(topic) = waits.next_due(now) {
+                waits.nobody_listens(&topic, now);
+                tried.push(topic);
+            }
+        }
+        // After 1 s, and 2 s after that.
+        assert_eq!(tried.iter().filter(|topic| **topic == trace).count(), 2);
+        assert_eq!(tried.len(), 50 + 2);
     }
 
     #[test]
