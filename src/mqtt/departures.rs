@@ -94,6 +94,7 @@ impl Departures {
     }
 
     fn read(&mut self, store: &Store, now: MonoNs) -> Result<(), StoreError> {
+        self.waits.listen(now);
         let heard = |kind: &RecordKind| !self.waits.is_unheard(*kind);
         let room = self.waits.is_half_empty();
         if self.left_out.iter().any(|kind| room || heard(kind)) {

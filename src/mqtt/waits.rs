@@ -7,7 +7,8 @@
 //! *unheard* from the first such answer until a record of the kind is taken: its other topics
 //! wait at once, and at most ten a second of them are tried. Then a board with a month of
 //! jobs that nobody collects is quiet; and when a listener comes, the first try that reaches
-//! it makes all of the kind due.
+//! it makes all of the kind due. Somebody who listens to one job alone would do that with each
+//! of its records, so it happens once a second at most.
 
 use super::backoff::doubled;
 use crate::store::{RecordKind, Topic};
@@ -18,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 /// Topics that are remembered at most; the records of others stay where they are.
 const MOST_TOPICS: usize = 8_192;
 const BETWEEN_UNHEARD_TRIES: Span = Span::from_millis(100);
+const BETWEEN_HEARINGS: Span = Span::from_millis(1_000);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wait {
@@ -32,15 +34,25 @@ enum Wait {
     Resuming,
 }
 
+/// What is known of one kind. Each has its own tries, so that many topics of one don't use up
+/// those of another.
+#[derive(Debug, Default)]
+struct OfKind {
+    /// Jobs whose topic waits.
+    due: BTreeSet<(MonoNs, JobId)>,
+    unheard: bool,
+    /// When a topic may be tried while the kind is unheard.
+    next_try: MonoNs,
+    /// Whether a record was taken although the kind is unheard.
+    taken: bool,
+    /// When the kind may be heard again.
+    next_hearing: MonoNs,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Waits {
     topics: HashMap<Topic, Wait>,
-    /// Those that wait, of each kind.
-    due: [BTreeSet<(MonoNs, JobId)>; RecordKind::ALL.len()],
-    unheard: [bool; RecordKind::ALL.len()],
-    /// When a topic of an unheard kind may be tried: of each for itself, so that many topics of
-    /// one don't use up the tries of another.
-    next_try: [MonoNs; RecordKind::ALL.len()],
+    kinds: [OfKind; RecordKind::ALL.len()],
 }
 
 impl Waits {
@@ -50,7 +62,7 @@ impl Waits {
     }
 
     pub fn is_unheard(&self, kind: RecordKind) -> bool {
-        self.unheard[kind as usize]
+        self.kinds[kind as usize].unheard
     }
 
     pub fn is_full(&self) -> bool {
@@ -64,7 +76,7 @@ impl Waits {
 
     /// Nobody listens to this topic.
     pub fn nobody_listens(&mut self, topic: &Topic, now: MonoNs) {
-        self.unheard[topic.kind as usize] = true;
+        self.kinds[topic.kind as usize].unheard = true;
         self.not_now(topic, now);
     }
 
@@ -86,14 +98,26 @@ impl Waits {
 
     /// A record of this topic was taken. Says whether the topic resumes now.
     pub fn delivered(&mut self, topic: &Topic, now: MonoNs) -> bool {
-        if std::mem::take(&mut self.unheard[topic.kind as usize]) {
-            let waiting = std::mem::take(&mut self.due[topic.kind as usize]);
-            for (_, job) in waiting {
-                let kind = topic.kind;
+        let of_kind = &mut self.kinds[topic.kind as usize];
+        of_kind.taken |= of_kind.unheard;
+        self.listen(now);
+        self.resume(topic)
+    }
+
+    /// Makes all of a kind due of which a record was taken, unless that was done just now.
+    pub fn listen(&mut self, now: MonoNs) {
+        for kind in RecordKind::ALL {
+            let of_kind = &mut self.kinds[kind as usize];
+            if !of_kind.taken || now < of_kind.next_hearing {
+                continue;
+            }
+            of_kind.taken = false;
+            of_kind.unheard = false;
+            of_kind.next_hearing = now + BETWEEN_HEARINGS;
+            for (_, job) in std::mem::take(&mut of_kind.due) {
                 self.hurry(Topic { job, kind }, now);
             }
         }
-        self.resume(topic)
     }
 
     /// The first record of this topic is out of the way. Says whether the topic was waiting
@@ -118,30 +142,33 @@ impl Waits {
 
     fn hurry(&mut self, topic: Topic, now: MonoNs) {
         if let Some(Wait::Until { tries, due }) = self.topics.get(&topic).copied() {
-            self.due[topic.kind as usize].remove(&(due, topic.job.clone()));
+            self.kinds[topic.kind as usize]
+                .due
+                .remove(&(due, topic.job.clone()));
             self.set(topic, tries, due.min(now));
         }
     }
 
     fn set(&mut self, topic: Topic, tries: u32, due: MonoNs) {
-        self.due[topic.kind as usize].insert((due, topic.job.clone()));
+        self.kinds[topic.kind as usize]
+            .due
+            .insert((due, topic.job.clone()));
         self.topics.insert(topic, Wait::Until { tries, due });
     }
 
     /// A topic whose first record may be tried now.
     pub fn next_due(&mut self, now: MonoNs) -> Option<Topic> {
         for kind in RecordKind::ALL {
-            let unheard = self.is_unheard(kind);
-            if unheard && now < self.next_try[kind as usize] {
+            let of_kind = &mut self.kinds[kind as usize];
+            if of_kind.unheard && now < of_kind.next_try {
                 continue;
             }
-            let waiting = &mut self.due[kind as usize];
-            if waiting.first().is_none_or(|(due, _)| *due > now) {
+            if of_kind.due.first().is_none_or(|(due, _)| *due > now) {
                 continue;
             }
-            let (_, job) = waiting.pop_first()?;
-            if unheard {
-                self.next_try[kind as usize] = now + BETWEEN_UNHEARD_TRIES;
+            let (_, job) = of_kind.due.pop_first()?;
+            if of_kind.unheard {
+                of_kind.next_try = now + BETWEEN_UNHEARD_TRIES;
             }
             let topic = Topic { job, kind };
             if let Some(wait) = self.topics.get_mut(&topic)
@@ -154,22 +181,24 @@ impl Waits {
         None
     }
 
-    /// When to ask for [`next_due`](Self::next_due) again.
+    /// When to [`listen`](Self::listen) or to ask for [`next_due`](Self::next_due) again.
     pub fn wakes_at(&self) -> Option<MonoNs> {
-        let first = RecordKind::ALL.into_iter().filter_map(|kind| {
-            let (due, _) = self.due[kind as usize].first()?;
-            Some(match self.is_unheard(kind) {
-                true => (*due).max(self.next_try[kind as usize]),
+        let at = self.kinds.iter().flat_map(|of_kind| {
+            let first = of_kind.due.first().map(|(due, _)| match of_kind.unheard {
+                true => (*due).max(of_kind.next_try),
                 false => *due,
-            })
+            });
+            [first, of_kind.taken.then_some(of_kind.next_hearing)]
         });
-        first.min()
+        at.flatten().min()
     }
 
     /// Nothing is left of this topic that would have to wait.
     pub fn forget(&mut self, topic: &Topic) {
         if let Some(Wait::Until { due, .. }) = self.topics.remove(topic) {
-            self.due[topic.kind as usize].remove(&(due, topic.job.clone()));
+            self.kinds[topic.kind as usize]
+                .due
+                .remove(&(due, topic.job.clone()));
         }
     }
 }
@@ -233,6 +262,26 @@ mod tests {
             due += 1;
         }
         assert_eq!(due, 99);
+    }
+
+    #[test]
+    fn who_follows_one_job_stirs_the_others_up_once_a_second() {
+        let mut waits = Waits::default();
+        let followed = tokens("followed");
+        for n in 0..100 {
+            waits.nobody_listens(&tokens(&format!("job-{n}")), T0);
+        }
+        let mut tried = 0;
+        for ms in (0..10_000).step_by(10) {
+            waits.delivered(&followed, after(ms));
+            waits.listen(after(ms));
+            while let Some(other) = waits.next_due(after(ms)) {
+                tried += 1;
+                waits.nobody_listens(&other, after(ms));
+            }
+            assert!(waits.wakes_at() > Some(after(ms)));
+        }
+        assert!((1_000..1_200).contains(&tried), "{tried}");
     }
 
     #[test]
