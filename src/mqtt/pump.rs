@@ -19,6 +19,8 @@ use crate::units::MonoNs;
 
 /// Payload of the outbox in flight at most, but for a single larger record.
 const MOST_BYTES_IN_FLIGHT: usize = 1 << 20;
+/// Topics with a parked record that are remembered at most; then one may be told of again.
+const MOST_REPORTED: usize = 1_024;
 
 impl Session<'_> {
     /// Says whether it looked into the outbox.
@@ -141,7 +143,11 @@ impl Session<'_> {
     fn park(&mut self, key: &Key, reason: String, now: MonoNs) {
         let Topic { job, kind } = &key.topic;
         // Of a thousand records of one topic, one event is enough; `health` has the count.
-        if self.reported.insert(key.topic.clone()) {
+        if !self.reported.contains(&key.topic) {
+            if self.reported.len() >= MOST_REPORTED {
+                self.reported.clear();
+            }
+            self.reported.insert(key.topic.clone());
             let topic = self.setup.topics.job(job, *kind);
             let message = format!("{topic}: {reason}; cmd/replay sends parked records again");
             self.event("record-parked", message, Some(job.clone().into()));
