@@ -189,7 +189,10 @@ impl Store {
         }
         self.change(|tx| {
             let mut take = tx.prepare_cached("DELETE FROM pending WHERE seq = ?1")?;
-            let mut park = tx.prepare_cached("INSERT INTO parked (seq, reason) VALUES (?1, ?2)")?;
+            let mut park = tx.prepare_cached(
+                // Stores of before may have one that waits and is set aside.
+                "INSERT OR REPLACE INTO parked (seq, reason) VALUES (?1, ?2)",
+            )?;
             for (seq, reason) in records {
                 if take.execute([seq])? > 0 {
                     park.execute(params![seq, reason])?;

@@ -4,7 +4,7 @@ use super::jobs::{COLUMNS, state_row};
 use super::outbox::enqueue_state;
 use super::{Moment, StateRow, Store, StoreError};
 use crate::workload::JobId;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Transaction, params};
 
 impl Store {
     /// Lets kept records leave again as they were: of one attempt or all, and of those with
@@ -34,10 +34,7 @@ impl Store {
                 records += 1;
                 first = first.min(row.get(0)?);
             }
-            tx.execute(
-                "DELETE FROM parked WHERE EXISTS (SELECT 1 FROM pending p WHERE p.seq = parked.seq)",
-                [],
-            )?;
+            unpark_pending(tx)?;
             Ok((records, first))
         })?;
         if records > 0 {
@@ -74,6 +71,7 @@ impl Store {
                     None => enqueue_state(tx, row, now)?,
                 }
             }
+            unpark_pending(tx)?;
             Ok((open.len() as u32, renewed))
         })?;
         for (job, seq) in renewed {
@@ -81,6 +79,15 @@ impl Store {
         }
         Ok(count)
     }
+}
+
+/// What waits again is no longer set aside.
+fn unpark_pending(tx: &Transaction<'_>) -> rusqlite::Result<()> {
+    tx.execute(
+        "DELETE FROM parked WHERE EXISTS (SELECT 1 FROM pending p WHERE p.seq = parked.seq)",
+        [],
+    )?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -116,5 +123,19 @@ mod tests {
         let pending = store.waiting(100);
         assert_eq!(pending.len(), 1);
         assert_eq!(pending[0].topic.job, id("waits"));
+    }
+    #[test]
+    fn a_state_that_is_published_again_can_be_refused_again() {
+        let (_dir, mut store) = new_store();
+        store.submit(&job("waits"), 100, &at(1)).expect("writable");
+        let refused = [(store.waiting(1)[0].seq, "not authorised".to_owned())];
+        for _ in 0..2 {
+            store.park(&refused).expect("writable");
+            let backlog = store.backlog().expect("readable");
+            assert_eq!((backlog.pending, backlog.parked), (0, 1));
+            store.republish_open_states(&at(2)).expect("writable");
+            let backlog = store.backlog().expect("readable");
+            assert_eq!((backlog.pending, backlog.parked), (1, 0));
+        }
     }
 }
