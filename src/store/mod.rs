@@ -66,7 +66,8 @@ pub enum StoreError {
     InUse { path: PathBuf },
     #[error(
         "{path}: is a store of version {found}, this jouled knows up to {known}; \
-         install the newer jouled, or move the file away"
+         install the newer jouled, or move it away together with the files beside it that begin \
+         with its name (-wal, -shm)"
     )]
     Newer {
         path: PathBuf,

@@ -29,6 +29,11 @@ impl Files {
         self.dir.join(self.name)
     }
 
+    /// Errors: nobody can tell, and no new one may be made.
+    pub fn is_there(&self) -> Result<bool, StoreError> {
+        self.db().try_exists().map_err(|source| self.failed(source))
+    }
+
     pub fn log(&self) -> PathBuf {
         self.dir.join(format!("{}-wal", self.name))
     }
@@ -77,6 +82,24 @@ impl Files {
             self.sync()
         };
         copy().map_err(|source| self.failed(source))?;
+        Ok(name)
+    }
+
+    /// Sets the log of a store that is gone aside. Returns its name.
+    pub fn move_log(&self, unix_s: i64) -> Result<String, StoreError> {
+        let of = format!("{}-wal", self.name);
+        let name = self.free_name(&of, unix_s);
+        let index = self.dir.join(format!("{}-shm", self.name));
+        let rest = name.strip_prefix(&of).expect("it begins so");
+        let moved = || {
+            // The log moves last: as long as it is there, this is done again.
+            if index.exists() {
+                fs::rename(&index, self.dir.join(format!("{}-shm{rest}", self.name)))?;
+            }
+            fs::rename(self.log(), self.dir.join(&name))?;
+            self.sync()
+        };
+        moved().map_err(|source| self.failed(source))?;
         Ok(name)
     }
 

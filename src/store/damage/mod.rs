@@ -49,14 +49,21 @@ pub fn open(dir: &Path, name: &'static str, unix_s: i64) -> Result<Opened, Store
         path: files.log(),
         source,
     })?;
-    let log_is_left_over = !files.db().exists() && files.log().exists();
     let mut extent = match files.doubt().exists() {
         true => Extent::Everything,
         false => Extent::SmallTables,
     };
-    if log_damage.is_some() || log_is_left_over {
-        let file = files.copy_log(unix_s)?;
-        let why = log_damage.unwrap_or("its write-ahead log was there without it");
+    let is_there = files.is_there()?;
+    let left = match log_damage {
+        // SQLite would replay it into the store that is made now.
+        _ if !is_there && files.log().exists() => Some((
+            files.move_log(unix_s)?,
+            "its write-ahead log was there without it",
+        )),
+        Some(why) => Some((files.copy_log(unix_s)?, why)),
+        None => None,
+    };
+    if let Some((file, why)) = left {
         damage.push(Damage {
             message: format!(
                 "the store jouled.db: {why}; it is kept as {file}. What was committed last may \
@@ -66,7 +73,7 @@ pub fn open(dir: &Path, name: &'static str, unix_s: i64) -> Result<Opened, Store
         });
         extent = Extent::Everything;
     }
-    if !files.db().exists() {
+    if !is_there {
         files.make(None)?;
     } else if let Some(why) = unsound(&files, extent)? {
         let (file, taken) = files.set_aside(unix_s)?;

@@ -290,12 +290,28 @@ fn commits_behind_a_break_in_the_log_are_told_of() {
 }
 
 #[test]
-fn a_log_without_its_store_is_kept() {
+fn a_log_without_its_store_is_kept_and_not_replayed_into_the_new_one() {
     let dir = killed_store();
     fs::remove_file(db(&dir)).expect("writable");
-    let store = Store::open(dir.path()).expect("opens");
-    assert_eq!(store.damage().len(), 1);
-    assert!(store.damage()[0].file.starts_with("jouled.db-wal.damaged-"));
+    let path = dir.path().join("jouled.db-wal");
+    let log = fs::read(&path).expect("readable");
+    fs::write(dir.path().join("jouled.db-shm"), "of the lost store").expect("writable");
+    let mut store = Store::open(dir.path()).expect("opens");
+    assert_eq!((store.damage().len(), store.damaged_stores()), (1, 1));
+    let file = &store.damage()[0].file;
+    assert!(file.starts_with("jouled.db-wal.damaged-"), "{file}");
+    let kept = fs::read(dir.path().join(file)).expect("readable");
+    assert!(kept == log, "what was found is kept as it was");
+    assert_eq!(waiting(&store), 0, "the new store is empty");
+    store.submit(&job("later"), 100, &at(9)).expect("writable");
+    drop(store);
+
+    // The next start checks the whole store.
+    fs::write(dir.path().join("jouled.db.check"), "").expect("writable");
+    let mut store = Store::open(dir.path()).expect("opens again");
+    assert_eq!((store.damage(), waiting(&store)), (&[][..], 1));
+    let next = store.next_queued(&at(9)).expect("readable").job;
+    assert_eq!(next.expect("it waits").0.id, id("later"));
 }
 
 #[test]
