@@ -12,7 +12,7 @@ use crate::mqtt::{LiveRecord, MqttHandle};
 use crate::record::job::State;
 use crate::record::result::{Build, LostAttempt, Model};
 use crate::runtime::{gguf, oom};
-use crate::store::{self, AttemptRow, Begun, StateRow};
+use crate::store::{self, AttemptRow, Begun, StateRow, StoreError};
 use crate::units::{MonoNs, Span};
 use crate::workload::{Job, JobState, Phase, TokensWhen};
 use crate::{board, clock};
@@ -126,7 +126,7 @@ impl Runner {
 
     /// Begins the next attempt. Whoever reads in the store that the job runs can reach it
     /// through `control`: both change under the store's lock.
-    fn take(&self, control: &Arc<Control>) -> Result<Option<(Job, Begun)>, store::StoreError> {
+    fn take(&self, control: &Arc<Control>) -> Result<Option<(Job, Begun)>, StoreError> {
         let now = self.shared.moment();
         let mut store = store::lock(&self.shared.store);
         let next = store.next_queued(&now)?;
@@ -165,14 +165,15 @@ impl Runner {
     /// Stores the end of an attempt. While the disk takes nothing, what was measured waits in
     /// memory: no other job could begin meanwhile.
     ///
-    /// Errors: the daemon ends before the disk works, and the attempt counts as lost; or the
-    /// records can never be stored, and the job failed without them.
+    /// Errors: the daemon ends before the disk works, or since the store is damaged, and the
+    /// attempt counts as lost; or the records can never be stored, and the job failed without
+    /// them.
     fn store(
         &self,
         job: &Job,
         begun: Begun,
         outcome: &mut Option<AttemptRecords>,
-    ) -> Result<Option<StateRow>, store::StoreError> {
+    ) -> Result<Option<StateRow>, StoreError> {
         loop {
             let now = self.shared.moment();
             let mut store = store::lock(&self.shared.store);
@@ -188,6 +189,9 @@ impl Runner {
                 }
                 Err(error) => error,
             };
+            if matches!(error, StoreError::Damaged { .. }) {
+                return Err(error);
+            }
             if !error.may_pass() {
                 keeping::commit_without_records(&mut store, &job.id, begun.attempt, &now)?;
                 return Err(error);

@@ -251,12 +251,16 @@ impl Store {
         })
     }
 
-    /// Runs `change` as one transaction: all of it, or nothing.
+    /// Runs `change` as one transaction: all of it, or nothing. Once damage was found nothing is
+    /// written any more: what is decided on it could stand against what the next start saves.
     fn change<T>(
         &mut self,
         change: impl FnOnce(&rusqlite::Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let done = (|| {
+            if *self.in_doubt.borrow() {
+                return Err(damage::found_before());
+            }
             let tx = self.db.transaction()?;
             let value = change(&tx)?;
             tx.commit()?;

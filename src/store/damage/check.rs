@@ -32,6 +32,13 @@ pub fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
+/// The answer to whoever wants to write after that.
+pub fn found_before() -> rusqlite::Error {
+    let damaged = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let text = "damage was found in it, so that nothing is written any more";
+    rusqlite::Error::SqliteFailure(damaged, Some(text.to_owned()))
+}
+
 /// What is wrong with the store, in a few words; `None` where nothing is, and for a store of
 /// a version that this one doesn't know.
 ///

@@ -10,7 +10,7 @@ mod wal;
 #[cfg(test)]
 mod tests;
 
-pub use check::is_damage;
+pub use check::{found_before, is_damage};
 
 use super::{StoreError, schema};
 use aside::Files;

@@ -392,7 +392,7 @@ fn damage_found_at_work_ends_the_daemon_and_is_looked_for_at_the_next_start() {
         let page = page_with(bytes, r#"1,"device":"bench""#);
         bytes[page..page + 4096].fill(0xa5);
     });
-    let store = Store::open(dir.path()).expect("opens");
+    let mut store = Store::open(dir.path()).expect("opens");
     assert!(store.damage().is_empty(), "{:?}", store.damage());
     let in_doubt = store.in_doubt();
     let all = Piece {
@@ -406,6 +406,10 @@ fn damage_found_at_work_ends_the_daemon_and_is_looked_for_at_the_next_start() {
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     assert!(*in_doubt.borrow());
     assert!(dir.path().join("jouled.db.check").exists());
+    // Nothing is decided any more: the attempt that runs is not ended as failed.
+    let ended = store.finish_attempt(&id("runs"), 1, Finished::Failed, None, &[], &at(6));
+    let error = ended.expect_err("damaged");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
     drop(store);
 
     let store = Store::open(dir.path()).expect("opens");
