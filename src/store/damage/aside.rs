@@ -134,8 +134,11 @@ impl Files {
 
     /// Goes on where a start was cut off that set the store aside.
     pub fn resume(&self) -> Result<Option<(String, Taken)>, StoreError> {
-        let Ok(name) = fs::read_to_string(self.mark()) else {
-            return Ok(None);
+        let name = match fs::read(self.mark()) {
+            Ok(name) => String::from_utf8_lossy(&name).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // What was moved away already must not be taken for a store that never was.
+            Err(error) => return Err(self.failed(error)),
         };
         // Cut off before the name was whole: nothing has been moved yet.
         if !name.starts_with(&format!("{}.damaged-", self.name)) || name.contains('/') {

@@ -368,6 +368,17 @@ fn setting_aside_goes_on_where_it_was_cut_off() {
 }
 
 #[test]
+fn a_mark_that_cannot_be_read_makes_no_empty_store() {
+    let dir = busy_store();
+    fs::rename(db(&dir), dir.path().join("jouled.db.damaged-7")).expect("writable");
+    // A directory can be opened and not read, also by root.
+    fs::create_dir(dir.path().join("jouled.db.set-aside")).expect("writable");
+    let error = Store::open(dir.path()).expect_err("the mark can't be read");
+    assert!(matches!(error, StoreError::Create { .. }), "{error}");
+    assert!(!db(&dir).exists());
+}
+
+#[test]
 fn what_was_set_aside_is_never_overwritten() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     for n in 1..=3 {
