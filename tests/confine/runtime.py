@@ -106,6 +106,9 @@ def attempts(model):
         "datagrams to sockets of others": lambda: socket.socketpair(
             socket.AF_UNIX, socket.SOCK_DGRAM
         ),
+        "datagrams by another name": lambda: socket.socketpair(
+            socket.AF_UNIX, socket.SOCK_RAW | socket.SOCK_CLOEXEC
+        ),
         "the system bus": lambda: connect("/run/dbus/system_bus_socket"),
         "listing the state": lambda: os.listdir(state),
         "reading the queue": lambda: open(database).read(1),

@@ -4,6 +4,7 @@
 use super::{Policy, enter};
 use rustix::process::{getppid, setpgid, setsid, test_kill_process};
 use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -91,7 +92,9 @@ fn no_network() -> bool {
         refused(TcpListener::bind((loopback, 0)))
             && refused(UdpSocket::bind((loopback, 0)))
             && refused(TcpStream::connect((loopback, 9)))
-    })
+    }) && [Type::DGRAM, Type::from(libc::SOCK_RAW)]
+        .into_iter()
+        .all(|addressed| refused(Socket::pair(Domain::UNIX, addressed, None)))
 }
 
 fn cannot_write(directory: &Path) -> bool {

@@ -146,6 +146,9 @@ const NAMESPACES: [i32; 8] = [
 const CLONE_NEWTIME: i32 = 0x80;
 /// The type of a socket without its flags.
 const SOCKET_TYPE: u64 = 0xf;
+/// Sockets that reach nobody but whom they were connected to. Every other one can be told an
+/// address with each message, SOCK_RAW too: on Unix sockets it is another name of SOCK_DGRAM.
+const CONNECTED: [u64; 2] = [libc::SOCK_STREAM as u64, libc::SOCK_SEQPACKET as u64];
 
 /// Takes effect at once and for good, also after `execve`. A call of another ABI (32-bit
 /// programs) ends the process.
@@ -219,10 +222,11 @@ fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
     }
     if !reach.network {
         let unix = libc::AF_UNIX as u64;
-        // Datagrams can be told an address with each of them.
-        let datagrams = libc::SOCK_DGRAM as u64;
-        let addressed = one(argument(1, SeccompCmpOp::MaskedEq(SOCKET_TYPE), datagrams)?)?;
-        let own_kind = vec![neither(&[unix])?, addressed];
+        let mut own_kind = vec![neither(&[unix])?];
+        for addressed in (0..=SOCKET_TYPE).filter(|kind| !CONNECTED.contains(kind)) {
+            let masked = SeccompCmpOp::MaskedEq(SOCKET_TYPE);
+            own_kind.push(one(argument(1, masked, addressed)?)?);
+        }
         rules.insert(libc::SYS_socketpair, own_kind.clone());
         let sockets = if reach.unix_sockets {
             own_kind
