@@ -318,6 +318,7 @@ fn on_an_elder_kernel() {
         "UDP",
         "signalling",
         "stopping",
+        "killing",
         "session",
         "limiting",
         "io_uring",

@@ -1,6 +1,7 @@
 """Runtimes that misbehave, by name: what a hostile or broken worker would try."""
 
 import ctypes
+import fcntl
 import json
 import mmap
 import os
@@ -84,6 +85,18 @@ def prctl(option, value):
         raise OSError("refused")
 
 
+def owner(daemon):
+    """Makes the daemon the owner of a pipe, with SIGKILL for the news that it can be read."""
+    readable, writable = os.pipe()
+    fcntl.fcntl(readable, fcntl.F_SETOWN, daemon)
+    fcntl.fcntl(readable, fcntl.F_SETSIG, signal.SIGKILL)
+    fcntl.fcntl(readable, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    os.write(writable, b"x")
+    # Landlock lets it own the pipe, and does not deliver the signal.
+    if os.getppid() == daemon:
+        raise OSError("it lives")
+
+
 def litter(folder):
     path = os.path.join(folder, f"jouled-{os.getpid()}")
     open(path, "w").close()
@@ -135,6 +148,7 @@ def attempts(model):
         "reading the daemon's memory": lambda: call(SYS["process_vm_readv"], daemon, 0, 0, 0, 0, 0),
         "signalling the daemon": lambda: os.kill(daemon, 0),
         "stopping the daemon": lambda: os.kill(daemon, signal.SIGSTOP),
+        "killing the daemon by a pipe": lambda: owner(daemon),
         "signalling the daemon's group": lambda: os.killpg(os.getpgid(daemon), 0),
         "limiting the daemon": lambda: resource.prlimit(
             daemon, resource.RLIMIT_NOFILE, (4096, 4096)

@@ -144,6 +144,17 @@ const NAMESPACES: [i32; 8] = [
     CLONE_NEWTIME,
 ];
 const CLONE_NEWTIME: i32 = 0x80;
+/// By call, what makes a process the owner of a file, and sets the signal it gets
+/// (asm-generic/fcntl.h, asm-generic/sockios.h).
+const OWNERS: [(i64, &[u64]); 2] = [
+    (libc::SYS_fcntl, &[F_SETOWN, F_SETSIG, F_SETOWN_EX]),
+    (libc::SYS_ioctl, &[FIOSETOWN, SIOCSPGRP]),
+];
+const F_SETOWN: u64 = 8;
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
 /// The type of a socket without its flags.
 const SOCKET_TYPE: u64 = 0xf;
 /// Sockets that reach nobody but whom they were connected to. Every other one can be told an
@@ -219,6 +230,13 @@ fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
             rules.insert(call, vec![neither(&[own])?]);
         }
         rules.insert(libc::SYS_pidfd_send_signal, Vec::new());
+        // The kernel signals the owner of a file when there is something to read.
+        for (call, commands) in OWNERS {
+            let owners = commands
+                .iter()
+                .map(|command| one(argument(1, SeccompCmpOp::Eq, *command)?));
+            rules.insert(call, owners.collect::<Result<_, _>>()?);
+        }
     }
     if !reach.network {
         let unix = libc::AF_UNIX as u64;
