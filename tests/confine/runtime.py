@@ -85,6 +85,20 @@ def prctl(option, value):
         raise OSError("refused")
 
 
+def any_of(attempt, values):
+    """Passes if one of them does."""
+    assert values
+    passed = False
+    for value in values:
+        try:
+            attempt(value)
+            passed = True
+        except OSError:
+            pass
+    if not passed:
+        raise OSError("refused")
+
+
 def owner(daemon):
     """Makes the daemon the owner of a pipe, with SIGKILL for the news that it can be read."""
     readable, writable = os.pipe()
@@ -108,6 +122,10 @@ def attempts(model):
     state = os.path.join(os.path.dirname(models), "state")
     database = os.path.join(state, "jouled.db")
     daemon = os.getppid()
+    tasks = f"/proc/{daemon}/task"
+    samplers = [
+        int(task) for task in os.listdir(tasks) if "sampler" in open(f"{tasks}/{task}/comm").read()
+    ]
     new = os.path.join(models, "new.gguf")
     return {
         "TCP": lambda: socket.socket(socket.AF_INET),
@@ -152,6 +170,17 @@ def attempts(model):
         "signalling the daemon's group": lambda: os.killpg(os.getpgid(daemon), 0),
         "limiting the daemon": lambda: resource.prlimit(
             daemon, resource.RLIMIT_NOFILE, (4096, 4096)
+        ),
+        "slowing the daemon": lambda: os.setpriority(os.PRIO_PROCESS, daemon, 19),
+        "slowing the sampler": lambda: any_of(
+            lambda thread: os.setpriority(os.PRIO_PROCESS, thread, 19), samplers
+        ),
+        "moving the sampler": lambda: any_of(
+            lambda thread: os.sched_setaffinity(thread, os.sched_getaffinity(0)), samplers
+        ),
+        "idling the sampler": lambda: any_of(
+            lambda thread: os.sched_setscheduler(thread, os.SCHED_IDLE, os.sched_param(0)),
+            samplers,
         ),
         "a session of its own": lambda: in_child(os.setsid),
         "a group of its own": lambda: in_child(lambda: os.setpgid(0, 0)),

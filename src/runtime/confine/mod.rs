@@ -21,7 +21,7 @@ mod syscalls;
 
 use crate::runtime::protocol::Message;
 use crate::runtime::spawn;
-use rustix::process::getpid;
+use rustix::process::{getpid, getppid};
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -66,6 +66,7 @@ fn enter(policy: &Policy) -> Vec<String> {
     let signals = files::restrict(policy, &accelerators);
     let reach = syscalls::Reach {
         own: getpid(),
+        daemon: threads_of_parent(),
         signals_kept_inside: matches!(signals, Ok(files::Signals::Inside)),
         unix_sockets: accelerators.with_sockets,
         network: policy.network,
@@ -77,6 +78,17 @@ fn enter(policy: &Policy) -> Vec<String> {
         undone.push(format!("the filter of system calls (seccomp): {error}"));
     }
     undone
+}
+
+/// Who starts a worker or a trial of one is the daemon. Read before the filter is in force.
+fn threads_of_parent() -> Vec<u64> {
+    let tasks = getppid().map(|parent| format!("/proc/{}/task", parent.as_raw_nonzero()));
+    let threads = tasks.and_then(|tasks| std::fs::read_dir(tasks).ok());
+    threads
+        .into_iter()
+        .flatten()
+        .filter_map(|thread| thread.ok()?.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 /// Becomes `program`, confined. Returns only if that fails; the daemon is told by a message in

@@ -11,9 +11,11 @@ use seccompiler::{
 use std::collections::BTreeMap;
 
 /// How far a worker reaches beyond itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Reach {
     pub own: Pid,
+    /// Threads of the daemon.
+    pub daemon: Vec<u64>,
     /// Landlock keeps signals inside; otherwise only `own` can be signalled.
     pub signals_kept_inside: bool,
     /// A driver's parts may listen to each other on Unix sockets.
@@ -144,6 +146,8 @@ const NAMESPACES: [i32; 8] = [
     CLONE_NEWTIME,
 ];
 const CLONE_NEWTIME: i32 = 0x80;
+/// So many of the daemon's threads fit into a filter; it has some twenty.
+const MOST_THREADS: usize = 100;
 /// By call, what makes a process the owner of a file, and sets the signal it gets
 /// (asm-generic/fcntl.h, asm-generic/sockios.h).
 const OWNERS: [(i64, &[u64]); 2] = [
@@ -167,7 +171,8 @@ pub fn restrict(reach: &Reach) -> Result<(), FilterError> {
     let refused = SeccompAction::Errno(libc::EPERM as u32);
     let unknown = SeccompAction::Errno(libc::ENOSYS as u32);
     for program in [
-        filter(rules(reach)?, refused)?,
+        filter(rules(reach)?, refused.clone())?,
+        filter(schedules(&reach.daemon)?, refused)?,
         // Its flags lie in memory, where no filter looks. C libraries take clone instead.
         filter(Rules::from([(libc::SYS_clone3, vec![])]), unknown)?,
     ] {
@@ -258,6 +263,28 @@ fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
     Ok(rules)
 }
 
+/// Denied: to slow down the daemon's threads, which sample while the worker runs. Numbers of
+/// the worker's own threads are not known yet, and ggml pins threads by them.
+fn schedules(daemon: &[u64]) -> Result<Rules, seccompiler::BackendError> {
+    let by_argument = [
+        (libc::SYS_sched_setaffinity, 0),
+        (libc::SYS_sched_setattr, 0),
+        (libc::SYS_sched_setparam, 0),
+        (libc::SYS_sched_setscheduler, 0),
+        (libc::SYS_setpriority, 1),
+    ];
+    let mut rules = Rules::new();
+    // A call without a condition would be denied altogether.
+    for (call, index) in by_argument.into_iter().filter(|_| !daemon.is_empty()) {
+        let threads = daemon
+            .iter()
+            .take(MOST_THREADS)
+            .map(|thread| one(argument(index, SeccompCmpOp::Eq, *thread)?));
+        rules.insert(call, threads.collect::<Result<_, _>>()?);
+    }
+    Ok(rules)
+}
+
 fn one(condition: SeccompCondition) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![condition])
 }
@@ -323,12 +350,24 @@ mod tests {
         for bits in 0..8 {
             let reach = Reach {
                 own: rustix::process::getpid(),
+                daemon: Vec::new(),
                 signals_kept_inside: bits & 1 > 0,
                 unix_sockets: bits & 2 > 0,
                 network: bits & 4 > 0,
             };
             let program = filter(rules(&reach).unwrap(), SeccompAction::Errno(1)).unwrap();
             assert!((100..4_096).contains(&program.len()), "{}", program.len());
+        }
+    }
+
+    #[test]
+    fn many_threads_of_the_daemon_fit_into_a_filter() {
+        for threads in [0, 1, 20, 10_000] {
+            let daemon: Vec<u64> = (1..=threads).collect();
+            let rules = schedules(&daemon).unwrap();
+            assert_eq!(rules.is_empty(), daemon.is_empty());
+            let program = filter(rules, SeccompAction::Errno(1)).unwrap();
+            assert!(program.len() < 4_096, "{}", program.len());
         }
     }
 }
