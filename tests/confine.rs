@@ -281,6 +281,44 @@ fn a_worker_over_its_limit_of_memory_fails_and_the_limit_is_named() {
     assert!(tight.daemon.is_running());
 }
 
+/// What a program says that is started as a worker is, by hand.
+fn confined(policy: &Value, program: &[&str]) -> std::process::Output {
+    std::process::Command::new(env!("CARGO_BIN_EXE_jouled"))
+        .args(["confine", &policy.to_string(), "--"])
+        .args(program)
+        .output()
+        .unwrap()
+}
+
+fn policy(required: bool) -> Value {
+    json!({
+        "run": [], "read": [], "write": [], "network": false, "data_bytes": null,
+        "required": required,
+    })
+}
+
+#[test]
+fn the_right_to_real_time_priority_stays_with_the_daemon() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    // The units give it to the daemon. Where it can't be given here, nothing is lost by it.
+    let given = Rlimit {
+        current: Some(20),
+        maximum: Some(20),
+    };
+    for resource in [Resource::Rtprio, Resource::Nice] {
+        if let Err(error) = setrlimit(resource, given) {
+            eprintln!("SKIPPED: this user can't have the right: {error}");
+        }
+    }
+    let said = confined(&policy(false), &["cat", "/proc/self/limits"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    for limit in ["Max realtime priority", "Max nice priority"] {
+        let line = said.lines().find(|line| line.starts_with(limit)).unwrap();
+        let values: Vec<&str> = line[limit.len()..].split_whitespace().collect();
+        assert_eq!(values, ["0", "0"], "{said}");
+    }
+}
+
 /// Makes this thread, and what it starts, see a kernel without Landlock.
 fn without_landlock() {
     let calls = [444, 445, 446].map(|call| (call, Vec::new()));

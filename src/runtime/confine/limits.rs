@@ -50,6 +50,9 @@ pub fn set(data_bytes: Option<u64>) -> Vec<String> {
             no_capabilities().map_err(io::Error::from),
         ),
         ("writing no core file", limit(Resource::Core, 0)),
+        // The daemon may have this right for its sampler: a worker with it would go first.
+        ("giving up real-time priority", limit(Resource::Rtprio, 0)),
+        ("giving up higher priority", limit(Resource::Nice, 0)),
         (
             "the limit of descriptors",
             limit(Resource::Nofile, DESCRIPTORS),
