@@ -187,6 +187,9 @@ def attempts(model):
         "outliving the daemon": lambda: prctl(1, 0),
         "a user namespace": lambda: call(SYS["unshare"], 0x10000000),
         "mounting": lambda: call(SYS["mount"], 0, 0, 0, 0, 0),
+        "memory that stays": lambda: call(SYS["shmget"], 0, 4096, 0o1600),
+        "semaphores that stay": lambda: call(SYS["semget"], 0, 1, 0o1600),
+        "messages that stay": lambda: call(SYS["msgget"], 0, 0o1600),
         "io_uring": lambda: call(425, 1, 0),
         "rebooting": lambda: call(SYS["reboot"], 0, 0, 0),
         "changing limits upwards": lambda: resource.setrlimit(resource.RLIMIT_CORE, (1, 1)),
@@ -194,8 +197,14 @@ def attempts(model):
 
 
 SYS = {
-    "x86_64": dict(ptrace=101, process_vm_readv=310, unshare=272, mount=165, reboot=169),
-}.get(os.uname().machine, dict(ptrace=117, process_vm_readv=270, unshare=97, mount=40, reboot=142))
+    "x86_64": dict(
+        ptrace=101, process_vm_readv=310, unshare=272, mount=165, reboot=169,
+        shmget=29, semget=64, msgget=68,
+    ),
+}.get(os.uname().machine, dict(
+    ptrace=117, process_vm_readv=270, unshare=97, mount=40, reboot=142,
+    shmget=194, semget=190, msgget=186,
+))
 
 
 def reach():

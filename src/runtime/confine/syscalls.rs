@@ -35,7 +35,7 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Into other processes, around the file rules, out of the process group, and into the
 /// administration of the machine.
-const NEVER: [i64; 64] = [
+const NEVER: [i64; 68] = [
     // Other processes.
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
@@ -48,6 +48,11 @@ const NEVER: [i64; 64] = [
     // Out of the group that is killed with the worker.
     libc::SYS_setsid,
     libc::SYS_setpgid,
+    // Memory and queues that stay when their maker has gone.
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+    libc::SYS_mq_open,
     // Work that is done where no filter looks.
     libc::SYS_io_uring_setup,
     libc::SYS_io_uring_enter,
