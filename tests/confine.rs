@@ -349,6 +349,17 @@ fn on_an_elder_kernel() {
         assert_eq!(said[held], true, "{held}: {said}");
     }
     good_job_runs(&mut rig);
+    // Also if the kernel was another one when it was tried.
+    let refused = confined(&policy(true), &["echo", "begun"]);
+    let told: Value = serde_json::from_slice(&refused.stdout).unwrap();
+    assert_eq!(told["code"], "start-failed", "{told}");
+    assert!(told["message"].as_str().unwrap().contains("Landlock"));
+    assert!(!refused.status.success());
+    let begun = confined(&policy(false), &["echo", "begun"]);
+    assert_eq!(begun.stdout, b"begun\n");
+    let said = String::from_utf8(begun.stderr).unwrap();
+    assert!(said.contains("not in force: the rules on files"), "{said}");
+
     let reason = reason(&mut rig, "reach", json!({}));
     assert!(reason.starts_with("reached: "), "{reason}");
     for held in [

@@ -142,6 +142,7 @@ impl Shared {
             write: extra.write.clone(),
             network: extra.network,
             data_bytes: self.config.worker.memory_max_bytes().ok().flatten(),
+            required: self.config.worker.confinement == Confinement::Required,
         }
     }
 }

@@ -45,6 +45,8 @@ pub struct Policy {
     pub network: bool,
     /// Most private memory (RLIMIT_DATA): mapped weights don't count.
     pub data_bytes: Option<u64>,
+    /// Nothing is started where something of this can't be done.
+    pub required: bool,
 }
 
 impl Policy {
@@ -100,17 +102,32 @@ pub fn launch(policy: &Policy, program: &[OsString]) -> io::Error {
     if let Err(orphaned) = spawn::die_with_parent() {
         return orphaned;
     }
-    // The daemon has tried it, and has said in its log what is undone.
-    enter(policy);
+    let undone = enter(policy);
+    if policy.required && !undone.is_empty() {
+        // The trial at the start of the daemon found it possible.
+        let undone = undone.join("; ");
+        tell(format!(
+            "the runtime's program is not started: worker.confinement = \"required\", and not in force is {undone}"
+        ));
+        return io::Error::other(undone);
+    }
+    for undone in undone {
+        crate::print::err(format_args!("jouled: not in force: {undone}\n"));
+    }
     let error = Command::new(name).args(arguments).exec();
+    tell(format!(
+        "the runtime's program can't be started: {error}; check its command in the board's configuration"
+    ));
+    error
+}
+
+/// Says in the worker's stead why there is none.
+fn tell(message: String) {
     let message = Message::Error {
         code: START_FAILED.to_owned(),
-        message: format!(
-            "the runtime's program can't be started: {error}; check its command in the board's configuration"
-        ),
+        message,
     };
     let line = serde_json::to_string(&message).expect("a message has only JSON-able fields");
     // Nobody may listen any more: then nobody needs it.
     let _ = writeln!(io::stdout(), "{line}");
-    error
 }
