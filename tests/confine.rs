@@ -123,6 +123,27 @@ fn each_of_these_costs_one_job() {
 }
 
 #[test]
+fn what_a_worker_says_while_nobody_listens_takes_little_memory() {
+    let mut rig = rig(&["early_tokens"]);
+    let before = most_memory_kib(&rig);
+    let mut job = job_of("early_tokens", json!({}));
+    job["idle"] = json!({"before_s": 3, "after_s": 0});
+    assert_eq!(rig.run(&job)["state"], "failed");
+    let grown = most_memory_kib(&rig) - before;
+    println!("a flood of unread messages took {grown} KiB");
+    assert!(grown < 80 << 10, "{grown} KiB");
+    good_job_runs(&mut rig);
+}
+
+/// The most that the daemon has held.
+fn most_memory_kib(rig: &Rig) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", rig.daemon.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let value = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    value.parse().unwrap()
+}
+
+#[test]
 fn what_does_not_end_is_ended_with_everything_that_it_started() {
     let mut rig = rig(&["loops", "forks"]);
     for name in ["loops", "forks"] {

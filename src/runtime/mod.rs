@@ -12,3 +12,4 @@ pub mod process;
 pub mod protocol;
 pub mod spawn;
 pub mod supervisor;
+mod unread;

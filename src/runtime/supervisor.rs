@@ -24,6 +24,7 @@ use super::oom::{OomWatch, OutOfMemory};
 use super::process::{ProcessMemory, ProcessUsage};
 use super::protocol::{Message, Request, StopReason};
 use super::spawn;
+use super::unread::{Place, Room};
 use crate::clock;
 use crate::strict_json::without_values;
 use crate::units::MonoNs;
@@ -34,7 +35,7 @@ use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -134,17 +135,23 @@ pub struct Worker {
     exit: Option<Exit>,
     /// Dropped to close the worker's stdin.
     requests: Option<Sender<Vec<u8>>>,
-    messages: Receiver<Result<(Message, MonoNs), String>>,
+    messages: Receiver<Unread>,
     conduct: Conduct,
     oom: OomWatch,
     stderr: Arc<Mutex<VecDeque<String>>>,
     stderr_reader: Option<JoinHandle<()>>,
 }
 
+/// A message, when it came, and its place in the room for those that wait. The error says
+/// what is none about it.
+type Unread = (Result<(Message, MonoNs), String>, Place);
+
 /// A line of the worker longer than this is an error: a batch of tokens has a few KiB.
 const MOST_LINE_BYTES: u64 = 1 << 20;
-/// Unread messages; beyond it the worker's own sender waits, off its token path.
-const MOST_UNREAD: usize = 4_096;
+/// Lines that nobody has taken in yet. Parsed they take some times that: a token's time has
+/// 8 bytes, and two at least in its line. Beyond it the worker's own sender waits, off its
+/// token path.
+const MOST_UNREAD_BYTES: usize = 4 << 20;
 const KEPT_STDERR_LINES: usize = 20;
 const MOST_STDERR_LINE_BYTES: u64 = 4_096;
 /// Parsing a message needs little.
@@ -163,7 +170,7 @@ impl Worker {
         let stderr_pipe = child.stderr.take().expect("stderr is piped");
 
         let (requests, lines) = channel();
-        let (sender, messages) = sync_channel(MOST_UNREAD);
+        let (sender, messages) = channel();
         let stderr = Arc::new(Mutex::new(VecDeque::new()));
         let tail = Arc::clone(&stderr);
         let pid = child.id();
@@ -235,7 +242,7 @@ impl Worker {
                 return Ok(None);
             }
             Err(RecvTimeoutError::Disconnected) => return Err(self.ended()),
-            Ok(received) => received,
+            Ok((received, _place)) => received,
         };
         let checked = received.and_then(|(mut message, at)| {
             self.conduct.check(&mut message, at)?;
@@ -389,13 +396,13 @@ fn write_requests(mut stdin: ChildStdin, lines: &Receiver<Vec<u8>>) {
     }
 }
 
-fn read_messages(
-    mut stdout: impl BufRead,
-    messages: &SyncSender<Result<(Message, MonoNs), String>>,
-) {
+fn read_messages(mut stdout: impl BufRead, messages: &Sender<Unread>) {
+    let room = Room::of(MOST_UNREAD_BYTES);
     while let Some(line) = read_line(&mut stdout, MOST_LINE_BYTES) {
+        let now = clock::now();
+        let bytes = line.as_ref().map_or(0, Vec::len);
+        let place = room.take(bytes + size_of::<Unread>());
         let message = line.and_then(|line| {
-            let now = clock::now();
             serde_json::from_slice(&line)
                 .map(|message| (message, now))
                 .map_err(|error| {
@@ -405,7 +412,7 @@ fn read_messages(
                 })
         });
         let is_last = message.is_err();
-        if messages.send(message).is_err() || is_last {
+        if messages.send((message, place)).is_err() || is_last {
             return;
         }
     }

@@ -324,6 +324,15 @@ def tokens():
         first += 1000
 
 
+def early_tokens():
+    """Tells of a run before it is asked for one, while nobody listens."""
+    load()
+    tokens = dict(type="tokens", rep=1, t0_ns=0, first=0, t_ns=[0] * 400_000)
+    line = json.dumps(tokens, separators=(",", ":")) + "\n"
+    while True:
+        sys.stdout.write(line)
+
+
 def crashes():
     hello()
     os.kill(os.getpid(), signal.SIGSEGV)
