@@ -2,15 +2,23 @@
 //! here.
 
 use super::Shared;
+use crate::clock;
 use crate::config::{BUILT_IN_RUNTIME, Confinement, RuntimeConfig};
 use crate::runtime::confine::Policy;
 use crate::runtime::confine::attempts::{ALL, InForce, NO_NETWORK, Trial};
 use crate::store::Store;
+use crate::units::Span;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// A trial takes some milliseconds, but where a file system hangs it does too.
+const TRIAL_WITHIN: Span = Span::from_millis(10_000);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// What holds of each runtime's confinement, tried once in the life of the daemon.
 #[derive(Default)]
@@ -61,7 +69,7 @@ impl Shared {
         Ok(self.policy(runtime, &command).command(&command))
     }
 
-    /// What holds for the worker of every runtime.
+    /// What holds for the worker of every runtime. Blocks while it is tried.
     pub fn in_force(&self) -> InForce {
         let tried = self.tried();
         let everywhere = |item: &str| tried.values().all(|held| held.get(item) == Some(&true));
@@ -104,11 +112,7 @@ impl Shared {
         };
         let [program, arguments @ ..] = trial.command();
         // What the kernel can't do goes to this daemon's log.
-        let output = Command::new(program)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output();
+        let output = output_within(Command::new(program).args(arguments), TRIAL_WITHIN);
         let held = output.map_err(|error| error.to_string()).and_then(|said| {
             serde_json::from_slice(&said.stdout)
                 .map_err(|error| format!("it ended with {}: {error}", said.status))
@@ -145,6 +149,31 @@ impl Shared {
             required: self.config.worker.confinement == Confinement::Required,
         }
     }
+}
+
+/// What a program of few words says. One that does not end in time is killed and not waited
+/// for: what hangs in the kernel hears no signal.
+fn output_within(command: &mut Command, patience: Span) -> io::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let deadline = clock::now() + patience;
+    while child.try_wait()?.is_none() {
+        if clock::now() >= deadline {
+            child.kill()?;
+            std::thread::Builder::new()
+                .name("confinement".to_owned())
+                .spawn(move || child.wait())?;
+            let late = format!(
+                "it has not ended within {} s: does a file system of the state, the models or a runtime hang?",
+                patience.as_secs_f64()
+            );
+            return Err(io::Error::new(ErrorKind::TimedOut, late));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    child.wait_with_output()
 }
 
 /// The worker beside this program, where a build leaves it, else in the libexec directory
@@ -208,6 +237,17 @@ mod tests {
         assert_eq!(program(&["/nonexistent/tool".to_owned()], &beside), None);
         let shell = program(&["sh".to_owned()], &beside).unwrap();
         assert!(shell.join("sh").exists() || shell.join("dash").exists());
+    }
+
+    #[test]
+    fn a_trial_that_hangs_is_not_waited_for() {
+        let run = |script: &str, patience| {
+            output_within(Command::new("sh").args(["-c", script]), patience)
+        };
+        let said = run("echo held", Span::from_millis(60_000)).unwrap();
+        assert_eq!(said.stdout, b"held\n");
+        let late = run("exec sleep 1000", Span::from_millis(50)).unwrap_err();
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
     }
 
     #[test]

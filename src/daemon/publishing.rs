@@ -78,13 +78,14 @@ impl Rates {
 }
 
 /// `info` goes out at once with what is known, and again when every model is hashed. While
-/// an attempt runs no model is hashed: it would take one of its cores.
+/// an attempt runs no model is hashed: it would take one of its cores. Either may wait for a
+/// disk or for the trial of the confinement.
 fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
-    let known = shared.models.list(&|| false);
-    mqtt.set_info(shared.record(super::info::info(shared, known)));
     let shared = Arc::clone(shared);
     let mqtt = Arc::clone(mqtt);
     tokio::task::spawn_blocking(move || {
+        let known = shared.models.list(&|| false);
+        mqtt.set_info(shared.record(super::info::info(&shared, known)));
         let models = shared.models.list(&|| shared.queue.wait_until_free());
         if !shared.queue.is_stopping() {
             mqtt.set_info(shared.record(super::info::info(&shared, models)));
