@@ -4,6 +4,7 @@
 
 pub mod conduct;
 pub mod confine;
+mod exit;
 pub mod gguf;
 #[cfg(feature = "llama")]
 pub mod llama;

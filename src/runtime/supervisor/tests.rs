@@ -71,11 +71,6 @@ fn its_end_is_named_with_its_last_words() {
 }
 
 #[test]
-fn a_signal_without_a_name_keeps_its_number() {
-    assert_eq!(Exit::Signal(40).to_string(), "killed by signal 40");
-}
-
-#[test]
 fn killing_takes_the_whole_group() {
     let mut worker = shell(&format!("sleep 1000 & echo '{HELLO}'; wait"));
     assert!(matches!(worker.recv(PATIENCE), Ok(Some(_))));
