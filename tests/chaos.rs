@@ -94,6 +94,17 @@ fn from_environment(name: &str, default: u64) -> u64 {
 }
 
 #[test]
+#[should_panic(expected = "the daemon had ended by itself")]
+fn a_daemon_that_ends_by_itself_is_not_taken_for_a_killed_one() {
+    let mut daemon = Daemon::prepare_at("mqtt://127.0.0.1:1", "no configuration");
+    daemon.spawn();
+    let id = Pid::from_raw(daemon.pid().cast_signed()).unwrap();
+    let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+    rustix::process::waitid(rustix::process::WaitId::Pid(id), ended).unwrap();
+    daemon.kill();
+}
+
+#[test]
 fn no_job_and_no_result_is_lost_whatever_dies() {
     let kills = from_environment("CHAOS_KILLS", 12);
     let jobs = from_environment("CHAOS_JOBS", 6);
@@ -117,6 +128,8 @@ fn no_job_and_no_result_is_lost_whatever_dies() {
         }
     }
     chaos.recover();
+    // So many kills cannot all have missed the workers.
+    assert!(kills < 100 || chaos.totals.worker_kills > 0);
     chaos.settle();
     let attempts = chaos.audit();
     println!("{attempts}");
@@ -224,6 +237,10 @@ impl Chaos {
             within = Duration::ZERO;
             self.heard(&seen);
         }
+        assert!(
+            self.daemon_at.is_some() || self.daemon.is_running(),
+            "the daemon ended by itself"
+        );
         self.watch_worker();
         let now = Instant::now();
         if self.heal_at.is_some_and(|at| at <= now) {

@@ -2,6 +2,7 @@
 
 use super::mosquitto::Mosquitto;
 use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -136,11 +137,13 @@ impl Daemon {
         child.wait().expect("its end")
     }
 
-    /// SIGKILL: no last words.
+    /// SIGKILL: no last words. A daemon that was dead already fails the test.
     pub fn kill(&mut self) {
         let mut child = self.process.take().expect("the daemon runs");
-        child.kill().expect("it runs");
-        child.wait().expect("it ends");
+        child.kill().expect("it is not yet waited for");
+        let status = child.wait().expect("its end");
+        let killed = status.signal() == Some(Signal::KILL.as_raw());
+        assert!(killed, "the daemon had ended by itself: {status}");
     }
 
     /// The worker of the attempt that runs, once there is one.
@@ -169,6 +172,14 @@ impl Daemon {
         let Some(daemon) = &self.process else {
             return Vec::new();
         };
+        // Not every kernel tells a process's children; to look at all processes takes longer.
+        if !Path::new("/proc/thread-self/children").exists() {
+            let processes = self.processes().into_iter();
+            let workers = processes.filter(|pid| is_worker(&pid.to_string()));
+            return workers
+                .filter_map(|pid| Pid::from_raw(pid.try_into().ok()?))
+                .collect();
+        }
         let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.id()));
         let children = tasks
             .into_iter()
