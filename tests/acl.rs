@@ -381,6 +381,7 @@ async fn a_board_notices_within_the_rules_that_its_name_is_taken() {
 fn a_board_does_all_its_work_within_the_rules() {
     use support::rig::MODEL;
     use support::tiny_gguf::{self, Damage};
+    use support::tool::joulectl_with;
     let shipped = Shipped::start();
     let ca = shipped.authority.ca();
     let mut daemon = shipped.board();
@@ -393,14 +394,12 @@ fn a_board_does_all_its_work_within_the_rules() {
     std::fs::write(&password, PASSWORD).unwrap();
     let joulectl = |user: &str, line: &str| {
         let url = format!("mqtts://{user}@{HOST}:{}", shipped.password_port);
-        Command::new(env!("CARGO_BIN_EXE_joulectl"))
-            .args(line.split(' '))
-            .env("JOULED_BROKER", url)
-            .env("JOULED_PASSWORD_FILE", &password)
-            .env("JOULED_CA_FILE", &ca)
-            .env("NO_COLOR", "1")
-            .output()
-            .expect("joulectl starts")
+        let variables = [
+            ("JOULED_BROKER", url.as_str()),
+            ("JOULED_PASSWORD_FILE", password.to_str().unwrap()),
+            ("JOULED_CA_FILE", ca.to_str().unwrap()),
+        ];
+        joulectl_with(&variables, &line.split(' ').collect::<Vec<_>>())
     };
     // It finds the board by itself, and the answer finds it.
     let done = joulectl(

@@ -31,8 +31,8 @@ use support::tiny_gguf::{self, Damage};
 const LOOK: Duration = Duration::from_millis(3);
 /// An answer that takes longer may never come: the lab asks again.
 const ASK_AGAIN: Duration = Duration::from_millis(1_500);
-/// Longest time without any progress once nothing is killed any more. The daemon waits up to
-/// a minute between its tries to reach the broker.
+/// Longest time without any progress. The daemon waits up to a minute between its tries to
+/// reach the broker.
 const RECOVERY: Duration = Duration::from_secs(180);
 /// Jobs that are open at a time.
 const OPEN: usize = 4;
@@ -113,7 +113,17 @@ fn no_job_and_no_result_is_lost_whatever_dies() {
     let began = Instant::now();
     let mut chaos = Chaos::begin(seed);
     let mut told = 0;
-    while chaos.totals.kills() < kills || (chaos.jobs.len() as u64) < jobs {
+    let (mut least, mut since) = (u64::MAX, began);
+    loop {
+        let left = kills.saturating_sub(chaos.totals.kills())
+            + jobs.saturating_sub(chaos.jobs.len() as u64);
+        if left == 0 {
+            break;
+        }
+        if left < least {
+            (least, since) = (left, Instant::now());
+        }
+        assert!(since.elapsed() < RECOVERY, "{left} kills and jobs are left");
         chaos.submit_more();
         chaos.look();
         chaos.strike_when_due();

@@ -5,17 +5,13 @@
 mod support;
 
 use serde_json::Value;
-use std::process::{Command, Output};
+use std::process::Output;
 use support::daemon::STEADY;
 use support::rig::{MODEL, Rig, endless, of_job};
+use support::tool::joulectl_with;
 
 fn joulectl(rig: &Rig, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_joulectl"))
-        .args(arguments)
-        .env("JOULED_BROKER", rig.broker.url())
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("joulectl starts")
+    joulectl_with(&[("JOULED_BROKER", &rig.broker.url())], arguments)
 }
 
 fn json(output: &Output) -> Value {

@@ -6,22 +6,15 @@ mod support;
 
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 use support::daemon::STEADY;
 use support::rig::{Rig, job};
+use support::tool::joulectl;
 
 /// A second rail, which moves: a constant one hides mistakes.
 const MOVING: &str = "[[sensor]]\nname = \"module\"\nkind = \"simulated\"\nboundary = \"module\"\n\
      contained_in = \"input\"\nwaveform = \"sine:0.8,0.05,0.0137\"\nbus_v = 5.0\n\
      shunt_ohm = 0.01\nmax_current_a = 2.0\n[energy]\nprimary = \"module\"\n";
-
-fn joulectl(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_joulectl"))
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("joulectl starts")
-}
 
 fn text(output: &Output) -> String {
     let bytes = [&output.stdout[..], &output.stderr[..]].concat();

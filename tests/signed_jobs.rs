@@ -10,17 +10,9 @@ use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use support::daemon::{DEVICE, STEADY};
 use support::rig::{MODEL, Rig, job};
-
-fn joulectl(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_joulectl"))
-        .args(arguments)
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("joulectl starts")
-}
+use support::tool::joulectl;
 
 /// A key of `joulectl keygen`, and the configuration that it printed.
 fn keygen(dir: &Path) -> (PathBuf, String) {

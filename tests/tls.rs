@@ -10,6 +10,7 @@ use std::process::{Command, Output};
 use support::authority::{ALWAYS, Authority, HOST, Identity};
 use support::daemon::{DEVICE, Daemon, STEADY, eventually};
 use support::mosquitto::Mosquitto;
+use support::tool;
 
 /// A broker whose only listener speaks TLS.
 fn tls_broker(authority: &Authority, server: &Identity, more: &str) -> Mosquitto {
@@ -55,12 +56,7 @@ fn says(daemon: &Daemon, words: &[&str]) {
 }
 
 fn joulectl(url: &str, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_joulectl"))
-        .args(arguments)
-        .args(["--broker", url])
-        .env("NO_COLOR", "1")
-        .output()
-        .expect("joulectl starts")
+    tool::joulectl_with(&[("JOULED_BROKER", url)], arguments)
 }
 
 fn check(daemon: &Daemon) -> Output {

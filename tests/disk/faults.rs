@@ -99,12 +99,10 @@ impl Board {
         self.disk.fail(first..=u64::MAX, error);
         self.submit(&job);
         let id = job["id"].as_str().unwrap().to_owned();
-        let done =
-            |board: &Self| board.disk.failed() > 0 || !board.rig.records(&id, "result").is_empty();
-        while !done(self) {
-            // Takes what arrives meanwhile.
-            self.rig.ask("jobs", &json!({}));
-        }
+        let disk = &self.disk;
+        self.rig.look_on("a failed call, or the result", |rig| {
+            disk.failed() > 0 || !rig.records(&id, "result").is_empty()
+        });
         if self.disk.failed() > 0 {
             let refused = self.rig.ask("submit", &another);
             // A submission that came to its end was healed before.

@@ -133,6 +133,7 @@ impl Daemon {
 
     /// How it ended, once it does by itself.
     pub fn wait(&mut self) -> ExitStatus {
+        assert!(eventually(|| !self.is_running()), "the daemon goes on");
         let mut child = self.process.take().expect("the daemon was started");
         child.wait().expect("its end")
     }

@@ -16,3 +16,4 @@ pub mod proxy;
 pub mod rig;
 pub mod scripted;
 pub mod tiny_gguf;
+pub mod tool;

@@ -1,10 +1,11 @@
 //! A board with a tiny model beside its broker, and a lab that listens to everything.
 
 use super::daemon::{DEVICE, Daemon};
-use super::lab::{Lab, Seen};
+use super::lab::{Lab, PATIENCE, Seen};
 use super::mosquitto::Mosquitto;
 use super::tiny_gguf::{self, Damage};
 use serde_json::{Value, json};
+use std::time::Instant;
 
 pub const MODEL: &str = "tiny.gguf";
 
@@ -67,6 +68,15 @@ impl Rig {
         self.lab
             .ask(&command, &payload, "answers/lab", &correlation);
         self.lab.wait_answer(&correlation)
+    }
+
+    /// Takes what arrives, and asks for the jobs meanwhile, until something is `reached`.
+    pub fn look_on(&mut self, what: &str, reached: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !reached(self) {
+            assert!(Instant::now() < deadline, "waited for {what} in vain");
+            self.ask("jobs", &json!({}));
+        }
     }
 
     /// Submits a job that has to be accepted.
