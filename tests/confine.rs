@@ -78,7 +78,9 @@ fn all_in_force(sandbox: &Value) -> bool {
         .filter(|(_, held)| *held != true)
         .collect();
     if !missing.is_empty() {
-        eprintln!("SKIPPED: this kernel does not confine workers: {missing:?}");
+        support::skip(&format!(
+            "this kernel does not confine workers: {missing:?}"
+        ));
     }
     missing.is_empty()
 }
@@ -255,7 +257,7 @@ fn what_is_no_file_of_the_model_directory_is_no_model() {
 #[test]
 fn a_worker_that_takes_all_memory_fails_with_that_reason() {
     let Some(group) = MemoryGroup::make("jouled-oom", 64 << 20) else {
-        eprintln!("SKIPPED: no control group of memory can be made here");
+        support::skip("no control group of memory can be made here");
         return;
     };
     let dir = tempfile::tempdir().unwrap();

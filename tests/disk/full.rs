@@ -4,6 +4,7 @@ use crate::restless;
 use crate::support::daemon::{Daemon, STEADY, eventually};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::rig::{Rig, endless, job};
+use crate::support::skip;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
@@ -62,7 +63,7 @@ impl Ballast {
 #[test]
 fn a_full_file_system_refuses_jobs_and_loses_none() {
     if !may_mount() {
-        eprintln!("SKIPPED: this user may not mount a file system (unshare -rm)");
+        skip("this user may not mount a file system (unshare -rm)");
         return;
     }
     let small = format!("size={BYTES}");
@@ -99,7 +100,7 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
 #[test]
 fn a_read_only_file_system_is_said_at_the_start() {
     if !may_mount() {
-        eprintln!("SKIPPED: this user may not mount a file system (unshare -rm)");
+        skip("this user may not mount a file system (unshare -rm)");
         return;
     }
     let broker = Mosquitto::start();
