@@ -43,7 +43,7 @@ impl Daemon {
 pub struct Usage {
     pub cpu_s: f64,
     rss_kib: u64,
-    rss_most_kib: u64,
+    pub rss_most_kib: u64,
 }
 
 impl fmt::Display for Usage {

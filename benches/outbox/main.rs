@@ -4,9 +4,12 @@
 //! subscriber that counts, and the daemon are started, and the time runs from the first record
 //! that arrives to the last. Records are told apart by job, attempt, kind and `seq`.
 //!
+//! It fails unless every record arrives and is marked, and the daemon's memory stays small:
+//! [`RSS_MOST_KIB`].
+//!
 //! After `--`: `records=N` and `per_job=N`; `limits=default` leaves mosquitto the limits that
-//! it comes with (20 messages in flight, 1,000 queued for a slow subscriber, the rest dropped);
-//! `nobody` subscribes to results only, and tells what waiting for a listener of the tokens
+//! it comes with (20 messages in flight, 1,000 queued for a slow subscriber, the rest dropped,
+//! which are counted as missing); `nobody` subscribes to results only, and tells what waiting for a listener of the tokens
 //! costs.
 
 #[path = "../support/args.rs"]
@@ -19,7 +22,7 @@ mod machine;
 mod rig;
 mod subscriber;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use daemon::Daemon;
 use jouled::store::{Finished, Moment, Outgoing, Store};
 use jouled::workload::{Job, Limits};
@@ -32,9 +35,11 @@ use subscriber::Subscriber;
 /// Of a token record with three tokens.
 const PAYLOAD_BYTES: usize = 300;
 const ONLINE_WITHIN: Duration = Duration::from_secs(60);
-/// Longest silence in mid-drain.
+/// Longest time without a new record in mid-drain.
 const SILENCE: Duration = Duration::from_secs(20);
 const NOBODY_FOR: Duration = Duration::from_secs(60);
+/// 32 MB, however long the backlog is.
+const RSS_MOST_KIB: u64 = 32_000_000 / 1024;
 
 fn main() -> Result<()> {
     // cargo test builds and runs benchmarks too; this one takes minutes.
@@ -72,13 +77,22 @@ fn main() -> Result<()> {
         false => jobs * per_job + jobs,
         true => jobs,
     };
+    let begun = Instant::now();
     while seen.first.is_none() {
+        ensure!(begun.elapsed() < ONLINE_WITHIN, "no record came");
         subscriber.read(|topic, payload| seen.take(topic, payload))?;
     }
     subscriber.give_up_after(SILENCE)?;
     while seen.distinct < wanted {
-        if let Err(silence) = subscriber.read(|topic, payload| seen.take(topic, payload)) {
-            println!("nothing came for {} s: {silence}", SILENCE.as_secs());
+        // The board's status comes also when no record does.
+        let silence = seen
+            .last
+            .or(seen.first)
+            .is_some_and(|last| last.elapsed() > SILENCE);
+        let read = subscriber.read(|topic, payload| seen.take(topic, payload));
+        if silence || read.is_err() {
+            let seconds = SILENCE.as_secs();
+            println!("no new record came for {seconds} s: {read:?}");
             break;
         }
     }
@@ -99,7 +113,8 @@ fn main() -> Result<()> {
             NOBODY_FOR.as_secs()
         );
     }
-    println!("daemon      {}", daemon.usage()?);
+    let in_the_end = daemon.usage()?;
+    println!("daemon      {in_the_end}");
     println!("database    {}", sizes(&state)?);
     daemon.stop()?;
     let backlog = Store::open(&state)?.backlog()?;
@@ -108,6 +123,15 @@ fn main() -> Result<()> {
     println!("jouled      {}", env!("CARGO_PKG_VERSION"));
     let threads = std::thread::available_parallelism()?.get();
     println!("{}", machine::describe(threads));
+    ensure!(
+        in_the_end.rss_most_kib <= RSS_MOST_KIB,
+        "the daemon took more than 32 MB"
+    );
+    // A broker that drops, and a listener that does not listen, miss what they miss.
+    if !limited && !nobody {
+        ensure!(seen.distinct == wanted, "records are missing");
+        ensure!(backlog.pending == 0, "records are not marked as delivered");
+    }
     Ok(())
 }
 
