@@ -66,7 +66,7 @@ impl Line {
     }
 }
 
-type Trap = Box<dyn Fn(Direction, &[u8]) -> bool + Send>;
+type Trap = Box<dyn FnMut(Direction, &[u8]) -> bool + Send>;
 
 #[derive(Default)]
 struct Traffic {
@@ -94,7 +94,7 @@ impl Seen {
             .or_default() += 1;
         let sprung = traffic
             .trap
-            .as_ref()
+            .as_mut()
             .is_some_and(|trap| trap(direction, packet));
         if sprung {
             traffic.trap = None;
@@ -180,8 +180,8 @@ impl Proxy {
         });
     }
 
-    /// Cuts every connection once half of the first packet that fits has passed.
-    pub fn trap(&self, fits: impl Fn(Direction, &[u8]) -> bool + Send + 'static) {
+    /// Cuts a connection once half of the first packet that fits has passed on it.
+    pub fn trap(&self, fits: impl FnMut(Direction, &[u8]) -> bool + Send + 'static) {
         self.seen.traffic().trap = Some(Box::new(fits));
     }
 
@@ -220,6 +220,32 @@ impl Proxy {
                 .0;
         }
     }
+}
+
+/// Topic of a PUBLISH.
+pub fn topic_of(publish: &[u8]) -> &[u8] {
+    let start = body(publish);
+    &publish[start + 2..][..length_of_topic(publish, start)]
+}
+
+/// Packet id of a PUBACK, or of a PUBLISH with QoS 1.
+pub fn packet_id(packet: &[u8]) -> [u8; 2] {
+    let start = body(packet);
+    let at = match packet[0] >> 4 {
+        PUBLISH => start + 2 + length_of_topic(packet, start),
+        _ => start,
+    };
+    [packet[at], packet[at + 1]]
+}
+
+fn length_of_topic(publish: &[u8], start: usize) -> usize {
+    usize::from(u16::from_be_bytes([publish[start], publish[start + 1]]))
+}
+
+/// Where a packet goes on after its length.
+fn body(packet: &[u8]) -> usize {
+    let length = packet[1..].iter().position(|byte| byte & 0x80 == 0);
+    2 + length.expect("a whole packet")
 }
 
 /// Until the proxy is dropped.
