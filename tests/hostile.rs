@@ -193,6 +193,9 @@ fn hostile_messages_change_nothing_and_are_answered() {
         batch.iter().for_each(|attack| send(&rig.lab, attack));
         // Commands are carried out, and answered, in the order of their arrival.
         cancel_everything(&mut rig);
+        // What damage has left valid may have closed the queue.
+        let open = ask(&mut rig, "queue", &json!({"mode": "open"}));
+        assert_eq!(open["mode"], "open", "{open}");
         assert!(rig.daemon.is_running(), "the daemon has ended");
         tally.check(&batch, &rig.lab.seen);
         rss_most = rss_most.max(rss_kib(&rig));

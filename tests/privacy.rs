@@ -127,6 +127,8 @@ fn a_prompt_in_the_wrong_place_is_not_quoted() {
         ("cancel", json!({"id": CANARY})),
         ("cancel", json!(CANARY)),
         ("jobs", json!({"limit": CANARY})),
+        ("queue", json!({"mode": CANARY})),
+        ("queue", json!({CANARY: CANARY})),
         ("replay", json!({"id": "a", "attempt": CANARY})),
         ("models", json!({"fetch": CANARY})),
         (CANARY, json!({})),

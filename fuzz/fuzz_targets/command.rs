@@ -1,5 +1,5 @@
-//! Any bytes as the payload of each command: it is read, or refused with a
-//! short sentence that has none of its text but the names of fields.
+//! Any bytes as the payload of each command: it is read, or refused with a short sentence in
+//! ASCII. That the sentence quotes no prompt is for `tests/privacy.rs`.
 
 #![no_main]
 

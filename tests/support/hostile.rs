@@ -35,7 +35,7 @@ const PACKET_BYTES: usize = 256 * 1024;
 const ENVELOPE_BYTES: usize = 600;
 const LONGEST_CORRELATION: usize = 65_535;
 
-const COMMANDS: [&str; 5] = ["submit", "cancel", "jobs", "replay", "models"];
+const COMMANDS: [&str; 6] = ["submit", "cancel", "jobs", "queue", "replay", "models"];
 const UNKNOWN: [&str; 9] = [
     "reboot",
     "SUBMIT",
@@ -67,7 +67,7 @@ const NAMES: [&str; 7] = [
     "/power_mode",
     "/signature",
 ];
-const FIELDS: [&str; 30] = [
+const FIELDS: [&str; 31] = [
     "/v",
     "/id",
     "/kind",
@@ -98,6 +98,7 @@ const FIELDS: [&str; 30] = [
     "/publish/tokens",
     "/tags",
     "/limit",
+    "/mode",
 ];
 const NUMBERS: [&str; 16] = [
     "-1",
@@ -255,6 +256,10 @@ impl Attacks {
                     "params": {"threads": 1}, "idle": {"before_s": 0, "after_s": 0}}),
             },
             "jobs" => json!({"limit": 3}),
+            "queue" => {
+                let mode = self.rng.choice(&["open", "paused", "draining"]);
+                json!({"mode": mode.expect("not empty")})
+            }
             "models" => json!({"fetch": MODEL}),
             "replay" => json!({"id": "good-1", "attempt": 1, "from_seq": 0}),
             _ => json!({"id": id}),
