@@ -17,11 +17,31 @@ mod start;
 mod support;
 
 use serde_json::{Value, json};
+use support::disk::Disk;
+use support::rig::{Rig, topic};
 
 /// The job without idle phases: they would wait until this machine is quiet.
 fn restless(mut job: Value) -> Value {
     job["idle"] = json!({"before_s": 0, "after_s": 0});
     job
+}
+
+/// Waits for the next message of a topic that the board sends by itself.
+fn next(rig: &mut Rig, name: &str) {
+    let (name, now) = (topic(name), jouled::clock::now());
+    rig.lab
+        .wait(&name, |seen| seen.topic == name && seen.at > now);
+}
+
+/// Waits until the board has nothing more to write.
+fn at_rest(rig: &mut Rig, disk: &Disk) {
+    let mut calls = None;
+    while calls != Some(disk.calls()) {
+        calls = Some(disk.calls());
+        // A second passes between them.
+        next(rig, "rails/input");
+        next(rig, "rails/input");
+    }
 }
 
 /// How much of a test that can go on for long is done: `full` with DISK_FAULTS=full, as

@@ -2,7 +2,8 @@
 
 use crate::support::daemon::STEADY;
 use crate::support::disk::{Change, Disk, Entry};
-use crate::support::rig::{Rig, job, topic};
+use crate::support::rig::{Rig, job};
+use crate::{at_rest, next};
 use serde_json::{Value, json};
 
 /// What reached the files, and how often the disk had to have it at once.
@@ -49,33 +50,15 @@ impl Cost {
     }
 }
 
-/// Waits for the next message of a topic that the board sends by itself.
-fn next(rig: &mut Rig, name: &str) {
-    let (name, now) = (topic(name), jouled::clock::now());
-    rig.lab
-        .wait(&name, |seen| seen.topic == name && seen.at > now);
-}
-
-/// Waits until the board has nothing more to do, and returns its journal so far.
-fn at_rest(rig: &mut Rig, disk: &Disk) -> Vec<Entry> {
-    loop {
-        let journal = disk.journal();
-        // A second passes between them.
-        next(rig, "rails/input");
-        next(rig, "rails/input");
-        if disk.journal().len() == journal.len() {
-            return journal;
-        }
-    }
-}
-
 #[test]
 fn an_idle_board_writes_nothing() {
     let mut disk = None;
     let mut rig = Rig::start_with(STEADY, |daemon| disk = Some(Disk::of(daemon)));
     let disk = disk.unwrap();
     rig.run(&job("before", json!({})));
-    let before = at_rest(&mut rig, &disk).len();
+    at_rest(&mut rig, &disk);
+    let before = disk.journal().len();
+    assert!(before > 20, "the disk has seen only {before} changes");
     // Within its ten seconds the runner looks at the queue as well.
     next(&mut rig, "health");
     let journal = disk.journal();
@@ -89,7 +72,8 @@ fn cost_of_jobs_and_of_an_idle_minute() {
     let mut rig = Rig::start_with(STEADY, |daemon| disk = Some(Disk::of(daemon)));
     let disk = disk.unwrap();
     let mut table = Vec::new();
-    let mut from = at_rest(&mut rig, &disk).len();
+    at_rest(&mut rig, &disk);
+    let mut from = disk.journal().len();
     table.push((
         "first start".to_owned(),
         1,
@@ -116,7 +100,8 @@ fn cost_of_jobs_and_of_an_idle_minute() {
             let id = format!("cost-{scenario}-{number}");
             assert_eq!(rig.run(&job(&id, changes.clone()))["state"], "succeeded");
         }
-        let journal = at_rest(&mut rig, &disk);
+        at_rest(&mut rig, &disk);
+        let journal = disk.journal();
         let cost = Cost::of(&journal[from..]);
         from = journal.len();
         table.push((what.to_owned(), jobs, cost));
