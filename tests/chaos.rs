@@ -108,7 +108,7 @@ fn a_daemon_that_ends_by_itself_is_not_taken_for_a_killed_one() {
 fn no_job_and_no_result_is_lost_whatever_dies() {
     let kills = from_environment("CHAOS_KILLS", 12);
     let jobs = from_environment("CHAOS_JOBS", 6);
-    let seed = from_environment("CHAOS_SEED", fastrand::u64(..));
+    let seed = from_environment("CHAOS_SEED", 20_261_121);
     println!("CHAOS_SEED={seed}");
     let began = Instant::now();
     let mut chaos = Chaos::begin(seed);

@@ -266,7 +266,10 @@ fn a_worker_that_takes_all_memory_fails_with_that_reason() {
     let greedy = runtime("greedy", &[gate.to_str().unwrap()], &keys);
     let mut rig = Rig::start(&format!("{STEADY}{greedy}"));
     rig.submit(&job_of("greedy", json!({})));
-    group.take(rig.daemon.worker());
+    if !group.take(rig.daemon.worker()) {
+        support::skip("this user may not put a process into a control group");
+        return;
+    }
     std::fs::write(&gate, "").unwrap();
     let result = rig.result("greedy");
     let reason = result["reason"].as_str().unwrap();

@@ -32,9 +32,10 @@ impl MemoryGroup {
         Some(group)
     }
 
-    pub fn take(&self, process: Pid) {
+    /// Whether this user may put the process there.
+    pub fn take(&self, process: Pid) -> bool {
         let pid = process.as_raw_nonzero().to_string();
-        fs::write(self.0.join("cgroup.procs"), pid).expect("root may move it");
+        fs::write(self.0.join("cgroup.procs"), pid).is_ok()
     }
 }
 
