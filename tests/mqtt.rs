@@ -630,6 +630,8 @@ fn what_the_broker_refuses_is_parked_and_reported() {
     }
     let text = json!({"seq": 1}).to_string();
     lab.wait("the small record", |seen| seen.text == text);
+    // What became of records is written down together, a moment later.
+    board.wait_delivered();
     assert_eq!(
         store::lock(&board.store)
             .backlog()
