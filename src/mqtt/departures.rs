@@ -165,7 +165,19 @@ impl Departures {
         self.out
             .extend(found.records.iter().map(|record| record.seq));
         self.ahead.extend(found.records);
+        self.set_aside(found.unreadable, now);
         Ok(())
+    }
+
+    /// One that can't be read must not hold back those behind it.
+    fn set_aside(&mut self, unreadable: Vec<i64>, now: MonoNs) {
+        for seq in unreadable {
+            if self.out.insert(seq) {
+                tracing::error!(seq, "a record of the outbox can't be read; it is parked");
+                self.parked.push((seq, "unreadable".to_owned()));
+                self.mark_soon(now);
+            }
+        }
     }
 
     /// The next record, unless a message of its retained topic `flies` already.

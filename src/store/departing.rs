@@ -5,7 +5,7 @@ use super::jobs::unreadable;
 use super::outbox::RecordKind;
 use super::{Store, StoreError};
 use crate::workload::JobId;
-use rusqlite::{CachedStatement, OptionalExtension, params};
+use rusqlite::{CachedStatement, OptionalExtension, Row, Rows, params};
 
 /// One topic of the outbox: the records of a kind of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,6 +39,8 @@ pub struct Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     pub records: Vec<Pending>,
+    /// Rows that name no topic: a card changed them, and no record can be made of them.
+    pub unreadable: Vec<i64>,
     /// The last row that was looked at.
     pub upto: i64,
     /// Whether the look ended before the outbox did.
@@ -65,23 +67,10 @@ impl Store {
             let mut rows = self
                 .db
                 .prepare_cached("SELECT seq, job, kind FROM pending WHERE seq > ?1 ORDER BY seq")?;
-            let mut rows = rows.query([after])?;
-            let mut payload = self.payload()?;
-            let mut taken = Taken::new(after, piece);
-            while taken.has_room() {
-                let Some(row) = rows.next()? else {
-                    return Ok(taken.found(false));
-                };
-                let (seq, topic) = (row.get(0)?, topic(row)?);
-                if wanted(seq, &topic) {
-                    let Some(record) = read(&mut payload, seq, topic)? else {
-                        continue;
-                    };
-                    taken.take(record);
-                }
-                taken.looked_at(seq);
-            }
-            Ok(taken.found(true))
+            self.look(rows.query([after])?, after, piece, |seq, row| {
+                let topic = topic(row)?;
+                Ok(wanted(seq, &topic).then_some(topic))
+            })
         })();
         self.named(found)
     }
@@ -102,24 +91,43 @@ impl Store {
                  ORDER BY seq",
             )?;
             let topic_key = (topic.job.as_str(), topic.kind.as_str());
-            let mut rows = rows.query(params![topic_key.0, topic_key.1, after, last])?;
-            let mut payload = self.payload()?;
-            let mut taken = Taken::new(after, piece);
-            while taken.has_room() {
-                let Some(row) = rows.next()? else {
-                    return Ok(taken.found(false));
-                };
-                let seq = row.get(0)?;
-                if wanted(seq)
-                    && let Some(record) = read(&mut payload, seq, topic.clone())?
-                {
-                    taken.take(record);
-                }
-                taken.looked_at(seq);
-            }
-            Ok(taken.found(true))
+            let rows = rows.query(params![topic_key.0, topic_key.1, after, last])?;
+            self.look(rows, after, piece, |seq, _| {
+                Ok(wanted(seq).then(|| topic.clone()))
+            })
         })();
         self.named(found)
+    }
+
+    /// Reads the records of those rows, `seq` first, that `choose` gives a topic.
+    fn look(
+        &self,
+        mut rows: Rows<'_>,
+        after: i64,
+        piece: Piece,
+        mut choose: impl FnMut(i64, &Row<'_>) -> rusqlite::Result<Option<Topic>>,
+    ) -> rusqlite::Result<Found> {
+        let mut payload = self
+            .db
+            .prepare_cached("SELECT rev, payload FROM outbox WHERE seq = ?1")?;
+        let mut taken = Taken::new(after, piece);
+        while taken.has_room() {
+            let Some(row) = rows.next()? else {
+                return Ok(taken.found(false));
+            };
+            let seq = row.get(0)?;
+            match choose(seq, row) {
+                Ok(Some(topic)) => {
+                    if let Some(record) = read(&mut payload, seq, topic)? {
+                        taken.take(record);
+                    }
+                }
+                Ok(None) => {}
+                Err(_) => taken.unreadable.push(seq),
+            }
+            taken.looked_at(seq);
+        }
+        Ok(taken.found(true))
     }
 
     /// What was renewed since the last call, for whoever is past it already.
@@ -138,17 +146,13 @@ impl Store {
             renewed.jobs.push(job);
         }
     }
-
-    fn payload(&self) -> rusqlite::Result<CachedStatement<'_>> {
-        self.db
-            .prepare_cached("SELECT rev, payload FROM outbox WHERE seq = ?1")
-    }
 }
 
 /// What a look has taken so far.
 struct Taken {
     left: Piece,
     records: Vec<Pending>,
+    unreadable: Vec<i64>,
     upto: i64,
 }
 
@@ -157,6 +161,7 @@ impl Taken {
         Self {
             left: piece,
             records: Vec::new(),
+            unreadable: Vec::new(),
             upto: after,
         }
     }
@@ -184,6 +189,7 @@ impl Taken {
     fn found(self, more: bool) -> Found {
         Found {
             records: self.records,
+            unreadable: self.unreadable,
             upto: self.upto,
             more,
         }
@@ -191,7 +197,7 @@ impl Taken {
 }
 
 /// Of a row `seq, job, kind`.
-fn topic(row: &rusqlite::Row<'_>) -> rusqlite::Result<Topic> {
+fn topic(row: &Row<'_>) -> rusqlite::Result<Topic> {
     let job: String = row.get(1)?;
     let kind = row.get_ref(2)?.as_str()?;
     Ok(Topic {

@@ -342,6 +342,14 @@ pub(crate) mod testing {
     }
 
     impl Store {
+        /// Changes the row of a record that waits, as a failing card may.
+        pub fn garble(&self, seq: i64) {
+            let garbled = self
+                .db
+                .execute("UPDATE pending SET kind = 'tokemr' WHERE seq = ?1", [seq]);
+            assert_eq!(garbled, Ok(1));
+        }
+
         /// The first records that wait for the broker.
         pub fn waiting(&self, records: usize) -> Vec<Pending> {
             let piece = Piece {

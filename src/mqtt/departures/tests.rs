@@ -291,6 +291,23 @@ fn a_topic_leaves_in_its_order_also_after_it_had_to_wait() {
 }
 
 #[test]
+fn a_row_that_cannot_be_read_is_parked_and_holds_no_other_back() {
+    let mut play = Play::new();
+    play.run(20);
+    let garbled = play.store.waiting(3)[2].seq;
+    play.store.garble(garbled);
+    play.finish();
+    assert!(!play.tried.contains(&garbled));
+    assert_eq!(play.taken.len(), 20 + 2 - 1);
+    assert_eq!(play.store.backlog().unwrap().parked, 1);
+    assert!(play.departures.out.is_empty());
+    // What is kept of it is sound.
+    play.replay(&id(0));
+    let again = play.store.waiting(100);
+    assert!(again.iter().any(|record| record.seq == garbled));
+}
+
+#[test]
 fn what_nobody_hears_costs_a_few_tries_and_holds_no_other_back() {
     let mut play = Play::new();
     play.heard = false;
