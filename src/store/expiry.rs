@@ -2,6 +2,9 @@
 //! milliseconds and its log stays short, however much has to go. In between others get at the
 //! store.
 //!
+//! A board may have begun with a clock that was years late: what no broker has taken is only too
+//! old where the caller knows that it is (`aged_upto`), whatever its time says.
+//!
 //! 1. Raw data of attempts that ended longer ago than it is kept, records that were made
 //!    before that (of jobs that are open, published ones only), ended jobs with their ids.
 //! 2. While the database and the raw data hold more than they may: what was published first,
@@ -12,8 +15,8 @@
 use super::outbox::used_bytes;
 use super::raw::{self, Aged, RawFile};
 use super::{Store, StoreError};
-use rusqlite::{Transaction, params};
-use std::collections::VecDeque;
+use rusqlite::{OptionalExtension, Transaction, params};
+use std::collections::{HashSet, VecDeque};
 
 /// Records that one piece removes at most, and their payload.
 const RECORDS: usize = 1_000;
@@ -50,6 +53,8 @@ pub struct Expiry {
     /// What was made before is too old.
     before_s: i64,
     max_bytes: u64,
+    /// The newest of the records that are old enough by a clock that is never set.
+    aged_upto: i64,
     stage: Stage,
     /// Raw data that is young enough, the oldest first.
     raw: VecDeque<Aged>,
@@ -59,11 +64,13 @@ pub struct Expiry {
 }
 
 impl Expiry {
-    /// Of what is older than `keep_s`, and more than `max_bytes`.
-    pub fn new(keep_s: i64, max_bytes: u64, unix_s: i64) -> Self {
+    /// Of what is older than `keep_s`, and more than `max_bytes`. Undelivered records after
+    /// `aged_upto` stay.
+    pub fn new(keep_s: i64, max_bytes: u64, unix_s: i64, aged_upto: i64) -> Self {
         Self {
             before_s: unix_s.saturating_sub(keep_s),
             max_bytes,
+            aged_upto,
             stage: Stage::Raw,
             raw: VecDeque::new(),
             seen: (i64::MIN, 0),
@@ -77,6 +84,15 @@ impl Expiry {
 }
 
 impl Store {
+    /// The newest record that was ever made, published or not.
+    pub fn newest_record(&self) -> Result<i64, StoreError> {
+        let newest = self
+            .db
+            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
+            .and_then(|mut newest| newest.query_row([], |row| row.get(0)).optional());
+        Ok(self.named(newest)?.unwrap_or(0))
+    }
+
     /// Removes the next piece.
     ///
     /// Errors: after one the next piece goes on with what can be removed all the same.
@@ -84,8 +100,8 @@ impl Store {
         match expiry.stage {
             Stage::Raw => self.expire_raw(expiry),
             Stage::Records => {
-                let before_s = expiry.before_s;
-                let gone = self.change(|tx| remove(tx, &too_old(tx, before_s)?));
+                let (before_s, aged_upto) = (expiry.before_s, expiry.aged_upto);
+                let gone = self.change(|tx| remove(tx, &too_old(tx, before_s, aged_upto)?));
                 self.or_next(gone, expiry, Stage::Jobs)
             }
             Stage::Jobs => {
@@ -109,10 +125,15 @@ impl Store {
         expiry.stage = Stage::Records;
         let raw = self.raw();
         let files = raw.files().map_err(|source| raw.unusable(source))?;
-        let aged = self.change(|tx| raw::by_age(tx, files))?;
-        let (old, young): (Vec<Aged>, Vec<Aged>) = aged
-            .into_iter()
-            .partition(|aged| aged.ended_s < expiry.before_s);
+        let (aged, announced) = self.change(|tx| {
+            Ok((
+                raw::by_age(tx, files)?,
+                still_to_leave(tx, expiry.aged_upto)?,
+            ))
+        })?;
+        let (old, young): (Vec<Aged>, Vec<Aged>) = aged.into_iter().partition(|aged| {
+            aged.ended_s < expiry.before_s && !announced.contains(aged.file.id.as_str())
+        });
         expiry.raw = young.into();
         let old: Vec<RawFile> = old.into_iter().map(|aged| aged.file).collect();
         expiry.expired.raw_files += raw.remove(&old)?;
@@ -197,14 +218,25 @@ const ENDED: &str = "SELECT id FROM job WHERE state NOT IN ('queued', 'running')
 const UNDELIVERED: &str = "(EXISTS (SELECT 1 FROM pending p WHERE p.seq = o.seq)
                         OR EXISTS (SELECT 1 FROM parked q WHERE q.seq = o.seq))";
 
+/// Jobs with records after `aged_upto` that no broker has taken.
+fn still_to_leave(tx: &Transaction<'_>, aged_upto: i64) -> rusqlite::Result<HashSet<String>> {
+    tx.prepare(
+        "SELECT job FROM pending WHERE seq > ?1
+         UNION SELECT job FROM parked JOIN outbox USING (seq) WHERE seq > ?1",
+    )?
+    .query_map([aged_upto], |row| row.get(0))?
+    .collect()
+}
+
 /// Records made before `before_s`, the first of them.
-fn too_old(tx: &Transaction<'_>, before_s: i64) -> rusqlite::Result<Vec<Goes>> {
+fn too_old(tx: &Transaction<'_>, before_s: i64, aged_upto: i64) -> rusqlite::Result<Vec<Goes>> {
     let sql = format!(
         "SELECT seq, length(payload), {UNDELIVERED} AS waits FROM outbox o
-         WHERE created_s < ?1 AND (NOT waits OR job IN ({ENDED})) ORDER BY created_s"
+         WHERE created_s < ?1 AND (NOT waits OR seq <= ?2 AND job IN ({ENDED}))
+         ORDER BY created_s"
     );
     let mut rows = tx.prepare_cached(&sql)?;
-    let mut rows = rows.query([before_s])?;
+    let mut rows = rows.query([before_s, aged_upto])?;
     let mut go = Vec::new();
     let mut bytes = 0;
     while go.len() < RECORDS
@@ -285,7 +317,10 @@ pub(super) mod tests {
     const NO_LIMIT: u64 = u64::MAX;
 
     pub fn expire(store: &mut Store, keep_s: i64, max_bytes: u64, unix_s: i64) -> Expired {
-        let mut expiry = Expiry::new(keep_s, max_bytes, unix_s);
+        finish(store, Expiry::new(keep_s, max_bytes, unix_s, i64::MAX))
+    }
+
+    fn finish(store: &mut Store, mut expiry: Expiry) -> Expired {
         while !expiry.is_done() {
             store.expire(&mut expiry).unwrap();
         }
@@ -351,6 +386,37 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_drops_nothing_that_was_made_since() {
+        let (_dir, mut store) = new_store();
+        let raw = store.raw();
+        run(&mut store, "before", 10);
+        let aged_upto = store.newest_record().unwrap();
+        run(&mut store, "since", 10);
+        for name in ["before", "since"] {
+            raw.keep(&id(name), 1, |out| out.write_all(&[7; 100]))
+                .unwrap();
+        }
+        let refused = store.waiting(100).pop().unwrap();
+        store
+            .park(&[(refused.seq, "not authorised".to_owned())])
+            .unwrap();
+        const LATER: i64 = 1_700_000_000;
+        let expired = finish(&mut store, Expiry::new(100, NO_LIMIT, LATER, aged_upto));
+        let (records, undelivered) = (expired.records, expired.undelivered);
+        assert_eq!((records, undelivered, expired.jobs), (5, 5, 1));
+        assert_eq!(expired.raw_files, 1);
+        assert_eq!(kinds(&store).len(), 4);
+        assert!(store.state(&id("since")).unwrap().is_some());
+        // Once that is old too, it goes.
+        let aged_upto = store.newest_record().unwrap();
+        let expired = finish(&mut store, Expiry::new(100, NO_LIMIT, LATER, aged_upto));
+        assert_eq!(
+            (expired.records, expired.jobs, expired.raw_files),
+            (5, 1, 1)
+        );
+    }
+
+    #[test]
     fn records_that_nobody_took_are_not_dropped_for_their_size() {
         let (_dir, mut store) = new_store();
         run_large(&mut store, "a", 10);
@@ -379,7 +445,7 @@ pub(super) mod tests {
         };
         checkpoint(&store);
         let before = size(&store);
-        let mut expiry = Expiry::new(100, NO_LIMIT, 1000);
+        let mut expiry = Expiry::new(100, NO_LIMIT, 1000, i64::MAX);
         let mut most = 0;
         while !expiry.is_done() {
             let records = expiry.expired.records;
@@ -433,7 +499,7 @@ pub(super) mod tests {
         run(&mut store, "new", 1000);
         publish_all(&mut store);
         std::fs::write(dir.path().join("raw"), "in the way").unwrap();
-        let mut expiry = Expiry::new(100, 0, 1000);
+        let mut expiry = Expiry::new(100, 0, 1000, i64::MAX);
         let error = store.expire(&mut expiry).unwrap_err();
         assert!(error.to_string().contains("raw"), "{error}");
         while !expiry.is_done() {
