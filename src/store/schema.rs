@@ -138,3 +138,93 @@ fn migrate(db: &mut Connection, from: usize) -> rusqlite::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::*;
+    use crate::store::{Backlog, RecordKind, Store};
+    use crate::workload::{JobId, QueueMode};
+    use serde_json::json;
+
+    /// A store as version 1 left it: a job that waits, and one that ran, with records in each
+    /// delivery.
+    fn of_version_1(path: &Path) {
+        let mut db = Connection::open(path).unwrap();
+        prepare(&db).unwrap();
+        let tx = db.transaction().unwrap();
+        tx.execute_batch(V1).unwrap();
+        tx.pragma_update(None, "user_version", 1).unwrap();
+        for (name, state) in [("ran", "succeeded"), ("waits", "queued")] {
+            let job = job(name);
+            tx.execute(
+                "INSERT INTO job (id, content, spec, priority, state, attempt, rev, submitted_s,
+                                  changed_s)
+                 VALUES (?1, ?2, ?3, 0, ?4, 1, 3, 5, 6)",
+                [name, &job.content_hash(), &json!(job).to_string(), state],
+            )
+            .unwrap();
+        }
+        tx.execute_batch(
+            "INSERT INTO attempt VALUES ('ran', 1, 'succeeded', NULL, 5, 6);
+             INSERT INTO outbox (job, attempt, kind, record_seq, rev, payload, delivery, reason,
+                                 created_s, settled_s)
+             VALUES ('ran', 1, 'tokens', 0, NULL, x'30', 'published', NULL, 6, 7),
+                    ('ran', 1, 'tokens', 1, NULL, x'3131', 'parked', 'not authorised', 6, 7),
+                    ('ran', 1, 'state', NULL, 3, x'323232', 'pending', NULL, 6, NULL),
+                    ('ran', 1, 'result', NULL, NULL, x'33333333', 'pending', NULL, 6, NULL);
+             INSERT INTO model_hash VALUES ('m.gguf', 1, 2, 3, 'ab');",
+        )
+        .unwrap();
+        tx.commit().unwrap();
+    }
+
+    #[test]
+    fn a_store_of_version_1_goes_on_with_all_that_it_had() {
+        let dir = tempfile::tempdir().unwrap();
+        of_version_1(&dir.path().join(Store::FILE));
+        let mut store = Store::open(dir.path()).unwrap();
+        assert!(store.damage().is_empty(), "{:?}", store.damage());
+        let waiting = |store: &Store| -> Vec<(RecordKind, Option<u64>, Vec<u8>)> {
+            let waiting = store.waiting(100).into_iter();
+            waiting
+                .map(|record| (record.topic.kind, record.rev, record.payload))
+                .collect()
+        };
+        let state = (RecordKind::State, Some(3), b"222".to_vec());
+        let result = (RecordKind::Result, None, b"3333".to_vec());
+        assert_eq!(waiting(&store), [state.clone(), result.clone()]);
+        assert!(store.has_waiting_states().unwrap());
+        let backlog = Backlog {
+            pending: 2,
+            oldest_unix_s: Some(6),
+            parked: 1,
+        };
+        assert_eq!(store.backlog().unwrap(), backlog);
+        let (bytes, reason): (i64, String) = store
+            .db
+            .query_row(
+                "SELECT (SELECT sum(bytes) FROM pending), (SELECT reason FROM parked)",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .unwrap();
+        assert_eq!((bytes, reason.as_str()), (7, "not authorised"));
+
+        let ran: JobId = "ran".parse().unwrap();
+        assert_eq!(store.attempts(&ran, 9).unwrap().len(), 1);
+        assert_eq!(store.queue_mode().unwrap(), QueueMode::Open);
+        let next = store.next_queued(&at(9)).unwrap().job;
+        assert_eq!(next.expect("it waits").0.id, job("waits").id);
+        // Published and parked ones are there to leave again, in their order.
+        assert_eq!(store.replay(&ran, None, None).unwrap(), 4);
+        let tokens = |payload: &str| (RecordKind::Tokens, None, payload.as_bytes().to_vec());
+        let again = [tokens("0"), tokens("11"), state, result];
+        assert_eq!(waiting(&store), again);
+        // It is sound as a whole, and later starts find nothing to do.
+        drop(store);
+        std::fs::write(dir.path().join("jouled.db.check"), "").unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!((store.damage(), waiting(&store).len()), (&[][..], 4));
+    }
+}
