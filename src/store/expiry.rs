@@ -12,8 +12,8 @@
 //!    broker has taken is never dropped for its size.
 //! 3. Free pages beyond a reserve go back to the disk.
 
-use super::outbox::used_bytes;
 use super::raw::{self, Aged, RawFile};
+use super::room::used_bytes;
 use super::{Store, StoreError};
 use rusqlite::{OptionalExtension, Transaction, params};
 use std::collections::{HashSet, VecDeque};

@@ -25,6 +25,7 @@ mod models;
 mod outbox;
 mod raw;
 mod retention;
+mod room;
 mod schema;
 mod setting;
 

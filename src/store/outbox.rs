@@ -225,16 +225,6 @@ impl Store {
             .and_then(|mut waits| waits.query_row([], |row| row.get(0)));
         self.named(waits)
     }
-
-    /// Whether what no broker has taken fills `max_bytes` by itself, so that nothing can be
-    /// dropped to make room.
-    pub fn is_full(&self, max_bytes: u64) -> Result<bool, StoreError> {
-        let full = used_bytes(&self.db).and_then(|used| {
-            // Mostly the whole file is smaller, which costs nothing to know.
-            Ok(used > max_bytes && undelivered_bytes(&self.db)? > max_bytes)
-        });
-        self.named(full)
-    }
 }
 
 /// Stretches of neighbours, first and last.
@@ -266,23 +256,6 @@ fn backlog(db: &Connection) -> rusqlite::Result<Backlog> {
         oldest_unix_s: oldest,
         parked: count("parked")?,
     })
-}
-
-/// What the database holds on the disk, pages that wait for new content left out.
-pub(super) fn used_bytes(db: &Connection) -> rusqlite::Result<u64> {
-    let pragma = |name| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let pages = pragma("page_count")? - pragma("freelist_count")?;
-    Ok((pages * pragma("page_size")?) as u64)
-}
-
-fn undelivered_bytes(db: &Connection) -> rusqlite::Result<u64> {
-    let bytes: i64 = db.query_row(
-        "SELECT (SELECT coalesce(sum(bytes), 0) FROM pending)
-              + (SELECT coalesce(sum(length(payload)), 0) FROM parked JOIN outbox USING (seq))",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(bytes as u64)
 }
 
 #[cfg(test)]

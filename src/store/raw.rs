@@ -294,7 +294,7 @@ impl Store {
 mod tests {
     use super::super::expiry::tests::expire;
     use super::super::outbox::tests::{id, run};
-    use super::super::outbox::used_bytes;
+    use super::super::room::used_bytes;
     use super::super::testing::*;
     use super::*;
 
