@@ -85,6 +85,17 @@ def prctl(option, value):
         raise OSError("refused")
 
 
+def give_child():
+    """Makes a child of the daemon, which would stay as a zombie."""
+    libc.syscall.restype = ctypes.c_long
+    flags = ctypes.c_long(0x8000 | signal.SIGCHLD)
+    child = libc.syscall(ctypes.c_long(SYS["clone"]), flags, 0, 0, 0, 0)
+    if child == 0:
+        os._exit(0)
+    if child < 0:
+        raise OSError(ctypes.get_errno(), "refused")
+
+
 def any_of(attempt, values):
     """Passes if one of them does."""
     assert values
@@ -184,6 +195,7 @@ def attempts(model):
         ),
         "a session of its own": lambda: in_child(os.setsid),
         "a group of its own": lambda: in_child(lambda: os.setpgid(0, 0)),
+        "giving the daemon a child": give_child,
         "outliving the daemon": lambda: prctl(1, 0),
         "a user namespace": lambda: call(SYS["unshare"], 0x10000000),
         "mounting": lambda: call(SYS["mount"], 0, 0, 0, 0, 0),
@@ -199,11 +211,11 @@ def attempts(model):
 SYS = {
     "x86_64": dict(
         ptrace=101, process_vm_readv=310, unshare=272, mount=165, reboot=169,
-        shmget=29, semget=64, msgget=68,
+        shmget=29, semget=64, msgget=68, clone=56,
     ),
 }.get(os.uname().machine, dict(
     ptrace=117, process_vm_readv=270, unshare=97, mount=40, reboot=142,
-    shmget=194, semget=190, msgget=186,
+    shmget=194, semget=190, msgget=186, clone=220,
 ))
 
 

@@ -140,7 +140,10 @@ const KEXEC_FILE_LOAD: i64 = 320;
 #[cfg(not(target_arch = "x86_64"))]
 const KEXEC_FILE_LOAD: i64 = 294;
 
-const NAMESPACES: [i32; 8] = [
+/// Flags of `clone`: namespaces, and children that are the daemon's, which would have to reap
+/// them and knows nothing of them.
+const NO_CLONES: [i32; 9] = [
+    libc::CLONE_PARENT,
     libc::CLONE_NEWUSER,
     libc::CLONE_NEWNS,
     libc::CLONE_NEWPID,
@@ -209,13 +212,13 @@ fn rules(reach: &Reach) -> Result<Rules, seccompiler::BackendError> {
             .map(|value| argument(0, SeccompCmpOp::Ne, *value));
         SeccompRule::new(each.collect::<Result<_, _>>()?)
     };
-    let spaces = NAMESPACES.map(|flag| {
+    let clones = NO_CLONES.map(|flag| {
         let flag = flag as u64;
         one(argument(0, SeccompCmpOp::MaskedEq(flag), flag)?)
     });
     rules.insert(
         libc::SYS_clone,
-        spaces.into_iter().collect::<Result<_, _>>()?,
+        clones.into_iter().collect::<Result<_, _>>()?,
     );
     // Limits of its own alone, and no priority of a group or a user.
     rules.insert(libc::SYS_prlimit64, vec![neither(&[0, own])?]);
