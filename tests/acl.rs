@@ -286,8 +286,53 @@ async fn the_lab_submits_and_who_looks_on_does_not() {
     board.may_write(&records).await;
     let heard = lab.hears_until(records[1]).await;
     assert!(heard.iter().any(|topic| topic == records[0]), "{heard:?}");
-    let heard = reader.hears_until(records[1]).await;
-    assert!(!heard.iter().any(|topic| topic == records[0]), "{heard:?}");
+    // Neither the answer nor the commands, which hold the prompts.
+    assert_eq!(reader.hears_until(records[1]).await, [records[1]]);
+}
+
+/// The patterns for boards hold for people too, but for what they are denied.
+#[tokio::test]
+async fn a_person_is_no_board_and_who_looks_on_says_nothing() {
+    let shipped = Shipped::start();
+    let mut reader = shipped.with_password("reader").await;
+    let mut lab = shipped.with_certificate("lab").await;
+    for (person, name) in [(&mut reader, "reader"), (&mut lab, "lab")] {
+        for rest in [
+            "status",
+            "info",
+            "health",
+            "events",
+            "rails/a",
+            "jobs/a/result",
+        ] {
+            let topic = format!("jouled/{name}/{rest}");
+            person.may_not_write(&[&topic]).await;
+        }
+        let discovery = format!("homeassistant/device/{name}/config");
+        person.may_not_write(&[&discovery]).await;
+    }
+    reader
+        .may_not_write(&["answers/joulectl-1/submit", "jouled/reader/cmd/submit"])
+        .await;
+}
+
+#[tokio::test]
+async fn who_looks_on_hears_all_records() {
+    let shipped = Shipped::start();
+    let mut reader = shipped.with_password("reader").await;
+    let mut board = shipped.with_certificate("pi5-01").await;
+    reader.subscribe(&["jouled/#"]).await;
+    let topics = [
+        "jouled/pi5-01/status",
+        "jouled/pi5-01/info",
+        "jouled/pi5-01/health",
+        "jouled/pi5-01/events",
+        "jouled/pi5-01/rails/input.vdd_in",
+        "jouled/pi5-01/jobs/a/state",
+        "jouled/pi5-01/jobs/a/result",
+    ];
+    board.may_write(&topics).await;
+    assert_eq!(reader.hears_until(topics[6]).await, topics);
 }
 
 #[tokio::test]
