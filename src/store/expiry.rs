@@ -50,6 +50,7 @@ enum Stage {
 /// One run of expiry, between its pieces.
 #[derive(Debug)]
 pub struct Expiry {
+    now_s: i64,
     /// What was made before is too old.
     before_s: i64,
     max_bytes: u64,
@@ -68,6 +69,7 @@ impl Expiry {
     /// `aged_upto` stay.
     pub fn new(keep_s: i64, max_bytes: u64, unix_s: i64, aged_upto: i64) -> Self {
         Self {
+            now_s: unix_s,
             before_s: unix_s.saturating_sub(keep_s),
             max_bytes,
             aged_upto,
@@ -105,8 +107,8 @@ impl Store {
                 self.or_next(gone, expiry, Stage::Jobs)
             }
             Stage::Jobs => {
-                let before_s = expiry.before_s;
-                let gone = self.change(|tx| forget_jobs(tx, before_s));
+                let (before_s, now_s) = (expiry.before_s, expiry.now_s);
+                let gone = self.change(|tx| forget_jobs(tx, before_s, now_s));
                 let gone = gone.inspect_err(|_| expiry.stage = Stage::Size)?;
                 expiry.expired.jobs += u64::from(gone);
                 if gone < JOBS {
@@ -296,14 +298,20 @@ fn remove(tx: &Transaction<'_>, records: &[Goes]) -> rusqlite::Result<Expired> {
     Ok(gone)
 }
 
-/// Forgets ended jobs of which nothing is left.
-fn forget_jobs(tx: &Transaction<'_>, before_s: i64) -> rusqlite::Result<u32> {
+/// Until when a job's signature is good: the digits before its dot. A damaged job has none.
+const NOT_AFTER: &str = "CASE WHEN json_valid(spec)
+    THEN CAST(json_extract(spec, '$.signature') AS INTEGER) END";
+
+/// Forgets ended jobs of which nothing is left. While its signature is good, a job that was
+/// forgotten could be sent again by anyone, and would run.
+fn forget_jobs(tx: &Transaction<'_>, before_s: i64, now_s: i64) -> rusqlite::Result<u32> {
     let sql = format!(
         "DELETE FROM job WHERE id IN (
              SELECT id FROM job WHERE id IN ({ENDED}) AND changed_s < ?1
-               AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.job = job.id) LIMIT {JOBS})"
+               AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.job = job.id)
+               AND coalesce({NOT_AFTER}, 0) < ?2 LIMIT {JOBS})"
     );
-    Ok(tx.prepare_cached(&sql)?.execute([before_s])? as u32)
+    Ok(tx.prepare_cached(&sql)?.execute([before_s, now_s])? as u32)
 }
 
 #[cfg(test)]
@@ -369,6 +377,24 @@ pub(super) mod tests {
         store.replay(&id("new"), None, None).unwrap();
         let left = kinds(&store);
         assert_eq!(left.last(), Some(&"result"), "{left:?}");
+    }
+
+    /// Signed for longer than `storage.keep` has become meanwhile.
+    #[test]
+    fn a_signed_job_is_known_until_its_signature_is_good_no_more() {
+        let (_dir, mut store) = new_store();
+        for (name, signature) in [("signed", "2000.AA"), ("expired", "999.AA")] {
+            let job = job_with(name, |job| job["signature"] = signature.into());
+            store.submit(&job, 100, &at(10)).unwrap();
+            store.cancel(&id(name), &at(10)).unwrap();
+        }
+        publish_all(&mut store);
+        assert_eq!(expire(&mut store, 100, NO_LIMIT, 1000).jobs, 1);
+        assert!(store.state(&id("expired")).unwrap().is_none());
+        assert_eq!(expire(&mut store, 100, NO_LIMIT, 2000).jobs, 0);
+        assert!(store.state(&id("signed")).unwrap().is_some());
+        store.db.execute("UPDATE job SET spec = '{'", []).unwrap();
+        assert_eq!(expire(&mut store, 100, NO_LIMIT, 2000).jobs, 1);
     }
 
     #[test]
