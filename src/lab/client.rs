@@ -218,7 +218,8 @@ impl Client {
             [] => Err(LabError::Unreachable(format!(
                 "no board is online at {} under {}/; start jouled there, or name the board \
                  with --device",
-                target.broker, target.prefix
+                target.shown(),
+                target.prefix
             ))),
             several => Err(LabError::Usage(format!(
                 "several boards are online: {}; name one with --device",

@@ -24,6 +24,7 @@ pub struct Target {
     #[arg(
         long,
         env = "JOULED_BROKER",
+        hide_env_values = true,
         value_name = "URL",
         default_value = "mqtt://localhost:1883"
     )]
@@ -72,12 +73,20 @@ impl Target {
         }
     }
 
+    /// The broker's address as it may be shown: without what could hold a password.
+    pub fn shown(&self) -> String {
+        match self.broker.rsplit_once('@') {
+            Some((_, after)) => format!("…@{after}"),
+            None => self.broker.clone(),
+        }
+    }
+
     /// Checks the URL, and reads password, certificates and key.
     pub fn address(&self) -> Result<Address, LabError> {
         let wrong = |why: &str| {
             LabError::Usage(format!(
                 "--broker {}: {why}; expected mqtt[s]://[USER@]HOST[:PORT]",
-                self.broker
+                self.shown()
             ))
         };
         let url = Url::parse(&self.broker).map_err(|error| wrong(&error.to_string()))?;
@@ -91,6 +100,10 @@ impl Target {
                 "a password on the command line is visible to others, put it into a file \
                  and name that with --password-file",
             ));
+        }
+        // Where a password has a slash in it, the rest of it is the path.
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return Err(wrong("something follows the host and the port"));
         }
         let host = url
             .host_str()
@@ -202,6 +215,22 @@ mod tests {
                 error.to_string().contains("mqtt[s]://[USER@]HOST"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_never_shown() {
+        for bad in [
+            "mqtt://me:secret@x",
+            "http://me:secret@x",
+            "me:secret@x",
+            "mqtt://me:1/secret@x",
+            "mqtt://me:1#secret@x",
+            "mqtt://me:secret@x:y",
+            "mqtt://me:secret@x?y",
+        ] {
+            let error = target(bad).address().err().expect(bad).to_string();
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

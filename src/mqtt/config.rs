@@ -53,7 +53,7 @@ impl Default for MqttConfig {
 pub enum ConfigError {
     #[error("[mqtt] url {0:?}: write mqtts://host:port, or mqtt://host:port without TLS")]
     Url(String),
-    #[error("[mqtt] url {0:?}: no name or password here; use username and password_file")]
+    #[error("[mqtt] url …@{0}: no name or password here; use username and password_file")]
     Secret(String),
     #[error("[mqtt] {0}")]
     Tls(#[from] TlsError),
@@ -166,6 +166,10 @@ impl MqttConfig {
     }
 
     fn address(&self) -> Result<Address, ConfigError> {
+        // First of all: whatever else is wrong with it, a password must not be quoted.
+        if let Some((_, after)) = self.url.rsplit_once('@') {
+            return Err(ConfigError::Secret(after.to_owned()));
+        }
         let wrong = || ConfigError::Url(self.url.clone());
         let (rest, tls) = match self.url.split_once("://") {
             Some(("mqtt", rest)) => (rest, false),
@@ -173,15 +177,6 @@ impl MqttConfig {
             _ => return Err(wrong()),
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if rest.contains('@') {
-            return Err(ConfigError::Secret(
-                self.url
-                    .split('@')
-                    .next_back()
-                    .unwrap_or_default()
-                    .to_owned(),
-            ));
-        }
         // An IPv6 address stands in brackets, so the last colon outside them is the port's.
         let after_host = rest.rfind(']').map_or(0, |end| end + 1);
         let (host, port) = match rest[after_host..].find(':') {
@@ -334,8 +329,16 @@ mod tests {
 
     #[test]
     fn secrets_stay_out_of_the_url_and_of_errors() {
-        let error = with_url("mqtt://me:secret@lab").err().expect("refused");
-        assert!(!error.to_string().contains("secret"), "{error}");
+        for url in [
+            "mqtt://me:secret@lab",
+            "http://me:secret@lab",
+            "me:secret@lab",
+            "mqtt://me:sec/ret@lab:x",
+            "mqtt://me:sec@secret@lab ",
+        ] {
+            let error = with_url(url).err().expect("refused").to_string();
+            assert!(error.contains("…@lab") && !error.contains("sec"), "{error}");
+        }
     }
 
     #[test]
