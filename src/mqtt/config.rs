@@ -65,6 +65,8 @@ pub enum ConfigError {
     },
     #[error("[mqtt] prefix {0:?}: use one topic level of [A-Za-z0-9_-]")]
     Prefix(String),
+    #[error("[mqtt] {key} = {value:?}: use a name without +, #, / and control characters")]
+    Name { key: &'static str, value: String },
     #[error("[mqtt] keep_alive_s = {0}: use 5 to 3600 seconds")]
     KeepAlive(u16),
     #[error("[mqtt] password_file without username")]
@@ -108,6 +110,16 @@ impl MqttConfig {
         let prefix_is_fine = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if self.prefix.is_empty() || !self.prefix.chars().all(prefix_is_fine) {
             return Err(ConfigError::Prefix(self.prefix.clone()));
+        }
+        // Brokers put both names into topics of their access rules.
+        for (key, name) in [("client_id", &self.client_id), ("username", &self.username)] {
+            let stray = |c: char| matches!(c, '+' | '#' | '/') || c.is_control();
+            if let Some(name) = name
+                && (name.is_empty() || name.contains(stray))
+            {
+                let value = name.clone();
+                return Err(ConfigError::Name { key, value });
+            }
         }
         if !(5..=3600).contains(&self.keep_alive_s) {
             return Err(ConfigError::KeepAlive(self.keep_alive_s));
@@ -338,6 +350,25 @@ mod tests {
         ] {
             let error = with_url(url).err().expect("refused").to_string();
             assert!(error.contains("…@lab") && !error.contains("sec"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_no_part_of_a_pattern() {
+        for bad in ["", "+", "a/b", "a#", "a\n"] {
+            for config in [
+                MqttConfig {
+                    client_id: Some(bad.to_owned()),
+                    ..MqttConfig::default()
+                },
+                MqttConfig {
+                    username: Some(bad.to_owned()),
+                    ..MqttConfig::default()
+                },
+            ] {
+                let error = config.broker().err().expect(bad);
+                assert!(matches!(error, ConfigError::Name { .. }), "{error}");
+            }
         }
     }
 

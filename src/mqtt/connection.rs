@@ -180,7 +180,8 @@ async fn open<'s>(setup: &'s Setup, broker: &Broker) -> Result<Session<'s>, Refu
 /// the last will would then speak for the wrong one.
 async fn check_name(setup: &Setup, broker: &Broker) -> Result<(), Refusal> {
     let greeting = Greeting {
-        client_id: format!("{}-probe", setup.client_id),
+        // No board has this one by its name: device names have no dot.
+        client_id: format!("{}.probe", setup.client_id),
         session_expiry_s: None,
         will: None,
     };

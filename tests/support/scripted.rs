@@ -60,7 +60,7 @@ fn play(script: Script, mut board: TcpStream) -> std::io::Result<()> {
             // No properties, and return code 1: unacceptable protocol version.
             (1, Script::Old) => return board.write_all(&[0x20, 2, 0, 1]),
             (1, _) => {
-                looks = body.windows(6).any(|part| part == b"-probe");
+                looks = body.windows(6).any(|part| part == b".probe");
                 board.write_all(&[0x20, 3, 0, 0, 0])?;
             }
             (8, _) => {
