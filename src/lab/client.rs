@@ -66,6 +66,9 @@ pub fn random_hex(digits: usize) -> String {
 impl Client {
     pub async fn connect(target: &Target) -> Result<Self, LabError> {
         let address = target.address()?;
+        for warning in target.warnings() {
+            eprintln!("warning: {warning}");
+        }
         let name = format!("joulectl-{}", random_hex(8));
         let (mqtt, mut events) = AsyncClient::new(options(&name, &address), 64);
         let connected = timeout(CONNECT_WITHIN, async {

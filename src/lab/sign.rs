@@ -4,6 +4,7 @@
 use super::LabError;
 use super::target::Board;
 use crate::clock;
+use crate::mqtt::credential;
 use crate::workload::signature::SigningKey;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -85,6 +86,9 @@ pub fn sign(job: &mut Value, board: &Board, options: &Signing) -> Result<(), Lab
     let Some(path) = &options.sign_key else {
         return Ok(());
     };
+    if let Some(warning) = credential::warning("--sign-key", path) {
+        eprintln!("warning: {warning}");
+    }
     let wrong = |what: &str| LabError::Usage(format!("--sign-key {}: {what}", path.display()));
     let der = PrivatePkcs8KeyDer::from_pem_file(path)
         .map_err(|error| wrong(&format!("no PKCS#8 key in PEM ({error})")))?;

@@ -81,6 +81,18 @@ impl Target {
         }
     }
 
+    /// Secrets that others can read.
+    pub fn warnings(&self) -> Vec<String> {
+        let secrets = [
+            (OPTIONS.password, &self.password_file),
+            (OPTIONS.key, &self.key_file),
+        ];
+        secrets
+            .into_iter()
+            .filter_map(|(option, file)| credential::warning(option, file.as_deref()?))
+            .collect()
+    }
+
     /// Checks the URL, and reads password, certificates and key.
     pub fn address(&self) -> Result<Address, LabError> {
         let wrong = |why: &str| {
@@ -259,6 +271,19 @@ mod tests {
         assert_eq!(address.password.as_deref(), Some("s3cret "));
         target.broker = "mqtt://x".to_owned();
         assert!(target.address().is_err());
+    }
+
+    #[test]
+    fn secrets_that_others_can_read_are_warned_of() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut target = target("mqtts://lab@x");
+        target.password_file = Some(file.path().to_owned());
+        assert_eq!(target.warnings(), [""; 0]);
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(file.path(), open).unwrap();
+        let warnings = target.warnings();
+        assert!(warnings[0].starts_with("--password-file"), "{warnings:?}");
     }
 
     #[test]

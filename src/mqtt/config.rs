@@ -156,13 +156,8 @@ impl MqttConfig {
             .into_iter()
             .filter_map(|(key, file)| {
                 let path = located(key, file, credentials.as_deref()).ok()??;
-                credential::is_exposed(&path).then(|| {
-                    format!(
-                        "[mqtt] {key} {path}: every user of this machine can read it; \
-                         chmod o= {path}",
-                        path = path.display()
-                    )
-                })
+                let warning = credential::warning(key, &path)?;
+                Some(format!("[mqtt] {warning}"))
             })
             .collect();
         let leaves_in_clear = self

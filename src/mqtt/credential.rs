@@ -41,8 +41,18 @@ pub fn password(path: &Path) -> std::io::Result<String> {
 }
 
 /// Whether every user of the machine may read or write the file. A group is fine: root:jouled, 0640.
-pub fn is_exposed(path: &Path) -> bool {
+fn is_exposed(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o006 != 0)
+}
+
+/// What to say of a secret that others can read; `key` is what names its file.
+pub fn warning(key: &str, path: &Path) -> Option<String> {
+    is_exposed(path).then(|| {
+        format!(
+            "{key} {path}: every user of this machine can read it; chmod o= {path}",
+            path = path.display()
+        )
+    })
 }
 
 #[cfg(test)]
