@@ -1,6 +1,6 @@
 //! How far a reading is, on a terminal alone.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write, stderr};
 
 /// A bar on stderr. The line ends when it is dropped.
 pub(super) struct Bar {
@@ -13,7 +13,7 @@ impl Bar {
     pub fn new(title: &'static str) -> Bar {
         Bar {
             title,
-            terminal: std::io::stderr().is_terminal(),
+            terminal: stderr().is_terminal(),
             shown: None,
         }
     }
@@ -24,7 +24,9 @@ impl Bar {
         if self.terminal && self.shown != Some(percent) {
             self.shown = Some(percent);
             let filled = "#".repeat(percent as usize / 4);
-            eprint!("\r{} [{filled:<25}] {percent:>3} %", self.title);
+            // eprint! lets none through.
+            let _ = stderr().write_all(b"\r");
+            eprint!("{} [{filled:<25}] {percent:>3} %", self.title);
         }
     }
 }

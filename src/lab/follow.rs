@@ -221,7 +221,8 @@ impl Display {
             text = phase_name(phase).to_owned();
         }
         if let Some(reason) = &state.reason {
-            text = format!("{text}: {reason}");
+            // The bar prints by itself.
+            text = format!("{text}: {}", crate::print::harmless(reason));
         }
         if self.lines {
             let mut last = self.last.borrow_mut();
