@@ -1,6 +1,6 @@
 //! A small MQTT 5 client for the lab tools: commands with their answers, and what a board
-//! publishes. One task polls the connection; it alone talks to the socket, so that nothing
-//! that a command does can stall it.
+//! publishes. One task polls the connection; it alone talks to the socket. A command that does
+//! not take what arrives stalls it: then the broker waits, and no memory fills up.
 
 use super::LabError;
 use super::target::{Address, Board, OPTIONS, Target};
@@ -22,8 +22,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// The contract caps a record at 128 KiB; other brokers' and boards' limits may be higher.
-const LARGEST_PACKET: u32 = 1024 * 1024;
+/// The contract caps a record at 128 KiB.
+const LARGEST_PACKET: u32 = 256 * 1024;
+/// Arrivals that the polling task holds for a slow command, before it reads no more.
+const ARRIVALS: usize = 128;
+/// What may come while an answer is awaited. A board that floods us has no claim to more.
+const MOST_WAITING_BYTES: usize = 64 << 20;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A board answers a command at once; this allows for a slow network and a busy board.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(15);
@@ -37,6 +41,14 @@ pub struct Message {
     correlation: Option<Vec<u8>>,
 }
 
+impl Message {
+    /// What it takes to hold it, about.
+    fn bytes(&self) -> usize {
+        let correlation = self.correlation.as_ref().map_or(0, Vec::len);
+        size_of::<Self>() + self.topic.len() + self.payload.len() + correlation
+    }
+}
+
 /// What the polling task tells the command.
 #[derive(Debug)]
 enum Arrival {
@@ -48,12 +60,40 @@ enum Arrival {
 /// A connection to the broker. Dropping it disconnects.
 pub struct Client {
     mqtt: AsyncClient,
-    arrivals: mpsc::UnboundedReceiver<Arrival>,
+    arrivals: mpsc::Receiver<Arrival>,
     /// Messages that came while something else was awaited.
-    waiting: VecDeque<Message>,
+    waiting: Waiting,
     filters: Arc<Mutex<Vec<Filter>>>,
     name: String,
     requests: u64,
+}
+
+/// Messages in the order of their arrival, of a bounded size.
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Waiting {
+    fn push(&mut self, message: Message) -> Result<(), LabError> {
+        self.bytes += message.bytes();
+        self.messages.push_back(message);
+        if self.bytes > MOST_WAITING_BYTES {
+            return Err(LabError::Failed(format!(
+                "more than {} MiB came in while an answer was awaited; the broker's \
+                 log says who sends it",
+                MOST_WAITING_BYTES >> 20
+            )));
+        }
+        Ok(())
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let message = self.messages.pop_front()?;
+        self.bytes -= message.bytes();
+        Some(message)
+    }
 }
 
 /// Random hexadecimal digits, for names that must differ between two runs.
@@ -91,12 +131,12 @@ impl Client {
             }
         }
         let filters = Arc::new(Mutex::new(Vec::new()));
-        let (sender, arrivals) = mpsc::unbounded_channel();
+        let (sender, arrivals) = mpsc::channel(ARRIVALS);
         tokio::spawn(poll(events, mqtt.clone(), filters.clone(), sender));
         Ok(Self {
             mqtt,
             arrivals,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             filters,
             name,
             requests: 0,
@@ -128,7 +168,7 @@ impl Client {
                          see the access rules of the broker"
                     )));
                 }
-                Some(Arrival::Message(message)) => self.waiting.push_back(message),
+                Some(Arrival::Message(message)) => self.waiting.push(message)?,
                 Some(Arrival::Acknowledged(_)) => {}
                 None => {
                     return Err(LabError::Unreachable(format!(
@@ -141,7 +181,7 @@ impl Client {
 
     /// The next publication; `None` when none comes before `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Message>, LabError> {
-        if let Some(message) = self.waiting.pop_front() {
+        if let Some(message) = self.waiting.pop() {
             return Ok(Some(message));
         }
         loop {
@@ -193,7 +233,7 @@ impl Client {
                     {
                         return read_answer(board, verb, &message.payload);
                     }
-                    self.waiting.push_back(message);
+                    self.waiting.push(message)?;
                 }
                 Some(Arrival::Acknowledged(reason)) => acknowledged(board, verb, &reason)?,
                 Some(Arrival::Subscribed(_)) => {}
@@ -300,7 +340,7 @@ async fn poll(
     mut events: EventLoop,
     mqtt: AsyncClient,
     filters: Arc<Mutex<Vec<Filter>>>,
-    sender: mpsc::UnboundedSender<Arrival>,
+    sender: mpsc::Sender<Arrival>,
 ) {
     loop {
         let arrival = match events.poll().await {
@@ -329,7 +369,7 @@ async fn poll(
             }
         };
         // Nobody listens once the command is done; the disconnect is still to be sent.
-        let _ = sender.send(arrival);
+        let _ = sender.send(arrival).await;
     }
 }
 
@@ -415,5 +455,27 @@ fn read_answer<T: DeserializeOwned>(
     match answer.error {
         Some(refusal) => Ok(Err(refusal)),
         None => Err(odd("neither ok nor an error".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_while_an_answer_is_awaited_has_an_end() {
+        let message = Message {
+            topic: "jouled/pi5-01/jobs/a/tokens".to_owned(),
+            payload: vec![0; 1 << 20],
+            correlation: None,
+        };
+        let mut waiting = Waiting::default();
+        for _ in 0..63 {
+            waiting.push(message.clone()).unwrap();
+        }
+        assert_eq!(waiting.pop(), Some(message.clone()));
+        waiting.push(message.clone()).unwrap();
+        let error = waiting.push(message).unwrap_err();
+        assert!(error.to_string().contains("64 MiB"), "{error}");
     }
 }
