@@ -208,6 +208,24 @@ fn a_broker_of_another_name_is_not_trusted() {
     is_not_trusted(&authority, &server, "localhost", &authority.ca(), &words);
 }
 
+/// The board's own are those of its system, or of a file that its environment names.
+#[test]
+fn without_ca_file_the_boards_own_authorities_are_trusted_and_no_others() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let broker = tls_broker(&authority, &authority.server(HOST, ALWAYS), "");
+    let board_that_trusts = |own: &Authority| {
+        let mut daemon = Daemon::prepare(&broker, STEADY);
+        daemon.configure("10-mqtt.toml", &mqtt("mqtts", HOST, &broker, ""));
+        daemon.variable("SSL_CERT_FILE", own.ca());
+        daemon.spawn();
+        daemon
+    };
+    connects(&board_that_trusts(&authority));
+    let wary = board_that_trusts(&other);
+    says(&wary, &["not trusted", "ca_file"]);
+    assert!(!wary.log().contains(" connected broker="));
+}
+
 #[test]
 fn who_speaks_tls_and_who_does_not_find_out() {
     let authority = Authority::new();
