@@ -117,6 +117,50 @@ fn a_draining_queue_refuses_new_jobs_answers_known_ones_and_runs_empty() {
 }
 
 #[test]
+fn a_full_queue_takes_no_more_and_runs_the_highest_priority_first() {
+    let mut rig = Rig::start(&format!("[limits]\nqueue = 3\n{STEADY}"));
+    set(&mut rig, "paused");
+    for (id, priority) in [("low", -1), ("middle", 0), ("high", 5)] {
+        rig.submit(&job(id, json!({"priority": priority})));
+    }
+    let refused = rig.ask("submit", &job("more", json!({"priority": 9})));
+    assert_eq!(refused["error"]["code"], "queue-full", "{refused}");
+    rig.submit(&job("low", json!({"priority": -1})));
+    set(&mut rig, "open");
+    for id in ["low", "middle", "high"] {
+        assert_eq!(rig.result(id)["state"], "succeeded");
+    }
+    let results = rig.lab.seen.iter();
+    let mut results = results.filter(|seen| seen.topic.ends_with("/result"));
+    for id in ["high", "middle", "low"] {
+        assert_eq!(results.next().unwrap().json()["id"], id);
+    }
+    let more = job("more", json!({"priority": 9}));
+    assert_eq!(rig.run(&more)["state"], "succeeded");
+}
+
+#[test]
+fn a_replay_sends_a_job_s_records_again_from_a_seq_on() {
+    let mut rig = Rig::start(STEADY);
+    rig.run(&job("told", json!({"repetitions": 4})));
+    let tokens = rig.all_records("told", "tokens");
+    assert!(tokens.len() > 3, "one a repetition, or more: {tokens:#?}");
+    rig.reaches("told", "succeeded");
+    let (first, before) = (tokens.len() - 2, rig.lab.seen.len());
+    let again = json!({"id": "told", "attempt": 1, "from_seq": first});
+    let answer = rig.ask("replay", &again);
+    // Two token records, the state and the result.
+    assert_eq!(answer["records"], 4, "{answer}");
+    let later = json!({"repetitions": 1});
+    rig.run(&job("later", later));
+    rig.all_records("later", "tokens");
+    let came = rig.lab.seen[before..].iter();
+    let came = came.filter(|seen| seen.topic == of_job("told", "tokens"));
+    let came: Vec<Value> = came.map(support::lab::Seen::json).collect();
+    assert_eq!(came, tokens[first..]);
+}
+
+#[test]
 fn commands_that_write_are_limited_and_nothing_else_is() {
     let mut rig = Rig::start(&format!("[limits]\ncommands_per_min = 4\n{STEADY}"));
     let info = rig.lab.wait_topic(&topic("info")).json();

@@ -111,7 +111,9 @@ impl OfJob {
             return false;
         };
         let announced = number(&result["records"], "tokens");
+        let traces = self.traces.keys().filter(|(of, ..)| of == attempt);
         (0..announced).all(|seq| self.tokens.contains_key(&(*attempt, seq)))
+            && traces.count() as u64 == number(&result["records"], "trace")
     }
 
     /// Tokens of another attempt than the one with the result: live ones of a lost attempt.
