@@ -10,8 +10,6 @@ use jouled::record::answer::Refusal;
 use jouled::store::{self, Cancelled, Counts, Finished, Moment, Outgoing, Store, Submitted};
 use jouled::workload::{Job, JobId, Limits};
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use support::lab::{Lab, PATIENCE};
@@ -366,59 +364,15 @@ fn commands_sent_while_the_board_is_away_arrive() {
     assert!(board.knows("a"));
 }
 
-/// Passes bytes on to the broker until it is cut.
-struct Cable {
-    port: u16,
-    ends: Arc<Mutex<Option<Vec<TcpStream>>>>,
-}
-
-impl Cable {
-    fn to(broker: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = listener.local_addr().expect("it is bound").port();
-        let ends = Arc::new(Mutex::new(Some(Vec::new())));
-        let kept = ends.clone();
-        std::thread::spawn(move || {
-            for board in listener.incoming().flatten() {
-                let mut kept = kept.lock().expect("no thread panics with it");
-                let Some(kept) = kept.as_mut() else { return };
-                let broker = TcpStream::connect((Ipv4Addr::LOCALHOST, broker)).expect("it runs");
-                for (from, to) in [(&board, &broker), (&broker, &board)] {
-                    let from = from.try_clone().expect("a socket");
-                    let to = to.try_clone().expect("a socket");
-                    std::thread::spawn(move || pass(from, to));
-                }
-                kept.extend([board, broker]);
-            }
-        });
-        Self { port, ends }
-    }
-
-    fn cut(&self) {
-        let ends = self.ends.lock().expect("no thread panics with it").take();
-        for end in ends.into_iter().flatten() {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-fn pass(mut from: TcpStream, mut to: TcpStream) {
-    let mut buffer = [0; 4096];
-    while let Ok(read) = from.read(&mut buffer)
-        && read > 0
-        && to.write_all(&buffer[..read]).is_ok()
-    {}
-    let _ = to.shutdown(Shutdown::Both);
-}
-
 #[test]
 fn the_broker_tells_when_a_board_drops_out() {
     let broker = Mosquitto::start();
     let mut lab = Lab::connect(broker.port, &["jouled/#"]);
-    let cable = Cable::to(broker.port);
-    let _board = start(&format!("mqtt://127.0.0.1:{}", cable.port), "aa");
+    let proxy = Proxy::to(broker.port);
+    let _board = start(&proxy.url(), "aa");
     online(&mut lab);
-    cable.cut();
+    proxy.refuse();
+    proxy.cut(Cut::Finish);
     let will = lab.wait("last will", |seen| {
         seen.topic.ends_with("/status") && seen.json()["state"] == "offline"
     });
