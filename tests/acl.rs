@@ -11,11 +11,10 @@ use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{TlsConfiguration, Transport};
 use std::cell::Cell;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 use support::authority::{ALWAYS, Authority, HOST, Identity};
 use support::daemon::{DEVICE, Daemon, STEADY, eventually};
-use support::mosquitto::{Mosquitto, free_port};
+use support::mosquitto::{Mosquitto, free_port, set_password};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "a password";
@@ -38,16 +37,7 @@ impl Shipped {
         let dir = authority.path().display().to_string();
         let users = authority.path().join("jouled.passwd");
         for user in ["lab", "reader", "pi5-03"] {
-            let mut command = Command::new("mosquitto_passwd");
-            if !users.exists() {
-                command.arg("-c");
-            }
-            let status = command
-                .arg("-b")
-                .arg(&users)
-                .args([user, PASSWORD])
-                .status();
-            assert!(status.expect("it comes with mosquitto").success());
+            set_password(&users, user, PASSWORD);
         }
         std::fs::copy(
             files.join("jouled.acl"),

@@ -217,36 +217,6 @@ fn a_slow_line_delivers_without_repeating_itself() {
     assert_eq!(rig.records("many", "result").len(), 1);
 }
 
-#[test]
-fn a_wrong_password_is_said_once_and_tried_again() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("passwords");
-    std::fs::write(&file, "").unwrap();
-    let set_password = |password: &str| {
-        let status = std::process::Command::new("mosquitto_passwd")
-            .args(["-b", file.to_str().unwrap(), "pi", password])
-            .status()
-            .expect("it comes with mosquitto");
-        assert!(status.success());
-    };
-    set_password("another");
-    let broker = Mosquitto::with_options(&format!("password_file {}", file.display()));
-    let proxy = Proxy::to(broker.port);
-    let mut rig = Rig::prepare(broker, &proxy.url(), STEADY);
-    let secret = rig.daemon.path().join("password");
-    std::fs::write(&secret, "correct horse").unwrap();
-    let login = format!("[mqtt]\nusername = \"pi\"\npassword_file = {secret:?}\n");
-    rig.daemon.configure("mqtt.toml", &login);
-    rig.daemon.spawn();
-    proxy.wait_packets(Direction::Up, CONNECT, 4);
-    let log = rig.daemon.log();
-    assert_eq!(log.matches("refuses user pi").count(), 1, "{log}");
-    assert!(!log.contains("correct horse"), "{log}");
-    set_password("correct horse");
-    rig.broker.reload();
-    rig.wait_online();
-}
-
 /// A client that wants the board's place, and takes it again each time it loses it.
 fn rival(broker: &Mosquitto) -> Client {
     let mut options = MqttOptions::new("jouled-board", "127.0.0.1", broker.port);

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::collector::Collector;
 use support::daemon::{Daemon, STEADY};
+use support::from_environment;
 use support::mosquitto::Mosquitto;
 use support::proxy::Proxy;
 use support::rig::{MODEL, job, topic};
@@ -84,13 +85,6 @@ struct Chaos {
     heal_at: Option<Instant>,
     broker_at: Option<Instant>,
     daemon_at: Option<Instant>,
-}
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    match std::env::var(name) {
-        Ok(text) => text.parse().unwrap(),
-        Err(_) => default,
-    }
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use support::daemon::STEADY;
+use support::from_environment;
 use support::hostile::{Attack, Attacks, INTRUDER, Response};
 use support::lab::{Lab, PATIENCE, Seen};
 use support::rig::{Rig, job, topic};
@@ -25,10 +26,6 @@ const PAYLOADS: u64 = 1_500;
 const BATCH: u64 = 64;
 /// Room for what waits to be sent, and for what the allocator keeps of it.
 const RSS_GROWTH_KIB: u64 = 24 * 1024;
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
-}
 
 /// Every file and folder below `dir`, but those named, with a hash of what it holds.
 fn tree(dir: &Path, but: &[&str]) -> BTreeMap<PathBuf, String> {

@@ -9,13 +9,8 @@ mod support;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use support::daemon::STEADY;
-use support::rig::{MODEL, Rig, endless, job, of_job, topic};
+use support::rig::{MODEL, Rig, endless, job, of_job, topic, watched};
 use support::tiny_gguf::{self, Damage};
-
-/// Tokens are published while they come, so that a test can see that decode has begun.
-fn watched() -> Value {
-    json!({"publish": {"tokens": "live", "tokens_every_ms": 50}})
-}
 
 /// Waits until the job's tokens come.
 fn decodes(rig: &mut Rig, id: &str) {

@@ -7,7 +7,7 @@ mod support;
 use serde_json::Value;
 use std::process::Output;
 use support::daemon::STEADY;
-use support::rig::{MODEL, Rig, endless, of_job};
+use support::rig::{MODEL, Rig, endless, of_job, watched};
 use support::tool::joulectl_with;
 
 fn joulectl(rig: &Rig, arguments: &[&str]) -> Output {
@@ -96,8 +96,7 @@ fn exit_codes_tell_failed_work_from_wrong_use() {
 #[test]
 fn a_running_job_is_cancelled() {
     let mut rig = Rig::start(STEADY);
-    let live = serde_json::json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
-    rig.submit(&endless("long", live));
+    rig.submit(&endless("long", watched()));
     rig.lab.wait_topic(&of_job("long", "tokens"));
     let answer = joulectl(&rig, &["cancel", "long", "--json"]);
     assert!(answer.status.success(), "{answer:?}");

@@ -7,11 +7,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::daemon::STEADY;
-use support::rig::{Rig, endless, job, of_job, topic};
-
-fn watched() -> Value {
-    json!({"publish": {"tokens": "live", "tokens_every_ms": 50}})
-}
+use support::rig::{Rig, endless, job, of_job, topic, watched};
 
 fn set(rig: &mut Rig, mode: &str) -> Value {
     let answer = rig.ask("queue", &json!({"mode": mode}));

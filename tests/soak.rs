@@ -14,6 +14,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use support::daemon::{STEADY, eventually};
+use support::from_environment;
 use support::rig::{Rig, job};
 
 /// Jobs before anything is compared: the first ones fill caches and start threads.
@@ -132,10 +133,6 @@ fn print_summary(samples: &[Sample]) {
             most(warm, of),
         );
     }
-}
-
-fn from_environment(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use support::authority::{ALWAYS, Authority, HOST, Identity};
 use support::daemon::{DEVICE, Daemon, STEADY, eventually};
-use support::mosquitto::Mosquitto;
+use support::mosquitto::{Mosquitto, set_password};
 use support::tool;
 
 /// A broker whose only listener speaks TLS.
@@ -240,17 +240,6 @@ fn who_speaks_tls_and_who_does_not_find_out() {
     says(&tls, &["does it speak TLS on this port?"]);
 }
 
-/// mosquitto_passwd's file with one user.
-fn passwords(path: &Path, user: &str, password: &str) {
-    let status = Command::new("mosquitto_passwd")
-        .args(["-c", "-b"])
-        .arg(path)
-        .args([user, password])
-        .status()
-        .expect("it comes with mosquitto");
-    assert!(status.success(), "{status}");
-}
-
 fn password_broker(file: &Path) -> Mosquitto {
     Mosquitto::with_options(&format!(
         "allow_anonymous false\npassword_file {}\n",
@@ -266,14 +255,14 @@ fn login(password: &Path) -> String {
 fn a_wrong_password_is_said_once_and_tried_until_it_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let (theirs, ours) = (dir.path().join("passwd"), dir.path().join("password"));
-    passwords(&theirs, "pi", "first");
+    set_password(&theirs, "pi", "first");
     std::fs::write(&ours, "second\n").unwrap();
     let broker = password_broker(&theirs);
     let daemon = board(&broker, &mqtt("mqtt", HOST, &broker, &login(&ours)));
     says(&daemon, &["refuses user pi", "password_file"]);
     assert!(eventually(|| tries(&broker) > 2), "it goes on trying");
     assert_eq!(daemon.log().matches("not connected").count(), 1);
-    passwords(&theirs, "pi", "second");
+    set_password(&theirs, "pi", "second");
     broker.reload();
     connects(&daemon);
 }
@@ -282,12 +271,12 @@ fn a_wrong_password_is_said_once_and_tried_until_it_is_right() {
 fn a_renewed_password_is_read_at_the_next_connection() {
     let dir = tempfile::tempdir().unwrap();
     let (theirs, ours) = (dir.path().join("passwd"), dir.path().join("password"));
-    passwords(&theirs, "pi", "first");
+    set_password(&theirs, "pi", "first");
     std::fs::write(&ours, "first\n").unwrap();
     let mut broker = password_broker(&theirs);
     let daemon = board(&broker, &mqtt("mqtt", HOST, &broker, &login(&ours)));
     connects(&daemon);
-    passwords(&theirs, "pi", "second");
+    set_password(&theirs, "pi", "second");
     broker.kill();
     broker.restart();
     says(&daemon, &["refuses user pi"]);
@@ -316,7 +305,7 @@ fn no_secret_is_logged() {
     const PASSWORD: &str = "hush-do-not-tell";
     let authority = Authority::new();
     let dir = tempfile::tempdir().unwrap();
-    passwords(&dir.path().join("passwd"), "pi", PASSWORD);
+    set_password(&dir.path().join("passwd"), "pi", PASSWORD);
     let asks = format!(
         "require_certificate true\nallow_anonymous false\npassword_file {}\n",
         dir.path().join("passwd").display()
@@ -339,7 +328,7 @@ fn no_secret_is_logged() {
     daemon.spawn();
     connects(&daemon);
     // A refusal must not tell either.
-    passwords(&dir.path().join("passwd"), "pi", "another");
+    set_password(&dir.path().join("passwd"), "pi", "another");
     broker.reload();
     daemon.terminate();
     daemon.spawn();

@@ -3,7 +3,7 @@
 
 use crate::support::daemon::STEADY;
 use crate::support::disk::Disk;
-use crate::support::rig::{Rig, endless, job};
+use crate::support::rig::{Rig, endless, job, watched};
 use crate::{at_rest, count, restless};
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -210,8 +210,7 @@ fn writes_that_come_short_are_continued() {
 #[test]
 fn a_daemon_that_ends_before_the_disk_works_runs_the_job_again() {
     let mut board = Board::start();
-    let watched = json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
-    let mut long = restless(endless("long", watched));
+    let mut long = restless(endless("long", watched()));
     long["repetitions"] = json!(3);
     board.rig.submit(&long);
     board

@@ -3,7 +3,7 @@
 use crate::restless;
 use crate::support::daemon::{Daemon, STEADY, eventually};
 use crate::support::mosquitto::Mosquitto;
-use crate::support::rig::{Rig, endless, job};
+use crate::support::rig::{Rig, endless, job, watched};
 use crate::support::skip;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -79,8 +79,7 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
     assert_eq!(facts, (&json!(true), &json!("succeeded")));
     nearly.remove();
 
-    let watched = json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
-    let mut long = restless(endless("long", watched));
+    let mut long = restless(endless("long", watched()));
     long["repetitions"] = json!(3);
     rig.submit(&long);
     rig.state("long", "decodes", |state| state["phase"] == "decode");

@@ -7,7 +7,7 @@
 use crate::support::disk::{Change, Disk, Entry};
 use crate::support::lab::Seen;
 use crate::support::power_cut::{Unsynced, cut};
-use crate::support::rig::{Rig, endless, job, of_job, topic};
+use crate::support::rig::{Rig, endless, job, of_job, topic, watched};
 use crate::support::{daemon::STEADY, lab::Lab};
 use crate::{count, restless};
 use jouled::store::{Kept, Moment, RecordKind, Store};
@@ -67,8 +67,7 @@ fn live() -> Life {
     board.rig.all_records("plain", "tokens");
     board.rig.reaches("gone", "cancelled");
 
-    let watched = json!({"publish": {"tokens": "live", "tokens_every_ms": 50}});
-    board.submit(&restless(endless("long", watched)));
+    board.submit(&restless(endless("long", watched())));
     decodes(&mut board.rig.lab, 1);
     board.rig.daemon.terminate();
     board.rig.daemon.spawn();

@@ -38,15 +38,7 @@ impl Collector {
                         let _ = subscriber.try_subscribe_many(filters.clone());
                     }
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        let properties = publish.properties.unwrap_or_default();
-                        let seen = Seen {
-                            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                            text: String::from_utf8_lossy(&publish.payload).into_owned(),
-                            retained: publish.retain,
-                            correlation: properties.correlation_data.map(|data| data.to_vec()),
-                            at: jouled::clock::now(),
-                        };
-                        if out.send(seen).is_err() {
+                        if out.send(Seen::of(publish)).is_err() {
                             return;
                         }
                     }

@@ -2,7 +2,7 @@
 
 use jouled::units::MonoNs;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PublishProperties};
+use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, Publish, PublishProperties};
 use rumqttc::v5::{Client, Event, MqttOptions};
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,6 +23,18 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// What has just arrived.
+    pub fn of(publish: Publish) -> Self {
+        let properties = publish.properties.unwrap_or_default();
+        Self {
+            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
+            text: String::from_utf8_lossy(&publish.payload).into_owned(),
+            retained: publish.retain,
+            correlation: properties.correlation_data.map(|data| data.to_vec()),
+            at: jouled::clock::now(),
+        }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
@@ -61,14 +73,7 @@ impl Lab {
                         let _ = subscribed.send(());
                     }
                     Packet::Publish(publish) => {
-                        let properties = publish.properties.unwrap_or_default();
-                        let seen = Seen {
-                            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-                            text: String::from_utf8_lossy(&publish.payload).into_owned(),
-                            retained: publish.retain,
-                            correlation: properties.correlation_data.map(|data| data.to_vec()),
-                            at: jouled::clock::now(),
-                        };
+                        let seen = Seen::of(publish);
                         if out.send(seen).is_err() {
                             return;
                         }

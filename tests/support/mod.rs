@@ -28,3 +28,8 @@ pub fn skip(why: &str) {
         .write_all(line.as_bytes())
         .expect("standard error is open");
 }
+
+/// A number by which a test is scaled.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}

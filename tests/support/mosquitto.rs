@@ -1,5 +1,6 @@
 //! A real mosquitto on a free port of this machine, ended with the test.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -87,6 +88,19 @@ impl Mosquitto {
         self.process = spawn(self.dir.path(), self.port, &self.text)
             .expect("the port is still free for the same broker");
     }
+}
+
+/// Sets a user's password in a file for `password_file`, which is made if need be.
+pub fn set_password(file: &Path, user: &str, password: &str) {
+    let file_is_made = File::options().create(true).append(true).open(file);
+    file_is_made.expect("writable");
+    let status = Command::new("mosquitto_passwd")
+        .arg("-b")
+        .arg(file)
+        .args([user, password])
+        .status()
+        .expect("it comes with mosquitto");
+    assert!(status.success(), "{status}");
 }
 
 impl Drop for Mosquitto {

@@ -178,3 +178,8 @@ pub fn endless(id: &str, changes: Value) -> Value {
     job.as_object_mut().expect("an object").extend(changes);
     job
 }
+
+/// For a job whose tokens are published while they come, so that a test sees it decode.
+pub fn watched() -> Value {
+    json!({"publish": {"tokens": "live", "tokens_every_ms": 50}})
+}
