@@ -3,6 +3,9 @@
 
 use super::link::OutMessage;
 use super::told::Told;
+use crate::clock;
+use crate::record::answer::Event;
+use crate::record::{Stamp, Stamped};
 use crate::store::Counts;
 use crate::workload::JobId;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -82,7 +85,21 @@ impl Board {
         }
     }
 
-    pub fn event(&mut self, payload: Vec<u8>) {
+    /// Lets an event of the board `device` leave. `false` where too many of its code did lately;
+    /// they are counted.
+    pub fn tell(&mut self, device: &str, event: &Event) -> bool {
+        let admitted = self.told.admit(&event.code, clock::now());
+        if admitted {
+            let record = Stamped {
+                stamp: Stamp::now(device),
+                body: event,
+            };
+            self.event(record.to_json());
+        }
+        admitted
+    }
+
+    fn event(&mut self, payload: Vec<u8>) {
         self.events.push_back(payload);
         self.dropped += shorten(&mut self.events);
     }

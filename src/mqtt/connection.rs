@@ -48,15 +48,12 @@ pub(super) struct Setup {
 impl Setup {
     /// Says on `events`, once connected again, what the administrator should know.
     fn event(&self, code: &str, message: String) {
-        let record = Stamped {
-            stamp: Stamp::now(&self.identity.device),
-            body: Event {
-                code: code.to_owned(),
-                message,
-                id: None,
-            },
+        let event = Event {
+            code: code.to_owned(),
+            message,
+            id: None,
         };
-        self.shared.lock().event(record.to_json());
+        self.shared.lock().tell(&self.identity.device, &event);
     }
 
     /// The record `status`.

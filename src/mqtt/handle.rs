@@ -5,7 +5,6 @@ use super::command::CommandHandler;
 use super::connection::{self, Setup};
 use super::{MqttConfig, MqttError, Topics};
 use crate::record::answer::Event;
-use crate::record::{Stamp, Stamped};
 use crate::store::{Counts, Store};
 use std::convert::Infallible;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -128,11 +127,7 @@ impl MqttHandle {
     }
 
     pub fn event(&self, event: Event) {
-        let record = Stamped {
-            stamp: Stamp::now(&self.device),
-            body: event,
-        };
-        self.shared.change(|board| board.event(record.to_json()));
+        self.shared.change(|board| board.tell(&self.device, &event));
     }
 
     /// The store has new records.

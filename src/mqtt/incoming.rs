@@ -6,7 +6,6 @@ use super::session::Session;
 use super::told::LeftOut;
 use crate::clock;
 use crate::record::answer::Event;
-use crate::record::{Stamp, Stamped};
 use crate::store;
 
 /// Answers that wait at most before further commands do.
@@ -108,8 +107,14 @@ impl Session<'_> {
     }
 
     pub(super) fn event(&self, code: &str, message: String, id: Option<String>) {
-        if self.shared.lock().told.admit(code, clock::now()) {
-            self.tell(code, message, id);
+        let event = Event {
+            code: code.to_owned(),
+            message,
+            id,
+        };
+        let device = &self.setup.identity.device;
+        if self.shared.lock().tell(device, &event) {
+            tracing::warn!(code, id = event.id, "{}", event.message);
         }
     }
 
@@ -118,20 +123,7 @@ impl Session<'_> {
         let over = self.shared.lock().told.take_over(clock::now());
         for LeftOut { code, events } in over {
             let message = format!("{events} more events \"{code}\" came within a minute");
-            self.tell("events-left-out", message, None);
+            self.event("events-left-out", message, None);
         }
-    }
-
-    fn tell(&self, code: &str, message: String, id: Option<String>) {
-        tracing::warn!(code, id, "{message}");
-        let record = Stamped {
-            stamp: Stamp::now(&self.setup.identity.device),
-            body: Event {
-                code: code.to_owned(),
-                message,
-                id,
-            },
-        };
-        self.shared.lock().event(record.to_json());
     }
 }
