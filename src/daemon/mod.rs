@@ -7,6 +7,7 @@ mod faults;
 mod info;
 mod keeping;
 mod listing;
+mod live;
 pub(crate) mod primary;
 mod publishing;
 mod queue;

@@ -3,20 +3,19 @@
 
 use super::Shared;
 use super::keeping::{self, Limits, keep_raw};
+use super::live::Live;
 use super::trouble::Trouble;
 use crate::measure::{
     Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
-    Watcher, archive, records,
+    archive, records,
 };
-use crate::mqtt::{LiveRecord, MqttHandle};
-use crate::record::job::State;
+use crate::mqtt::MqttHandle;
 use crate::record::result::{Build, LostAttempt, Model};
 use crate::runtime::{gguf, oom};
 use crate::store::{self, AttemptRow, Begun, StateRow, StoreError};
-use crate::units::{MonoNs, Span};
-use crate::workload::{Job, JobState, Phase, TokensWhen};
+use crate::units::Span;
+use crate::workload::Job;
 use crate::{board, clock};
-use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -237,13 +236,7 @@ impl Runner {
             ..context
         };
         shared.meter.start_recording();
-        let live = Live {
-            runner: self,
-            context: &context,
-            rev: Cell::new(begun.rev),
-            due: Cell::new(clock::now()),
-            batches: RefCell::new(TokenBatches::default()),
-        };
+        let live = Live::new(shared, &self.mqtt, &context, begun.rev);
         let mut observed = Attempt {
             job,
             model: &ready.path,
@@ -266,7 +259,7 @@ impl Runner {
             shared.meter.wait_for(observed.t1);
         }
         let rails = shared.meter.stop_recording();
-        let batches = live.batches.into_inner();
+        let batches = live.into_batches();
         (!interrupted).then(|| self.record(&context, &observed, &rails, batches))
     }
 
@@ -358,76 +351,6 @@ impl Runner {
         match store::lock(&self.shared.store).counts() {
             Ok(counts) => self.mqtt.set_jobs(counts),
             Err(error) => tracing::error!(%error, "the queue can't be counted"),
-        }
-    }
-}
-
-/// Publishes states, and live tokens, from memory while an attempt runs.
-struct Live<'a> {
-    runner: &'a Runner,
-    context: &'a Context,
-    rev: Cell<u64>,
-    /// When tokens may leave next.
-    due: Cell<MonoNs>,
-    batches: RefCell<TokenBatches>,
-}
-
-impl Live<'_> {
-    fn is_live(&self) -> bool {
-        self.context.job.publish.tokens == TokensWhen::Live
-    }
-
-    fn publish_state(&self, phase: Phase, progress: Option<f64>) {
-        self.rev.set(self.rev.get() + 1);
-        let state = State {
-            id: self.context.job.id.to_string(),
-            attempt: self.context.attempt,
-            rev: self.rev.get(),
-            state: JobState::Running,
-            phase: Some(phase),
-            progress,
-            reason: None,
-        };
-        self.runner.mqtt.live(LiveRecord::State {
-            job: self.context.job.id.clone(),
-            rev: self.rev.get(),
-            payload: self.runner.shared.record(state),
-        });
-    }
-}
-
-impl Watcher for Live<'_> {
-    fn phase(&self, phase: Phase, progress: Option<f64>) {
-        self.publish_state(phase, progress);
-    }
-
-    fn tokens(&self, observed: &Observed) {
-        let Some(primary) = self.context.primary.filter(|_| self.is_live()) else {
-            return;
-        };
-        let every = Span::from_millis(self.context.job.publish.tokens_every_ms.into());
-        let now = clock::now();
-        if now < self.due.get() {
-            return;
-        }
-        // Counted from the moment that was due, so that a late batch skips none.
-        self.due.set((self.due.get() + every).max(now));
-        let records = self.runner.shared.meter.with_traces(|traces| {
-            let mut batches = self.batches.borrow_mut();
-            batches.take_settled(self.context, observed, &traces[primary])
-        });
-        for record in records {
-            self.runner.mqtt.live(LiveRecord::Tokens {
-                job: self.context.job.id.clone(),
-                payload: record.to_json(),
-            });
-        }
-        self.publish_state(Phase::Decode, observed.progress(&self.context.job));
-    }
-
-    fn quiet(&self, on: bool) {
-        if !self.is_live() {
-            self.runner.mqtt.hold(on);
         }
     }
 }
