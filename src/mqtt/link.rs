@@ -40,7 +40,7 @@ use rumqttc::v5::mqttbytes::v5::{
     RetainForwardRule, SubscribeReasonCode,
 };
 use rumqttc::v5::{AsyncClient, Event, EventLoop, MqttOptions};
-use rumqttc::{Outgoing, TlsConfiguration, Transport};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -200,6 +200,11 @@ fn options(broker: &Broker, greeting: &Greeting) -> MqttOptions {
         .set_manual_acks(true)
         .set_connection_timeout(5)
         .set_outgoing_inflight_upper_limit(WINDOW);
+    // A broker that takes 20 records at a time would wait for each 20 until its system confirms
+    // what it has.
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    options.set_network_options(network);
     let mut properties = ConnectProperties::new();
     properties.session_expiry_interval = greeting.session_expiry_s;
     properties.receive_maximum = Some(COMMANDS_IN_FLIGHT);
