@@ -88,7 +88,7 @@ chaos: setup ## kill daemon and workers CHAOS_KILLS times over CHAOS_JOBS jobs o
 disk-faults: setup ## every file call of a job fails once, and every power cut (a quarter of an hour)
 	DISK_FAULTS=full $(CARGO) test --locked --test disk
 
-disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (three minutes)
+disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (five minutes)
 	$(CARGO) test --locked --test disk cost_of -- --ignored --nocapture
 
 build: setup ## release build of the three binaries, for this machine's CPU

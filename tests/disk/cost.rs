@@ -66,7 +66,7 @@ fn an_idle_board_writes_nothing() {
 }
 
 #[test]
-#[ignore = "three minutes: make disk-cost"]
+#[ignore = "five minutes: make disk-cost"]
 fn cost_of_jobs_and_of_an_idle_minute() {
     let mut disk = None;
     let mut rig = Rig::start_with(STEADY, |daemon| disk = Some(Disk::of(daemon)));
