@@ -6,6 +6,7 @@ mod support;
 
 use rumqttc::v5::{Client, MqttOptions};
 use serde_json::{Value, json};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use support::daemon::{Daemon, STEADY, eventually};
 use support::mosquitto::Mosquitto;
@@ -217,29 +218,33 @@ fn a_slow_line_delivers_without_repeating_itself() {
     assert_eq!(rig.records("many", "result").len(), 1);
 }
 
-/// A client that wants the board's place, and takes it again each time it loses it.
-fn rival(broker: &Mosquitto) -> Client {
+/// A client that wants the board's place, and takes it again each time it loses it. The
+/// thread ends when it has learned.
+fn rival(broker: &Mosquitto) -> (Client, JoinHandle<usize>) {
     let mut options = MqttOptions::new("jouled-board", "127.0.0.1", broker.port);
     options.set_clean_start(true);
     let (client, mut connection) = Client::new(options, 10);
-    std::thread::spawn(move || {
-        // Four times; then it has learned.
+    let losses = std::thread::spawn(move || {
         let losses = connection.iter().filter(Result::is_err).take(4);
         losses.count()
     });
-    client
+    (client, losses)
 }
 
 #[test]
 fn a_board_whose_place_is_taken_says_so_and_gets_it_back() {
     let (mut rig, proxy) = behind_a_cable("", IMPATIENT);
-    let _rival = rival(&rig.broker);
+    let (_rival, losses) = rival(&rig.broker);
     let event = rig.lab.wait_event("connection-unstable");
     assert!(
         event["message"].as_str().unwrap().contains("client_id"),
         "{event}"
     );
-    // The rival has thrown the board's session away; the board subscribes anew.
+    // Until it gives up, the rival throws away what waits in the broker for the board.
+    losses.join().unwrap();
+    rig.listen_anew();
+    rig.wait_online();
+    // The board's session is gone; it has subscribed anew.
     rig.submit(&short("a"));
     ran_once(&mut rig, "a");
     let log = rig.daemon.log();
