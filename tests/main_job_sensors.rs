@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use support::daemon::STEADY;
 use support::meters::{Peer, Transport};
-use support::rig::{Rig, endless, job, of_job};
+use support::rig::{Rig, endless, job, of_job, topic};
 
 /// A hwmon chip that tells 6 W.
 fn hwmon(root: &Path) {
@@ -109,6 +109,34 @@ fn a_sensor_pulled_in_mid_run_leaves_a_gap_and_no_figure_that_it_cannot_carry() 
 }
 
 /// A tegrastats that tells 7 W of a Jetson's VDD_IN, and a part of it.
+#[test]
+fn a_sensor_plugged_in_after_the_start_measures_without_a_restart() {
+    let tree = tempfile::tempdir().unwrap();
+    let mut rig = Rig::start(&format!(
+        "{STEADY}[[sensor]]\nname = \"board\"\nkind = \"hwmon\"\nchip = \"ina226\"\n\
+         boundary = \"module\"\nsysfs_root = {:?}\n\
+         [energy]\nprimary = \"board\"\n",
+        tree.path()
+    ));
+    rig.lab.wait_event("sensor-failed");
+    let info = topic("info");
+    rig.lab.wait("a primary rail that is missing", |seen| {
+        seen.topic == info && seen.json()["primary_rail"].is_null()
+    });
+    hwmon(tree.path());
+    let event = rig.lab.wait_event("sensor-recovered");
+    assert_eq!(event["message"], "board: works again");
+    rig.lab.wait("a primary rail", |seen| {
+        seen.topic == info && seen.json()["primary_rail"] == "board"
+    });
+    rig.submit(&job("late", json!({})));
+    let result = rig.result("late");
+    assert_eq!(names(&result["rails"]), ["input", "board"]);
+    assert!(result["total"]["board"]["energy_j"].is_number(), "{result}");
+    let warnings = result["warnings"].to_string();
+    assert!(!warnings.contains("not measured"), "{warnings}");
+}
+
 fn tegrastats(dir: &Path) -> std::path::PathBuf {
     let script = dir.join("tegrastats");
     let line = "11-21-2026 10:00:00 RAM 2400/7620MB (lfb 4x4MB) SWAP 0/3810MB (cached 0MB) CPU \

@@ -7,14 +7,17 @@ use crate::sampler::SensorReport;
 /// The sensors' states when they were last looked at.
 #[derive(Default)]
 pub struct Faults {
-    before: Vec<SensorState>,
+    before: Option<Vec<SensorState>>,
 }
 
 impl Faults {
-    /// An event for each sensor whose state has changed. All of them work at the start.
+    /// An event for each sensor whose state has changed. All work at the first look; one that
+    /// comes later could not be opened before.
     pub fn changes(&mut self, sensors: &[SensorReport]) -> Vec<Event> {
-        self.before.resize(sensors.len(), SensorState::Ok);
-        self.before
+        let at_start = || vec![SensorState::Ok; sensors.len()];
+        let before = self.before.get_or_insert_with(at_start);
+        before.resize(sensors.len(), SensorState::Failed);
+        before
             .iter_mut()
             .zip(sensors)
             .filter(|(before, sensor)| **before != sensor.state)
@@ -68,5 +71,14 @@ mod tests {
         assert_eq!(codes(Some("pulled")), ["sensor-failed"]);
         assert!(codes(Some("still pulled")).is_empty());
         assert_eq!(codes(None), ["sensor-recovered"]);
+    }
+
+    #[test]
+    fn a_sensor_that_comes_late_recovers() {
+        let mut faults = Faults::default();
+        assert!(faults.changes(&[report(None)]).is_empty());
+        let events = faults.changes(&[report(None), report(None)]);
+        assert_eq!(events[0].code, "sensor-recovered");
+        assert_eq!(events.len(), 1);
     }
 }

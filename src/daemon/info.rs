@@ -1,6 +1,7 @@
 //! What the board is and can do, for `info`.
 
-use super::{BrokenSensor, Shared};
+use super::Shared;
+use super::sensors::BrokenSensor;
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
 use std::sync::PoisonError;
@@ -72,15 +73,13 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
         reason: sensor.reason,
         name: sensor.name,
     });
-    let broken = shared
-        .broken_sensors
-        .iter()
-        .map(|BrokenSensor { name, reason }| SensorInfo {
-            kind: kind(name),
-            state: SensorState::Failed,
-            reason: Some(reason.clone()),
-            name: name.clone(),
-        });
+    let broken = shared.sensors.broken().into_iter();
+    let broken = broken.map(|BrokenSensor { name, reason }| SensorInfo {
+        kind: kind(&name),
+        state: SensorState::Failed,
+        reason: Some(reason),
+        name,
+    });
     let mut sandbox = shared.in_force();
     // By how a worker is started.
     sandbox.insert("own-process-group".to_owned(), true);

@@ -13,6 +13,7 @@ mod publishing;
 mod queue;
 mod rate_limit;
 mod runner;
+mod sensors;
 pub mod signals;
 mod trouble;
 
@@ -24,13 +25,14 @@ use crate::mqtt::{DeviceIdentity, MqttHandle};
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
-use crate::sensor::{self, KnownRails, Pace};
+use crate::sensor::Pace;
 use crate::store::{self, Damage, Moment, Recovered, Store};
 use anyhow::Context;
 use queue::Queue;
 use runner::Running;
 use rustix::fs::Mode;
 use rustix::process::umask;
+use sensors::{BrokenSensor, Sensors};
 use serde::Serialize;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -50,19 +52,11 @@ pub struct Shared {
     pub host: Host,
     /// What was read about it last.
     board: Mutex<Board>,
-    pub broken_sensors: Vec<BrokenSensor>,
-    /// What the sensors that work say about how they can be read here.
-    sensor_warnings: Vec<String>,
+    sensors: Sensors,
     pub queue: Queue,
     /// Commands refused as `rate-limited`.
     pub rate_limited: AtomicU64,
     tried: confinement::Tried,
-}
-
-/// A sensor that could not be opened.
-pub struct BrokenSensor {
-    pub name: String,
-    pub reason: String,
 }
 
 impl Shared {
@@ -80,17 +74,13 @@ impl Shared {
     /// Index of the primary rail among those that work.
     pub fn primary_rail(&self) -> Option<usize> {
         let sensors = self.meter.sampler().sensors();
-        let all_work = self.broken_sensors.is_empty();
+        let all_work = self.sensors.broken().is_empty();
         primary::of(self.config.energy.primary.as_deref(), &sensors, all_work)
     }
 
     /// What is wrong before an attempt begins, for its record.
     fn warnings(&self) -> Vec<String> {
-        let broken = self.broken_sensors.iter();
-        let mut warnings: Vec<String> = broken
-            .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
-            .collect();
-        warnings.extend_from_slice(&self.sensor_warnings);
+        let mut warnings = self.sensors.warnings();
         if self.primary_rail().is_none() {
             warnings.push(match &self.config.energy.primary {
                 Some(name) => format!(
@@ -129,18 +119,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             tracing::warn!("no sensor is configured; {}: {note}", host.profile.title);
         }
     }
-    let (sources, broken_sensors) = open_sensors(&config, &host.profile.known_rails());
-    let sensor_warnings: Vec<String> = sources
-        .iter()
-        .flat_map(|source| {
-            let name = source.name().to_owned();
-            let told = source.warnings().into_iter();
-            told.map(move |warning| format!("{name}: {warning}"))
-        })
-        .collect();
-    for warning in &sensor_warnings {
-        tracing::warn!("sensor {warning}");
-    }
+    let (sources, sensors) = sensors::open(&config, &host.profile.known_rails());
     let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
     let idle_pace = match config.energy.idle_pace {
         IdlePace::Slow => Pace::Idle,
@@ -151,8 +130,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         meter: Meter::new(sampler, idle_pace),
         board: Mutex::new(Board::read(&host)),
         host,
-        broken_sensors,
-        sensor_warnings,
+        sensors,
         queue: Queue::default(),
         rate_limited: AtomicU64::new(0),
         tried: confinement::Tried::default(),
@@ -200,7 +178,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: Some(lost.row.id.to_string()),
         });
     }
-    for BrokenSensor { name, reason } in &shared.broken_sensors {
+    for BrokenSensor { name, reason } in shared.sensors.broken() {
         mqtt.event(Event {
             code: "sensor-failed".to_owned(),
             message: format!("{name}: {reason}"),
@@ -244,48 +222,5 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
     });
     if !matches!(ended.await, Ok(true)) {
         tracing::warn!("the broker did not hear that this board goes offline");
-    }
-}
-
-/// Opens every configured sensor; one that fails does not keep the others from measuring.
-fn open_sensors(
-    config: &Config,
-    known: &KnownRails,
-) -> (Vec<Box<dyn sensor::Source>>, Vec<BrokenSensor>) {
-    let mut open = Vec::new();
-    let mut broken = Vec::new();
-    for sensor in &config.sensor {
-        let opened = sensor::open(sensor, known).map_err(|error| error.to_string());
-        match opened.and_then(|source| distinct(source, &open)) {
-            Ok(source) => open.push(source),
-            Err(reason) => {
-                tracing::error!("sensor \"{}\": {reason}", sensor.name);
-                broken.push(BrokenSensor {
-                    name: sensor.name.clone(),
-                    reason,
-                });
-            }
-        }
-    }
-    (open, broken)
-}
-
-/// Records tell rails apart by their names alone.
-fn distinct(
-    source: Box<dyn sensor::Source>,
-    others: &[Box<dyn sensor::Source>],
-) -> Result<Box<dyn sensor::Source>, String> {
-    let taken = others.iter().flat_map(|other| other.rails());
-    let names: Vec<&str> = taken.map(|rail| rail.name.as_str()).collect();
-    match source
-        .rails()
-        .iter()
-        .find(|rail| names.contains(&rail.name.as_str()))
-    {
-        Some(rail) => Err(format!(
-            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
-            rail.name
-        )),
-        None => Ok(source),
     }
 }

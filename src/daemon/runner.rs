@@ -86,6 +86,8 @@ impl Runner {
         if shared.queue.is_stopping() {
             return Ok(false);
         }
+        // Here no attempt is recorded.
+        shared.open_late_sensors();
         let control = Arc::new(Control::default());
         // Of a retained topic only the newest record leaves: `queued` before `running`, and
         // `running` before the attempt holds everything back.

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::energy::Trace;
 use crate::record::device::{Quality, RailRecord, SensorState};
 use crate::sampler::{Sampler, SensorReport};
-use crate::sensor::{Pace, RailSpec, Window};
+use crate::sensor::{Pace, RailSpec, Source, Window};
 use crate::units::{Joules, MonoNs, Span, Volts};
 use std::sync::{Mutex, MutexGuard};
 
@@ -101,6 +101,19 @@ impl Meter {
 
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// Reads one more sensor; its rails come after those that are there. Not while an attempt
+    /// is recorded, whose traces are those of its start.
+    pub fn add(&self, source: Box<dyn Source>) -> std::io::Result<()> {
+        let mut state = self.state();
+        assert!(state.recording.is_none(), "sensors come between attempts");
+        let rails = source.rails().len();
+        self.sampler.add(source)?;
+        state
+            .totals
+            .extend(std::iter::repeat_with(Total::default).take(rails));
+        Ok(())
     }
 
     /// Goes to the full rate, waits until every working rail delivers at it, and records

@@ -10,7 +10,8 @@ use crate::record::device::SensorState;
 use crate::sensor::{Pace, RailSpec, Source, Window};
 use rtrb::{Consumer, RingBuffer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use thread::{Entry, Feed};
 
@@ -23,9 +24,23 @@ const STACK_BYTES: usize = 128 * 1024;
 /// The running sampler. Dropping it stops the threads.
 pub struct Sampler {
     control: Arc<Control>,
+    /// Written only when a source is added.
+    parts: RwLock<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
     sensors: Vec<Arc<Shared>>,
     rings: Vec<Mutex<Consumer<Window>>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Vec<Bus>,
+}
+
+/// The thread of one bus.
+struct Bus {
+    /// Its name, where other sensors can be on it too.
+    name: Option<String>,
+    arrivals: Sender<Entry>,
+    thread: JoinHandle<()>,
 }
 
 /// How one sensor is doing.
@@ -99,52 +114,62 @@ impl Sampler {
     /// Reads `sources` at the idle pace until told otherwise. Rails are numbered in the
     /// order of the sources and of their rails.
     pub fn start(sources: Vec<Box<dyn Source>>) -> std::io::Result<Sampler> {
-        let control = Arc::new(Control::default());
-        let mut sensors = Vec::new();
-        let mut rings = Vec::new();
-        let mut buses: Vec<(Option<String>, Vec<Entry>)> = Vec::new();
-        for source in sources {
-            let shared = Arc::new(Shared {
-                name: source.name().to_owned(),
-                missed_deadlines: AtomicU64::default(),
-                dropped: AtomicU64::default(),
-                errors: AtomicU64::default(),
-                failure: Mutex::default(),
-                described: Mutex::new(Described {
-                    rails: source.rails().to_vec(),
-                    order: None,
-                }),
-            });
-            let mut producers = Vec::new();
-            for rail in source.rails() {
-                let capacity = (RING_S * rail.nominal_rate_hz).ceil() as usize;
-                let (producer, consumer) = RingBuffer::new(capacity.max(RING_LEAST));
-                producers.push(producer);
-                rings.push(Mutex::new(consumer));
-            }
-            sensors.push(shared.clone());
-            let bus = source.bus().map(str::to_owned);
-            let entry = Entry::new(source, Feed::new(producers, shared));
-            match buses.iter_mut().find(|(of, _)| bus.is_some() && *of == bus) {
-                Some((_, entries)) => entries.push(entry),
-                None => buses.push((bus, vec![entry])),
-            }
-        }
-        let mut sampler = Sampler {
-            control,
-            sensors,
-            rings,
-            threads: Vec::with_capacity(buses.len()),
+        let sampler = Sampler {
+            control: Arc::default(),
+            parts: RwLock::default(),
         };
-        for (_, entries) in buses {
-            let control = sampler.control.clone();
-            let thread = std::thread::Builder::new()
-                .name("sampler".into())
-                .stack_size(STACK_BYTES)
-                .spawn(move || thread::run(entries, &control))?;
-            sampler.threads.push(thread);
+        for source in sources {
+            sampler.add(source)?;
         }
         Ok(sampler)
+    }
+
+    /// Reads one more; its rails come after those that are there.
+    pub fn add(&self, source: Box<dyn Source>) -> std::io::Result<()> {
+        let shared = Arc::new(Shared {
+            name: source.name().to_owned(),
+            missed_deadlines: AtomicU64::default(),
+            dropped: AtomicU64::default(),
+            errors: AtomicU64::default(),
+            failure: Mutex::default(),
+            described: Mutex::new(Described {
+                rails: source.rails().to_vec(),
+                order: None,
+            }),
+        });
+        let ring = |rail: &RailSpec| {
+            let capacity = (RING_S * rail.nominal_rate_hz).ceil() as usize;
+            RingBuffer::new(capacity.max(RING_LEAST))
+        };
+        let (producers, consumers): (Vec<_>, Vec<_>) = source.rails().iter().map(ring).unzip();
+        let bus = source.bus().map(str::to_owned);
+        let entry = Entry::new(source, Feed::new(producers, shared.clone()));
+        let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
+        let same = |of: &&Bus| bus.is_some() && of.name == bus;
+        match parts.threads.iter().find(same) {
+            // A thread that has panicked takes no more; its sensors are silent.
+            Some(bus) => drop(bus.arrivals.send(entry)),
+            None => {
+                let control = self.control.clone();
+                let (arrivals, arriving) = channel();
+                let thread = std::thread::Builder::new()
+                    .name("sampler".into())
+                    .stack_size(STACK_BYTES)
+                    .spawn(move || thread::run(entry, &arriving, &control))?;
+                parts.threads.push(Bus {
+                    name: bus,
+                    arrivals,
+                    thread,
+                });
+            }
+        }
+        parts.sensors.push(shared);
+        parts.rings.extend(consumers.into_iter().map(Mutex::new));
+        Ok(())
+    }
+
+    fn parts(&self) -> RwLockReadGuard<'_, Parts> {
+        self.parts.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes effect at each source's next poll, within 100 ms; [`Self::rails_at_pace`] tells
@@ -170,17 +195,18 @@ impl Sampler {
                 .map(|rail| follows.then(|| rail.clone()))
                 .collect::<Vec<_>>()
         };
-        self.sensors.iter().flat_map(follows).collect()
+        self.parts().sensors.iter().flat_map(follows).collect()
     }
 
     /// Whether every thread runs under SCHED_FIFO; without it busy cores delay readings.
     pub fn realtime(&self) -> bool {
-        self.control.realtime.load(Ordering::Acquire) == self.threads.len() as u64
+        self.control.realtime.load(Ordering::Acquire) == self.parts().threads.len() as u64
     }
 
     /// The rails as they are read now; mode, duty and rate follow the pace.
     pub fn rails(&self) -> Vec<RailSpec> {
-        self.sensors
+        self.parts()
+            .sensors
             .iter()
             .flat_map(|sensor| lock(&sensor.described).rails.clone())
             .collect()
@@ -189,7 +215,7 @@ impl Sampler {
     /// Moves what has arrived for `rail` to the end of `windows`. Any thread may call it;
     /// each window is handed out once.
     pub fn drain(&self, rail: usize, windows: &mut Vec<Window>) {
-        if let Some(ring) = self.rings.get(rail) {
+        if let Some(ring) = self.parts().rings.get(rail) {
             let mut ring = lock(ring);
             windows.reserve(ring.slots());
             while let Ok(window) = ring.pop() {
@@ -200,7 +226,8 @@ impl Sampler {
 
     /// Every sensor's counters and state, in the order of the sources.
     pub fn sensors(&self) -> Vec<SensorReport> {
-        self.sensors.iter().map(|sensor| sensor.report()).collect()
+        let parts = self.parts();
+        parts.sensors.iter().map(|sensor| sensor.report()).collect()
     }
 }
 
@@ -226,9 +253,10 @@ impl Shared {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.control.stop.store(true, Ordering::Release);
-        for thread in self.threads.drain(..) {
+        let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for bus in parts.threads.drain(..) {
             // A sampler that panicked has nothing left to stop.
-            let _ = thread.join();
+            let _ = bus.thread.join();
         }
     }
 }

@@ -117,6 +117,31 @@ fn windows_arrive_in_order_and_a_full_ring_counts() {
 }
 
 #[test]
+fn one_that_is_added_later_shares_the_thread_of_its_bus() {
+    let again = |_: &mut dyn Sink| Ok(soon());
+    let (first, first_log) = scripted(Some("/dev/i2c-1"), again);
+    let sampler = Sampler::start(vec![first]).unwrap();
+    assert_eq!(next(&first_log), Call::Pace(Pace::Idle));
+    let (late, late_log) = scripted(Some("/dev/i2c-1"), |sink| {
+        sink.push(0, window(7));
+        Ok(soon())
+    });
+    let (elsewhere, elsewhere_log) = scripted(None, again);
+    sampler.add(late).unwrap();
+    sampler.add(elsewhere).unwrap();
+    for log in [&late_log, &elsewhere_log] {
+        assert_eq!(next(log), Call::Pace(Pace::Idle));
+    }
+    let threads = [&first_log, &late_log, &elsewhere_log].map(next);
+    assert_eq!(threads[0], threads[1]);
+    assert_ne!(threads[0], threads[2]);
+    assert_eq!(sampler.rails().len(), 3);
+    let mut windows = Vec::new();
+    sampler.drain(1, &mut windows);
+    assert_eq!(windows[0].t0, MonoNs(7));
+}
+
+#[test]
 fn the_pace_reaches_the_source_and_the_rails_follow() {
     let (source, log) = scripted(None, |_| Ok(clock::now() + Span::from_millis(60_000)));
     let sampler = Sampler::start(vec![source]).unwrap();

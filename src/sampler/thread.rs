@@ -8,6 +8,7 @@ use rtrb::Producer;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
 use thread_priority::{
     RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -148,8 +149,9 @@ impl Entry {
     }
 }
 
-/// Runs until told to stop.
-pub(super) fn run(mut entries: Vec<Entry>, control: &Control) {
+/// Reads `first`, and what arrives later on the same bus, until told to stop.
+pub(super) fn run(first: Entry, arriving: &Receiver<Entry>, control: &Control) {
+    let mut entries = vec![first];
     if prefer_this_thread() {
         control.realtime.fetch_add(1, Ordering::AcqRel);
     } else {
@@ -159,6 +161,7 @@ pub(super) fn run(mut entries: Vec<Entry>, control: &Control) {
         );
     }
     while !control.stop.load(Ordering::Acquire) {
+        entries.extend(arriving.try_iter());
         let order = control.order();
         let next = entries.iter_mut().min_by_key(|entry| entry.due(order));
         let Some(entry) = next else {
