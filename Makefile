@@ -98,7 +98,8 @@ $(RELEASE)/jouled: $(SOURCES)
 	$(CARGO) build --release --locked
 
 # A plain `sudo make install` after `make build` compiles nothing as root.
-install: $(RELEASE)/jouled ## copy the binaries below PREFIX (DESTDIR for packages)
+install: $(RELEASE)/jouled ## programs, service and example configuration below PREFIX (DESTDIR for packages)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/jouled
 	install -m 755 $(RELEASE)/jouled $(RELEASE)/joulectl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(RELEASE)/jouled-worker $(DESTDIR)$(PREFIX)/libexec/jouled/
+	scripts/install-service "$(DESTDIR)" "$(PREFIX)"

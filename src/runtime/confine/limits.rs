@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, clear_ambient_capability_set,
-    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
+    capabilities, remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 use std::io;
 
@@ -26,6 +26,10 @@ fn no_capabilities() -> rustix::io::Result<()> {
         permitted: CapabilitySet::empty(),
         inheritable: CapabilitySet::empty(),
     };
+    // A service's filter of system calls may refuse even to give up nothing.
+    if capabilities(None)? == none {
+        return Ok(());
+    }
     set_capabilities(None, none)
 }
 
