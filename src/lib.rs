@@ -21,6 +21,7 @@ pub mod print;
 
 pub mod board;
 pub mod calibrate;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod daemon;

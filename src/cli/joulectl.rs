@@ -1,0 +1,106 @@
+//! The command line of `joulectl`. The options of its commands stand beside their code, in
+//! `lab/`.
+
+use crate::lab::target::Target;
+use crate::lab::{compare, demo, explain, export, queue, recompute, sign, submit};
+use clap::{Parser, Subcommand};
+
+/// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
+#[derive(Debug, Parser)]
+#[command(
+    name = "joulectl",
+    version,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 1 the work failed, 2 usage, 3 broker or board not reachable, \
+                  130 stopped by Ctrl-C.\nColours go away with NO_COLOR=1 or when the output is \
+                  no terminal."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole way on this machine: broker, model, daemon, job, result
+    ///
+    /// Starts a broker and jouled for the length of one job, with SmolLM2-135M (98 MB, fetched
+    /// by pip once), prints the result and writes it as a page. Without a readable power sensor
+    /// the power is simulated, and everything says so.
+    Demo(demo::Options),
+    /// Send a job to a board
+    ///
+    /// Example: joulectl submit -m SmolLM2-135M-Instruct.Q4_1.gguf -p 'The sky is' -n 64 --wait
+    ///
+    /// The same id with the same content never runs twice: it answers with the present state.
+    Submit {
+        #[command(flatten)]
+        after: submit::After,
+        #[command(flatten, next_help_heading = "Job")]
+        job: Box<submit::Options>,
+        #[command(flatten, next_help_heading = "Signature")]
+        signing: sign::Signing,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Make a key to sign jobs with, for boards that take signed jobs only
+    ///
+    /// Prints the lines that the boards' configuration needs. The secret stays in FILE.
+    Keygen(sign::Keygen),
+    /// List a board's queue and its last jobs
+    Jobs {
+        /// Print the list as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Show, pause, drain or open a board's queue
+    ///
+    /// Example: joulectl queue drain --wait
+    ///
+    /// The board keeps what is set here until it is set again, also over restarts.
+    Queue {
+        #[command(flatten)]
+        options: queue::Options,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Make an attempt's figures again from its raw data, and compare them with the published
+    ///
+    /// Examples: joulectl recompute --storage /var/lib/jouled
+    ///           joulectl recompute smol-1.1.jsonl.gz --result smol-1.json
+    ///
+    /// A board keeps raw data of jobs with publish.trace (submit --trace). Every figure must
+    /// come out with the same digits; when and where a record was made (time, mono_ns, boot_id,
+    /// clock_sync) and where its raw data lies (raw) are no figures. Without a result to
+    /// compare with, the recomputed one is printed. Exit code 1 when something differs.
+    #[command(verbatim_doc_comment)]
+    Recompute(recompute::Options),
+    /// Write an attempt's raw data as tables for plotting
+    ///
+    /// Windows of each rail, tokens with their energies, and phases, on one time in seconds
+    /// from the attempt's start.
+    Export(export::Options),
+    /// Say which of two configurations costs less, or that the noise doesn't tell
+    ///
+    /// Examples: joulectl compare a.json b.json
+    /// joulectl compare a-*.json --with b-*.json --figure j_per_output_token_net
+    ///
+    /// Runs that were contended, throttled or did not succeed are left out and named.
+    Compare(compare::Options),
+    /// Show what the uncertainty of a figure is made of, line by line
+    ///
+    /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input
+    Explain(explain::Options),
+    /// Cancel a job, whether it waits or runs
+    Cancel {
+        /// The job's id, as submit printed it
+        id: String,
+        /// Print the answer as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+}
