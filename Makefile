@@ -8,7 +8,7 @@ RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -91,6 +91,9 @@ disk-faults: setup ## every file call of a job fails once, and every power cut (
 disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (five minutes)
 	$(CARGO) test --locked --test disk cost_of -- --ignored --nocapture
 
+manual: setup ## write manual pages and completions anew, from the commands and docs/
+	MANUAL=write $(CARGO) test --locked --test manual
+
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked
 
@@ -103,3 +106,4 @@ install: $(RELEASE)/jouled ## programs, service and example configuration below 
 	install -m 755 $(RELEASE)/jouled $(RELEASE)/joulectl $(DESTDIR)$(PREFIX)/bin/
 	install -m 755 $(RELEASE)/jouled-worker $(DESTDIR)$(PREFIX)/libexec/jouled/
 	scripts/install-service "$(DESTDIR)" "$(PREFIX)"
+	scripts/install-documents "$(DESTDIR)" "$(PREFIX)"

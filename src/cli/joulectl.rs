@@ -5,7 +5,7 @@ use crate::lab::target::Target;
 use crate::lab::{compare, demo, explain, export, queue, recompute, sign, submit};
 use clap::{Parser, Subcommand};
 
-/// Sends language-model jobs to boards that run jouled, and shows the energy of their tokens
+/// Send language-model jobs to boards that run jouled, and show the energy of their tokens
 #[derive(Debug, Parser)]
 #[command(
     name = "joulectl",
@@ -33,6 +33,7 @@ pub enum Command {
     /// Example: joulectl submit -m SmolLM2-135M-Instruct.Q4_1.gguf -p 'The sky is' -n 64 --wait
     ///
     /// The same id with the same content never runs twice: it answers with the present state.
+    /// What is left out takes the board's default; shown are those of this version.
     Submit {
         #[command(flatten)]
         after: submit::After,
@@ -68,14 +69,14 @@ pub enum Command {
     },
     /// Make an attempt's figures again from its raw data, and compare them with the published
     ///
-    /// Examples: joulectl recompute --storage /var/lib/jouled
-    ///           joulectl recompute smol-1.1.jsonl.gz --result smol-1.json
+    /// Example: joulectl recompute --storage /var/lib/jouled
+    ///
+    /// Example: joulectl recompute smol-1.1.jsonl.gz --result smol-1.json
     ///
     /// A board keeps raw data of jobs with publish.trace (submit --trace). Every figure must
     /// come out with the same digits; when and where a record was made (time, mono_ns, boot_id,
     /// clock_sync) and where its raw data lies (raw) are no figures. Without a result to
     /// compare with, the recomputed one is printed. Exit code 1 when something differs.
-    #[command(verbatim_doc_comment)]
     Recompute(recompute::Options),
     /// Write an attempt's raw data as tables for plotting
     ///
@@ -84,8 +85,9 @@ pub enum Command {
     Export(export::Options),
     /// Say which of two configurations costs less, or that the noise doesn't tell
     ///
-    /// Examples: joulectl compare a.json b.json
-    /// joulectl compare a-*.json --with b-*.json --figure j_per_output_token_net
+    /// Example: joulectl compare a.json b.json
+    ///
+    /// Example: joulectl compare a-*.json --with b-*.json --figure j_per_output_token_net
     ///
     /// Runs that were contended, throttled or did not succeed are left out and named.
     Compare(compare::Options),

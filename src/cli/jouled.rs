@@ -5,13 +5,19 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Measures the energy of every token on this board and publishes it over MQTT.
+/// Measure the energy of every token on this board, and publish it over MQTT.
 #[derive(Debug, Parser)]
-#[command(name = "jouled", version, about, arg_required_else_help = true)]
+#[command(
+    name = "jouled",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = "Exit codes: 0 ok, 1 it failed (the last line says why), 2 usage."
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// What is logged: error, warn, info, debug, trace, or a filter such as jouled::mqtt=debug.
+    /// What is logged: error, warn, info, debug, trace, or a filter such as jouled::mqtt=debug
     /// [default: info; error for probe]
     #[arg(long, global = true, value_name = "FILTER", env = "JOULED_LOG")]
     pub log: Option<String>,
@@ -20,10 +26,17 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the daemon until SIGTERM or SIGINT.
+    ///
+    /// A job that runs then goes back to the queue. The daemon logs to its standard error.
     Run(ConfigFile),
     /// Check a configuration without running anything.
+    ///
+    /// Says which file, line and key is wrong, and opens no device and no connection.
     Check(ConfigFile),
     /// Find out what the sensors are off by, and store it in conf.d beside the configuration.
+    ///
+    /// Stop the daemon meanwhile (systemctl stop jouled): two readers take each other's
+    /// readings. It uses what was found from its next start on.
     Calibrate(Calibrate),
     /// List every power sensor that is configured or can be found, with what it reads now.
     ///
@@ -51,10 +64,12 @@ pub struct Calibrate {
     /// The main configuration file; what is found is written to conf.d beside it.
     #[arg(long, global = true, value_name = "FILE", default_value = INSTALLED)]
     pub config: PathBuf,
-    /// The sensor's name in the configuration; lag takes several, or by default all.
+    /// The sensor's name in the configuration; lag takes several [default: all], and
+    /// sampler-power none.
     #[arg(long, global = true, value_name = "NAME")]
     pub sensor: Vec<String>,
-    /// How long each reading lasts, in seconds [default: 5; sampler-power: 60 in all].
+    /// Seconds that each reading lasts [default: 5], of sampler-power that all of it takes
+    /// [default: 60]; not for lag.
     #[arg(long, global = true, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: Option<u64>,
     #[command(subcommand)]
@@ -63,10 +78,12 @@ pub struct Calibrate {
 
 #[derive(Debug, Subcommand)]
 pub enum Quantity {
-    /// The offset: disconnect the load first.
+    /// What one sensor reads without a current: disconnect the load first.
     Offset,
-    /// Shunt and gain together, against a reference meter: one current with the offset
-    /// calibrated before, or two currents that are set one after the other.
+    /// Shunt and gain of one sensor together, against a reference meter.
+    ///
+    /// State one current where the offset was calibrated before, or two that you set one
+    /// after the other.
     Gain {
         /// The true current in amperes; given twice, the load is asked for in between.
         #[arg(long, value_name = "A", required = true, allow_negative_numbers = true)]
@@ -75,7 +92,7 @@ pub enum Quantity {
         #[arg(long, value_name = "REL", default_value_t = 0.01)]
         current_limit: f64,
     },
-    /// How late each rail shows the load, from steps of the CPU's load. Fix the clocks first.
+    /// How late each rail shows the load, from steps of the CPU's load: fix the clocks first.
     ///
     /// Readings of point sources (hwmon, tegrastats, pmic, modbus) are moved by it from then
     /// on; of the others it is reported.

@@ -21,76 +21,76 @@ pub struct Options {
     /// Read the job from a JSON file; `-` is standard input. Flags override its fields
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Name of the job; made up when left out
+    /// Name of the job [default: made of model, time and a random number]
     #[arg(long)]
     pub id: Option<String>,
-    /// `generate` (from a prompt) or `bench` (as llama-bench does)
+    /// `generate` (from a prompt) or `bench` (as llama-bench does) [default: generate]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// A model in the board's model directory
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "FILE_NAME")]
     pub model: Option<String>,
     /// The text to go on from, as it is
-    #[arg(long, short, conflicts_with = "message")]
+    #[arg(long, short, value_name = "TEXT", conflicts_with = "message")]
     pub prompt: Option<String>,
     /// What a user says to the model, through the model's own chat template
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     pub message: Option<String>,
-    /// Tokens to generate
+    /// Tokens to generate [default: 128]
     #[arg(long, short, value_name = "N")]
     pub n_predict: Option<u32>,
     /// Go on after the model's end of text, so that each repetition has the same length
     #[arg(long)]
     pub ignore_eos: bool,
-    /// bench: tokens of the prompt
+    /// bench: tokens of the prompt [default: 512]
     #[arg(long, value_name = "N")]
     pub n_prompt: Option<u32>,
-    /// bench: tokens to generate
+    /// bench: tokens to generate [default: 128]
     #[arg(long, value_name = "N")]
     pub n_gen: Option<u32>,
-    /// bench: tokens in the context before
+    /// bench: tokens in the context before [default: 0]
     #[arg(long, value_name = "N")]
     pub n_depth: Option<u32>,
-    /// How often the work is measured
+    /// How often the work is measured [default: 3]
     #[arg(long, short, value_name = "N")]
     pub repetitions: Option<u32>,
-    /// How often it runs before, unmeasured
+    /// How often it runs before, unmeasured [default: 1]
     #[arg(long, value_name = "N")]
     pub warmup: Option<u32>,
-    /// Threads of the engine; one for each CPU when left out
+    /// Threads of the engine [default: one for each CPU]
     #[arg(long, short, value_name = "N")]
     pub threads: Option<u32>,
-    /// Tokens of context
+    /// Tokens of context [default: 2048]
     #[arg(long, value_name = "N")]
     pub n_ctx: Option<u32>,
-    /// Tokens evaluated at a time in prefill
+    /// Tokens evaluated at a time in prefill [default: 512]
     #[arg(long, value_name = "N")]
     pub n_batch: Option<u32>,
-    /// Layers on the GPU
+    /// Layers on the GPU [default: 0]
     #[arg(long, value_name = "N")]
     pub gpu_layers: Option<u32>,
-    /// Seed of the sampler
-    #[arg(long)]
+    /// Seed of the sampler [default: 42]
+    #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
-    /// Least seconds of idling before the work
+    /// Least seconds of idling before the work [default: 10]
     #[arg(long, value_name = "S")]
     pub idle_before: Option<f64>,
-    /// Least seconds of idling after the work
+    /// Least seconds of idling after the work [default: 5]
     #[arg(long, value_name = "S")]
     pub idle_after: Option<f64>,
-    /// Seconds that one attempt may take
+    /// Seconds that one attempt may take [default: 900]
     #[arg(long, value_name = "S")]
     pub timeout: Option<u32>,
-    /// Higher runs first
-    #[arg(long, allow_hyphen_values = true)]
+    /// Higher runs first [default: 0]
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub priority: Option<i32>,
-    /// When token records leave the board: after, live or none
+    /// When token records leave the board: after, live or none [default: after]
     #[arg(long, value_name = "WHEN")]
     pub tokens: Option<String>,
     /// Publish the generated text with the result
     #[arg(long)]
     pub text: bool,
-    /// Publish the power trace
+    /// Publish the power trace, and keep raw data on the board for recompute and export
     #[arg(long)]
     pub trace: bool,
     /// A label that comes back with the result (may be repeated)
