@@ -26,12 +26,14 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod energy;
+pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod measure;
 pub mod models;
 pub mod mqtt;
 pub mod probe;
+pub mod pulse;
 pub mod record;
 pub mod runtime;
 pub mod sampler;

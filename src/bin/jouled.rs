@@ -5,6 +5,7 @@ use clap::Parser;
 use jouled::calibrate::{Gain, Series, Target};
 use jouled::cli::jouled::{Calibrate, Cli, Command, INSTALLED, Probe, Quantity};
 use jouled::config;
+use jouled::journal::{Entries, Journal};
 use jouled::probe;
 use jouled::runtime::confine;
 use jouled::units::Span;
@@ -13,6 +14,9 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+
+/// EX_CONFIG of sysexits.h: a person has to put it right, so systemd does not start it again.
+const WRONG_CONFIGURATION: u8 = 78;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -32,8 +36,15 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            jouled::print::err(format_args!("jouled: {error:#}\n"));
-            ExitCode::FAILURE
+            match Journal::of_standard_error() {
+                Some(_) => tracing::error!("{error:#}"),
+                None => jouled::print::err(format_args!("jouled: {error:#}\n")),
+            }
+            let runs = matches!(cli.command, Command::Run(_));
+            match runs && error.is::<config::ConfigError>() {
+                true => ExitCode::from(WRONG_CONFIGURATION),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -249,18 +260,17 @@ fn try_confinement(trial: &str) -> anyhow::Result<()> {
     Ok(confine::attempts::run(&trial)?)
 }
 
-/// Logs to stderr. Under systemd the journal adds the time.
+/// Logs to standard error: as fields where that is the journal, else as text.
 fn logging(filter: &str) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(filter)
         .with_context(|| format!("--log {filter}: not a level or filter"))?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        builder.without_time().init();
-    } else {
-        builder.init();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    match Journal::of_standard_error() {
+        Some(journal) => builder.event_format(Entries).with_writer(journal).init(),
+        None => builder
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none())
+            .init(),
     }
     Ok(())
 }

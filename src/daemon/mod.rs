@@ -8,7 +8,10 @@ mod info;
 mod keeping;
 mod listing;
 mod live;
+mod notify;
+mod opening;
 pub(crate) mod primary;
+mod progress;
 mod publishing;
 mod queue;
 mod rate_limit;
@@ -16,18 +19,22 @@ mod runner;
 mod sensors;
 pub mod signals;
 mod trouble;
+mod watchdog;
 
 use crate::board::{Board, Host};
 use crate::config::{Config, Identity, IdlePace};
 use crate::measure::Meter;
 use crate::models::ModelDirectory;
 use crate::mqtt::{DeviceIdentity, MqttHandle};
+use crate::pulse::Pulse;
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
 use crate::sensor::Pace;
 use crate::store::{self, Damage, Moment, Recovered, Store};
+use crate::units::Span;
 use anyhow::Context;
+use opening::Sorted;
 use queue::Queue;
 use runner::Running;
 use rustix::fs::Mode;
@@ -39,6 +46,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// Chips answer by then. What takes longer is waited for as a ready service.
+const READY_WITHIN: Span = Span::from_millis(100);
 /// For what is due to leave, and the word `offline`.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(700);
 
@@ -54,6 +63,8 @@ pub struct Shared {
     board: Mutex<Board>,
     sensors: Sensors,
     pub queue: Queue,
+    /// Of the thread that runs jobs.
+    pub runner: Pulse,
     /// Commands refused as `rate-limited`.
     pub rate_limited: AtomicU64,
     tried: confinement::Tried,
@@ -103,6 +114,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     // The queue's prompts are for the daemon's user and group alone, as is all that it writes.
     umask(Mode::RWXO);
     let identity = Identity::of(&config).context("machine id")?;
+    notify::status("opening the queue and the records");
     let mut store = Store::open(&config.storage.dir)?;
     let lost = store.recover(&Moment::now(&identity.device))?;
     match store.sweep_raw() {
@@ -119,8 +131,11 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             tracing::warn!("no sensor is configured; {}: {note}", host.profile.title);
         }
     }
-    let (sources, sensors) = sensors::open(&config, &host.profile.known_rails());
-    let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
+    let sorted = open_sensors(&config, &host)?;
+    let sensors = Sensors::new(&sorted);
+    let sampler = Sampler::start(sorted.open).context("the sampler threads do not start")?;
+    // What the board's tools tell of it may take longer, and the broker may be away.
+    notify::ready("starting");
     let idle_pace = match config.energy.idle_pace {
         IdlePace::Slow => Pace::Idle,
         IdlePace::Full => Pace::Full,
@@ -132,6 +147,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         host,
         sensors,
         queue: Queue::default(),
+        runner: Pulse::default(),
         rate_limited: AtomicU64::new(0),
         tried: confinement::Tried::default(),
         identity,
@@ -178,7 +194,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: Some(lost.row.id.to_string()),
         });
     }
-    for BrokenSensor { name, reason } in shared.sensors.broken() {
+    for BrokenSensor { name, reason, .. } in shared.sensors.broken() {
         mqtt.event(Event {
             code: "sensor-failed".to_owned(),
             message: format!("{name}: {reason}"),
@@ -208,6 +224,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
         never = publishing::publish(&shared, &mqtt) => match never {},
     };
     tracing::info!("stopping");
+    notify::stopping();
     stop(&shared, mqtt, thread).await;
     outcome
 }
@@ -223,4 +240,17 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
     if !matches!(ended.await, Ok(true)) {
         tracing::warn!("the broker did not hear that this board goes offline");
     }
+}
+
+/// Opens the sensors. Slow ones don't keep the service from being ready: systemd hears it before
+/// they are, so that what is to start after it does.
+fn open_sensors(config: &Config, host: &Host) -> anyhow::Result<Sorted> {
+    let mut opening = opening::begin(&config.sensor, &host.profile.known_rails())
+        .context("no thread to open the sensors")?;
+    let slow = opening.wait(READY_WITHIN).join(", ");
+    if !slow.is_empty() {
+        tracing::info!("waiting for sensors that take their time: {slow}");
+        notify::ready(&format!("waiting for sensors: {slow}"));
+    }
+    Ok(opening.finish(Vec::new()))
 }

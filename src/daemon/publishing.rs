@@ -3,9 +3,10 @@
 use super::Shared;
 use super::expiring::Expiring;
 use super::faults::Faults;
+use super::watchdog::Watchdog;
 use crate::mqtt::MqttHandle;
 use crate::record::device::{Health, OutboxHealth, SensorHealth};
-use crate::units::MonoNs;
+use crate::units::{MonoNs, Span};
 use crate::{board, clock};
 use crate::{sampler, store};
 use std::convert::Infallible;
@@ -26,8 +27,10 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expiring = Expiring::new(shared);
+    let mut watchdog = Watchdog::new(Span::from_secs_f64(RAILS_EVERY.as_secs_f64()));
     for tick in 0_u64.. {
         ticks.tick().await;
+        watchdog.look(shared, mqtt);
         for rail in shared.meter.rail_records() {
             let name = rail.rail.clone();
             mqtt.rail(&name, shared.record(rail));

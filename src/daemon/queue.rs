@@ -74,6 +74,11 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    pub fn running(&self) -> Option<JobId> {
+        let state = self.state();
+        state.running.as_ref().map(|(id, _)| id.clone())
+    }
+
     pub fn is_running(&self) -> bool {
         self.state().running.is_some()
     }

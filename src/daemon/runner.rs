@@ -28,6 +28,10 @@ const LEAVE_WITHIN: Span = Span::from_millis(300);
 const LOOK_WHILE_LEAVING: Span = Span::from_millis(5);
 /// A result names the newest of many; `cmd/jobs` tells more.
 const MOST_LOST: u32 = 32;
+/// Commands, records and a model's next piece take less, also from a slow card.
+const STEP: Span = Span::from_millis(120_000);
+/// Making the records of a long attempt and storing them may take minutes on a small board.
+const RECORDING: Span = Span::from_millis(600_000);
 /// A waiting job can pass its deadline without anything else happening.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
@@ -52,11 +56,13 @@ pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Runn
             };
             runner.announce();
             loop {
+                runner.goes_on(STEP);
                 let wait = match runner.run_next() {
                     Ok(true) => continue,
                     Ok(false) => LOOK_EVERY,
                     Err(wait) => wait,
                 };
+                runner.goes_on(Span::from_secs_f64(wait.as_secs_f64()) + STEP);
                 if !runner.shared.queue.wait(wait) {
                     return;
                 }
@@ -202,6 +208,7 @@ impl Runner {
             self.shared.queue.end();
             let what = "the end of an attempt can't be stored";
             let wait = self.trouble.failed(&error, what, &self.mqtt);
+            self.goes_on(Span::from_secs_f64(wait.as_secs_f64()) + RECORDING);
             if !self.shared.queue.wait(wait) {
                 return Err(error);
             }
@@ -237,6 +244,8 @@ impl Runner {
             model: Some(ready.model),
             ..context
         };
+        // The attempt keeps to its own time, whatever the worker does.
+        self.goes_on(Span::from_secs_f64(f64::from(job.timeout_s)) + RECORDING);
         shared.meter.start_recording();
         let live = Live::new(shared, &self.mqtt, &context, begun.rev);
         let mut observed = Attempt {
@@ -256,6 +265,7 @@ impl Runner {
                 other => other,
             };
         }
+        self.goes_on(RECORDING);
         let interrupted = observed.ending == Ending::Stopped(Stop::Interrupted);
         if !interrupted {
             shared.meter.wait_for(observed.t1);
@@ -322,7 +332,10 @@ impl Runner {
         let wanted = job.model_sha256.as_deref();
         let found = shared
             .models
-            .find(name, wanted, &|| control.stopped().is_none())
+            .find(name, wanted, &|| {
+                self.goes_on(STEP);
+                control.stopped().is_none()
+            })
             .map_err(|error| match control.stopped() {
                 Some(stop) => Ending::Stopped(stop),
                 None => failed(error.to_string()),
@@ -345,6 +358,11 @@ impl Runner {
             path: found.path,
             worker,
         })
+    }
+
+    /// The next step ends within this time.
+    fn goes_on(&self, longest: Span) {
+        self.shared.runner.back_within(longest);
     }
 
     /// Tells `status` about the queue and lets the outbox go.

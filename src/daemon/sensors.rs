@@ -1,10 +1,11 @@
-//! Opens the configured sensors, and again those that could not be opened: an adapter may be
-//! plugged in later, a device node may get its group only after the start.
+//! What is known of the sensors besides what the sampler reads, and new tries to open those that
+//! could not be: an adapter may be plugged in later, a device node may get its group only after
+//! the start.
 
 use super::Shared;
+use super::opening::{self, Sorted};
 use crate::clock;
-use crate::config::Config;
-use crate::sensor::{self, KnownRails, SensorConfig, Source};
+use crate::sensor::{SensorConfig, Source};
 use crate::units::{MonoNs, Span};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -16,9 +17,10 @@ const TRY_EVERY: Span = Span::from_millis(10_000);
 pub struct BrokenSensor {
     pub name: String,
     pub reason: String,
+    /// Whoever opens it has not come back, so that nobody else tries.
+    pub hangs: bool,
 }
 
-/// What is known of the sensors besides what the sampler reads.
 pub struct Sensors(Mutex<Known>);
 
 struct Known {
@@ -28,54 +30,22 @@ struct Known {
     tried: MonoNs,
 }
 
-/// Opens every configured sensor; one that fails does not keep the others from measuring.
-pub fn open(config: &Config, known: &KnownRails) -> (Vec<Box<dyn Source>>, Sensors) {
-    let mut sources: Vec<Box<dyn Source>> = Vec::new();
-    let mut sensors = Known {
-        broken: Vec::new(),
-        warnings: Vec::new(),
-        tried: clock::now(),
-    };
-    for sensor in &config.sensor {
-        let rails = sources.iter().flat_map(|source| source.rails());
-        let names: Vec<String> = rails.map(|rail| rail.name.clone()).collect();
-        match open_one(sensor, known, &names) {
-            Ok(source) => {
-                sensors.warn_of(source.as_ref());
-                sources.push(source);
-            }
-            Err(reason) => {
-                tracing::error!("sensor \"{}\": {reason}", sensor.name);
-                let name = sensor.name.clone();
-                sensors.broken.push(BrokenSensor { name, reason });
-            }
-        }
-    }
-    (sources, Sensors(Mutex::new(sensors)))
-}
-
-/// `taken` are the names of rails that are there: records tell rails apart by their names
-/// alone.
-fn open_one(
-    config: &SensorConfig,
-    known: &KnownRails,
-    taken: &[String],
-) -> Result<Box<dyn Source>, String> {
-    let source = sensor::open(config, known).map_err(|error| error.to_string())?;
-    match source
-        .rails()
-        .iter()
-        .find(|rail| taken.contains(&rail.name))
-    {
-        Some(rail) => Err(format!(
-            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
-            rail.name
-        )),
-        None => Ok(source),
-    }
-}
-
 impl Sensors {
+    pub fn new(sorted: &Sorted) -> Self {
+        for BrokenSensor { name, reason, .. } in &sorted.broken {
+            tracing::error!(sensor = name, "sensor \"{name}\": {reason}");
+        }
+        let mut known = Known {
+            broken: sorted.broken.clone(),
+            warnings: Vec::new(),
+            tried: clock::now(),
+        };
+        for source in &sorted.open {
+            known.warn_of(source.as_ref());
+        }
+        Self(Mutex::new(known))
+    }
+
     pub fn broken(&self) -> Vec<BrokenSensor> {
         self.known().broken.clone()
     }
@@ -85,20 +55,21 @@ impl Sensors {
         let known = self.known();
         let broken = known.broken.iter();
         broken
-            .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
+            .map(|BrokenSensor { name, reason, .. }| format!("{name}: not measured: {reason}"))
             .chain(known.warnings.iter().cloned())
             .collect()
     }
 
-    /// The sensors to try now.
-    fn due(&self) -> Vec<BrokenSensor> {
+    /// The names of those to try now.
+    fn due(&self) -> Vec<String> {
         let mut known = self.known();
         let now = clock::now();
-        if known.broken.is_empty() || now.since(known.tried) < TRY_EVERY {
+        if now.since(known.tried) < TRY_EVERY {
             return Vec::new();
         }
         known.tried = now;
-        known.broken.clone()
+        let due = known.broken.iter().filter(|broken| !broken.hangs);
+        due.map(|broken| broken.name.clone()).collect()
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -109,42 +80,55 @@ impl Sensors {
 
 impl Known {
     fn warn_of(&mut self, source: &dyn Source) {
+        let name = source.name();
         for warning in source.warnings() {
-            tracing::warn!("sensor {}: {warning}", source.name());
-            self.warnings.push(format!("{}: {warning}", source.name()));
+            tracing::warn!(sensor = name, "sensor {name}: {warning}");
+            self.warnings.push(format!("{name}: {warning}"));
+        }
+    }
+
+    /// What the new try came to; told when it is something else than before.
+    fn still_broken(&mut self, now: BrokenSensor) {
+        let of_that_name = |broken: &&mut BrokenSensor| broken.name == now.name;
+        if let Some(before) = self.broken.iter_mut().find(of_that_name)
+            && *before != now
+        {
+            tracing::warn!(sensor = now.name, "sensor \"{}\": {}", now.name, now.reason);
+            *before = now;
         }
     }
 }
 
 impl Shared {
-    /// Tries sensors that could not be opened so far. Not while an attempt is recorded.
+    /// Tries sensors that could not be opened so far; the event that they work comes of the next
+    /// look at the sampler. Not while an attempt is recorded.
     pub fn open_late_sensors(&self) {
-        for broken in self.sensors.due() {
-            let named = |sensor: &&SensorConfig| sensor.name == broken.name;
-            let Some(config) = self.config.sensor.iter().find(named) else {
-                continue;
-            };
-            let rails = self.meter.sampler().rails().into_iter();
-            let names: Vec<String> = rails.map(|rail| rail.name).collect();
-            let added = open_one(config, &self.host.profile.known_rails(), &names)
-                .and_then(|source| self.take_up(source));
-            let mut known = self.sensors.known();
-            let Some(at) = known.broken.iter().position(|one| *one == broken) else {
-                continue;
-            };
-            match added {
-                Ok(()) => drop(known.broken.remove(at)),
-                Err(reason) if reason != broken.reason => {
-                    tracing::warn!("sensor \"{}\": {reason}", broken.name);
-                    known.broken[at].reason = reason;
-                }
-                Err(_) => {}
+        let due = self.sensors.due();
+        let configured = self.config.sensor.iter();
+        let again: Vec<SensorConfig> = configured
+            .filter(|sensor| due.contains(&sensor.name))
+            .cloned()
+            .collect();
+        if again.is_empty() {
+            return;
+        }
+        let rails = self.meter.sampler().rails().into_iter();
+        let taken = rails.map(|rail| rail.name).collect();
+        let sorted = match opening::begin(&again, &self.host.profile.known_rails()) {
+            Ok(opening) => opening.finish(taken),
+            Err(error) => return tracing::warn!(%error, "no thread to open sensors"),
+        };
+        let mut known = self.sensors.known();
+        for broken in sorted.broken {
+            known.still_broken(broken);
+        }
+        for source in sorted.open {
+            let name = source.name().to_owned();
+            known.warn_of(source.as_ref());
+            match self.meter.add(source) {
+                Ok(()) => known.broken.retain(|broken| broken.name != name),
+                Err(error) => tracing::warn!(%error, sensor = name, "no thread to read it"),
             }
         }
-    }
-
-    fn take_up(&self, source: Box<dyn Source>) -> Result<(), String> {
-        self.sensors.known().warn_of(source.as_ref());
-        self.meter.add(source).map_err(|error| error.to_string())
     }
 }

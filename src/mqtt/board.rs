@@ -4,6 +4,7 @@
 use super::link::OutMessage;
 use super::told::Told;
 use crate::clock;
+use crate::pulse::Pulse;
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::store::Counts;
@@ -66,6 +67,8 @@ pub(super) struct Board {
     pub states_due: bool,
     /// An attempt runs undisturbed: nothing leaves but answers and the board's presence.
     pub held: bool,
+    /// Why there is no connection, since the last one ended or was refused.
+    pub trouble: Option<String>,
     /// The daemon stops: everything must have left by then.
     pub stop: Option<Instant>,
     pub dropped: u64,
@@ -150,6 +153,8 @@ fn shorten<T>(queue: &mut VecDeque<T>) -> u64 {
 pub(super) struct Shared {
     board: Mutex<Board>,
     changed: Notify,
+    /// Of the thread that owns the connection.
+    pub pulse: Pulse,
 }
 
 impl Shared {

@@ -30,6 +30,8 @@ const STOOD: Span = Span::from_millis(10_000);
 /// The same for one that another client ended: two that want the same place must not end
 /// each other's connection every ten seconds for ever.
 const STOOD_BESIDE_A_RIVAL: Span = Span::from_millis(600_000);
+/// By then each step of opening a connection has come to its own end.
+const OPENED_OR_NOT: Span = Span::from_millis(120_000);
 /// How long a stored `status` may take after the subscription is confirmed. Brokers send it
 /// with or right after the confirmation; only a name's very first use waits in vain.
 const STORED_STATUS: Duration = Duration::from_millis(500);
@@ -88,6 +90,10 @@ pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttErr
     let mut last_complaint = None;
     loop {
         let wait = reconnect.wait(chance());
+        setup
+            .shared
+            .pulse
+            .back_within(Span(wait.0 + OPENED_OR_NOT.0));
         let began = tokio::select! {
             () = setup.shared.stopping() => return Ok(()),
             opened = async {
@@ -110,6 +116,7 @@ pub(super) async fn run(setup: &Setup, mut broker: Broker) -> Result<(), MqttErr
         };
         let stood = clock::now().since(connected_at);
         let reason = rivalry.judge(reason, stood);
+        setup.shared.lock().trouble = Some(reason.to_string());
         // It came to rest: what happens next is news.
         if stood >= STOOD {
             told.clear();

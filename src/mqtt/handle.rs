@@ -4,6 +4,7 @@ use super::board::{LiveRecord, Shared};
 use super::command::CommandHandler;
 use super::connection::{self, Setup};
 use super::{MqttConfig, MqttError, Topics};
+use crate::pulse::Pulse;
 use crate::record::answer::Event;
 use crate::store::{Counts, Store};
 use std::convert::Infallible;
@@ -95,6 +96,16 @@ impl MqttHandle {
     /// Whether there is a connection now.
     pub fn connected(&self) -> bool {
         self.shared.lock().connected
+    }
+
+    /// Why there is no connection; `None` before the first answer.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.lock().trouble.clone()
+    }
+
+    /// Of the thread that owns the connection.
+    pub fn pulse(&self) -> &Pulse {
+        &self.shared.pulse
     }
 
     /// `info`, published now and with each new connection.

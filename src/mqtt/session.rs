@@ -10,6 +10,7 @@ use super::loss::Loss;
 use crate::clock;
 use crate::record::device::Presence;
 use crate::store::{RecordKind, Topic};
+use crate::units::Span;
 use crate::workload::JobId;
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -19,6 +20,11 @@ use tokio::time::{sleep_until, timeout};
 
 /// Kept back of the time to stop, for the last words.
 const GOODBYE: Duration = Duration::from_millis(400);
+
+/// With nothing to do, the loop goes round as often as this.
+const SHOW_UP: Duration = Duration::from_secs(20);
+/// A round may wait for a store that a slow card holds up.
+const BACK_WITHIN: Span = Span::from_millis(80_000);
 
 pub(super) enum Ended {
     Stopped,
@@ -182,6 +188,7 @@ impl<'s> Session<'s> {
             board.info_due = board.info.is_some();
         }
         loop {
+            self.shared.pulse.back_within(BACK_WITHIN);
             let wake = match self.take_commands().and_then(|()| self.pump()) {
                 Ok(wake) => wake,
                 Err(Stuck) => return Ended::Lost(self.link.why_stuck()),
@@ -222,7 +229,7 @@ impl<'s> Session<'s> {
                     }
                 }
                 () = self.shared.changed() => {}
-                () = sleep_until(wake.min(silence).into()) => {}
+                () = sleep_until(wake.min(silence).min(Instant::now() + SHOW_UP).into()) => {}
             }
         }
     }

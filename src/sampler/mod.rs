@@ -4,10 +4,13 @@
 //! wait for each other. Windows go into a ring per rail that never blocks; a full ring drops
 //! and counts.
 
+mod stalled;
 mod thread;
 
+use crate::clock;
 use crate::record::device::SensorState;
 use crate::sensor::{Pace, RailSpec, Source, Window};
+use crate::units::Span;
 use rtrb::{Consumer, RingBuffer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -15,11 +18,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::JoinHandle;
 use thread::{Entry, Feed};
 
+pub use stalled::Thread;
+
 /// Seconds of windows at the full rate that fit into a rail's ring.
 const RING_S: f64 = 8.0;
 const RING_LEAST: usize = 256;
 /// A sampler thread formats no more than an error text.
 const STACK_BYTES: usize = 128 * 1024;
+/// A thread that has not come back from its driver by then is left behind.
+const STOP_WITHIN: Span = Span::from_millis(1_000);
+const LOOK_WHILE_STOPPING: Span = Span::from_millis(2);
 
 /// The running sampler. Dropping it stops the threads.
 pub struct Sampler {
@@ -40,7 +48,8 @@ struct Bus {
     /// Its name, where other sensors can be on it too.
     name: Option<String>,
     arrivals: Sender<Entry>,
-    thread: JoinHandle<()>,
+    thread: Arc<Thread>,
+    handle: JoinHandle<()>,
 }
 
 /// How one sensor is doing.
@@ -96,6 +105,8 @@ struct Shared {
     errors: AtomicU64,
     /// The failure's text; `None` while the sensor works. Locked by the thread only when it changes.
     failure: Mutex<Option<String>>,
+    /// Why nothing comes, while the thread that reads the sensor hangs.
+    stalled: Mutex<Option<String>>,
     described: Mutex<Described>,
 }
 
@@ -132,6 +143,7 @@ impl Sampler {
             dropped: AtomicU64::default(),
             errors: AtomicU64::default(),
             failure: Mutex::default(),
+            stalled: Mutex::default(),
             described: Mutex::new(Described {
                 rails: source.rails().to_vec(),
                 order: None,
@@ -147,19 +159,25 @@ impl Sampler {
         let mut parts = self.parts.write().unwrap_or_else(PoisonError::into_inner);
         let same = |of: &&Bus| bus.is_some() && of.name == bus;
         match parts.threads.iter().find(same) {
-            // A thread that has panicked takes no more; its sensors are silent.
-            Some(bus) => drop(bus.arrivals.send(entry)),
+            Some(bus) => {
+                bus.thread.reads(&shared);
+                // A thread that has panicked takes no more; its sensors are silent.
+                let _ = bus.arrivals.send(entry);
+            }
             None => {
-                let control = self.control.clone();
+                let thread = Arc::new(Thread::default());
+                thread.reads(&shared);
                 let (arrivals, arriving) = channel();
-                let thread = std::thread::Builder::new()
+                let (control, known) = (self.control.clone(), thread.clone());
+                let handle = std::thread::Builder::new()
                     .name("sampler".into())
                     .stack_size(STACK_BYTES)
-                    .spawn(move || thread::run(entry, &arriving, &control))?;
+                    .spawn(move || thread::run(entry, &arriving, &control, &known))?;
                 parts.threads.push(Bus {
                     name: bus,
                     arrivals,
                     thread,
+                    handle,
                 });
             }
         }
@@ -224,6 +242,12 @@ impl Sampler {
         }
     }
 
+    /// The threads, each of which reads the sensors of a bus.
+    pub fn threads(&self) -> Vec<Arc<Thread>> {
+        let parts = self.parts();
+        parts.threads.iter().map(|bus| bus.thread.clone()).collect()
+    }
+
     /// Every sensor's counters and state, in the order of the sources.
     pub fn sensors(&self) -> Vec<SensorReport> {
         let parts = self.parts();
@@ -233,7 +257,8 @@ impl Sampler {
 
 impl Shared {
     fn report(&self) -> SensorReport {
-        let reason = lock(&self.failure).clone();
+        let stalled = lock(&self.stalled).clone();
+        let reason = stalled.or_else(|| lock(&self.failure).clone());
         SensorReport {
             name: self.name.clone(),
             rails: lock(&self.described).rails.clone(),
@@ -253,10 +278,16 @@ impl Shared {
 impl Drop for Sampler {
     fn drop(&mut self) {
         self.control.stop.store(true, Ordering::Release);
+        let give_up = clock::now() + STOP_WITHIN;
         let parts = self.parts.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for bus in parts.threads.drain(..) {
-            // A sampler that panicked has nothing left to stop.
-            let _ = bus.thread.join();
+        for Bus { handle, .. } in parts.threads.drain(..) {
+            while !handle.is_finished() && clock::now() < give_up {
+                clock::sleep(LOOK_WHILE_STOPPING);
+            }
+            if handle.is_finished() {
+                // A sampler that panicked has nothing left to stop.
+                let _ = handle.join();
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The loop of one sampler thread: the source whose deadline comes first is polled next.
 
-use super::{Control, Described, Order, Shared, lock};
+use super::{Control, Described, Order, Shared, Thread, lock};
 use crate::clock::{self, Clock, Monotonic};
 use crate::sensor::{PollError, Sink, Source, Window};
 use crate::units::{MonoNs, Span};
@@ -150,8 +150,10 @@ impl Entry {
 }
 
 /// Reads `first`, and what arrives later on the same bus, until told to stop.
-pub(super) fn run(first: Entry, arriving: &Receiver<Entry>, control: &Control) {
+pub(super) fn run(first: Entry, arriving: &Receiver<Entry>, control: &Control, thread: &Thread) {
+    let mut patience = first.source.patience();
     let mut entries = vec![first];
+    thread.begins();
     if prefer_this_thread() {
         control.realtime.fetch_add(1, Ordering::AcqRel);
     } else {
@@ -161,7 +163,11 @@ pub(super) fn run(first: Entry, arriving: &Receiver<Entry>, control: &Control) {
         );
     }
     while !control.stop.load(Ordering::Acquire) {
-        entries.extend(arriving.try_iter());
+        for entry in arriving.try_iter() {
+            patience = patience.max(entry.source.patience());
+            entries.push(entry);
+        }
+        thread.pulse.back_within(patience);
         let order = control.order();
         let next = entries.iter_mut().min_by_key(|entry| entry.due(order));
         let Some(entry) = next else {

@@ -231,4 +231,9 @@ pub trait Source: Send {
     fn poll(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError>;
     /// Starts over after a fatal error: opens the device and configures it.
     fn reset(&mut self) -> Result<(), PollError>;
+    /// A reset and a poll after it have ended by then, well or not, whatever the device does.
+    /// An adapter gives up on a transfer within a second or so.
+    fn patience(&self) -> Span {
+        Span::from_millis(10_000)
+    }
 }

@@ -15,6 +15,7 @@ pub mod power_cut;
 pub mod proxy;
 pub mod rig;
 pub mod scripted;
+pub mod systemd;
 pub mod tiny_gguf;
 pub mod tool;
 

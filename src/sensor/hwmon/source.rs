@@ -25,6 +25,8 @@ const MOST_DITHER: f64 = 0.4;
 /// A channel that is gone while others are there is looked for this often: it takes a walk
 /// through sysfs.
 const LOOK_AGAIN: Span = Span::from_millis(5_000);
+const PATIENCE: Span = Span::from_millis(5_000);
+const PATIENCE_A_RAIL: Span = Span::from_millis(3_000);
 
 /// One rail: which channel it is, whatever hwmon number its chip has, and its files now.
 struct Rail {
@@ -254,5 +256,10 @@ impl Source for Hwmon {
         self.sweep.restart();
         self.schedule.restart();
         Ok(())
+    }
+
+    /// A driver on a bus that hangs lets each file of each rail wait for its timeout.
+    fn patience(&self) -> Span {
+        Span(PATIENCE.0 + PATIENCE_A_RAIL.0 * self.rails.len() as u64)
     }
 }

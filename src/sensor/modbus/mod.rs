@@ -36,6 +36,9 @@ pub use map::{FactSource, MeterMap, Models, Variant};
 pub use register::{Function, Kind, Register, Unit, WordOrder};
 
 const IDLE_RATE_HZ: f64 = 1.0;
+const PATIENCE: Span = Span::from_millis(10_000);
+/// Of a reset, with the wait for a silent line.
+const MOST_QUESTIONS: u64 = 20;
 /// Nothing that is read over a network changes faster.
 const FASTEST_HZ: f64 = 100.0;
 
@@ -266,5 +269,10 @@ impl Source for Modbus {
         self.sweep.restart();
         self.schedule.restart();
         Ok(())
+    }
+
+    /// Several questions, each of which may take its time, on a line that others use too.
+    fn patience(&self) -> Span {
+        Span(PATIENCE.0 + MOST_QUESTIONS * self.settings.timeout.0)
     }
 }

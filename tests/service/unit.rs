@@ -1,0 +1,64 @@
+//! The unit, read by systemd's own tools; none has to run here.
+
+use super::support::tool::output;
+use std::process::Command;
+
+#[test]
+fn systemd_understands_it_and_finds_little_exposed() {
+    let mut command = Command::new("scripts/check-unit");
+    let checked = output(command.arg(env!("CARGO_BIN_EXE_jouled")));
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let complaints = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{said}{complaints}");
+}
+
+/// Every key has a reason above it, or above the block that it is in.
+#[test]
+fn every_block_says_why() {
+    let unit = std::fs::read_to_string("systemd/jouled.service").unwrap();
+    let (_, hardening) = unit.split_once("# Hardening.").unwrap();
+    let (hardening, _) = hardening.split_once("[Install]").unwrap();
+    assert!(
+        hardening
+            .lines()
+            .filter(|line| line.starts_with('#'))
+            .count()
+            >= 12
+    );
+}
+
+/// What docs/service.md leaves unexplained would be an oversight.
+#[test]
+fn every_open_point_is_explained() {
+    let mut command = Command::new("scripts/check-unit");
+    let checked = output(command.arg(env!("CARGO_BIN_EXE_jouled")));
+    let said = String::from_utf8_lossy(&checked.stdout);
+    let explained = std::fs::read_to_string("docs/service.md").unwrap();
+    let points: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("✗ ")?.split_whitespace().next())
+        .collect();
+    assert!(!points.is_empty(), "{said}");
+    for point in points {
+        assert!(explained.contains(&format!("`{point}`")), "{point}");
+    }
+}
+
+/// A group that a system has not would keep the unit from starting, so it names none:
+/// memberships come from sysusers.d, which makes the groups.
+#[test]
+fn memberships_come_with_groups() {
+    let unit = std::fs::read_to_string("systemd/jouled.service").unwrap();
+    assert!(
+        !unit
+            .lines()
+            .any(|line| line.starts_with("SupplementaryGroups="))
+    );
+    let users = std::fs::read_to_string("systemd/sysusers.d/jouled.conf").unwrap();
+    for member in users
+        .lines()
+        .filter_map(|line| line.strip_prefix("m jouled "))
+    {
+        assert!(users.contains(&format!("g {member} -")), "{member}");
+    }
+}
