@@ -1,0 +1,2 @@
+# Nothing of it matters to what is checked.
+IMAGE_INSTALL = "packagegroup-core-boot"
