@@ -56,6 +56,10 @@ bench-outbox: setup ## a million records on their way to a broker (minutes)
 footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
 	scripts/footprint $(RELEASE)/jouled
 
+.PHONY: yocto-check
+yocto-check: setup ## the Yocto layer: crates, lint, kas, and bitbake's parser and fetchers
+	scripts/yocto-check
+
 # Inputs for each parser.
 RUNS ?= 10000000
 
