@@ -3,12 +3,12 @@ SUMMARY = "Measures the energy of every token that a language model generates"
 DESCRIPTION = "A daemon that reads power sensors, runs queued language-model jobs with \
                llama.cpp and publishes the energy of every token over MQTT."
 
+# Before cargo, which jouled.inc inherits: of two classes with a do_compile the last one's runs,
+# and of cmake only the toolchain file is wanted, for llama.cpp.
+inherit cmake pkgconfig systemd useradd
+
 require jouled.inc
 
-inherit cmake pkgconfig systemd useradd
-# After cmake, whose do_configure and do_compile would build nothing here: cmake.bbclass
-# only writes the toolchain file for llama.cpp.
-inherit cargo
 # meta-tegra's class, where PACKAGECONFIG wants it.
 JOULED_CUDA_CLASS = "${@bb.utils.filter('PACKAGECONFIG', 'cuda', d)}"
 inherit_defer ${JOULED_CUDA_CLASS}
