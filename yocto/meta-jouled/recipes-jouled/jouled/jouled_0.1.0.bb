@@ -46,7 +46,8 @@ OECMAKE_C_COMPILER_LAUNCHER = ""
 OECMAKE_CXX_COMPILER_LAUNCHER = ""
 OECMAKE_C_FLAGS_RELEASE = "-O3 -DNDEBUG"
 OECMAKE_CXX_FLAGS_RELEASE = "-O3 -DNDEBUG"
-# llama.cpp's libraries find each other.
+# llama.cpp's libraries find each other, under names without a version.
+export CMAKE_PLATFORM_NO_VERSIONED_SONAME = "ON"
 OECMAKE_RPATH = "${nonarch_libdir}/jouled"
 
 # -march for llama.cpp alone, on machines whose tune says less than their CPU can do.
@@ -83,7 +84,7 @@ do_install() {
     fi
     if [ -n "${JOULED_BACKENDS}" ]; then
         install -d ${D}${nonarch_libdir}/jouled
-        # Each library once, under the name that others ask for.
+        # Each library once, under the name that it is asked for.
         for library in $built/build/llama-cpp-sys-2-*/out/lib*/lib*.so*; do
             soname=$(${READELF} -d $library | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
             install -m 0755 $library ${D}${nonarch_libdir}/jouled/$soname
@@ -103,8 +104,9 @@ do_install() {
     install -m 0640 ${S}/systemd/jouled.toml ${D}${sysconfdir}/jouled/jouled.toml
     chown -R root:jouled ${D}${sysconfdir}/jouled
 
-    install -d ${D}${docdir}/jouled/examples
-    install -m 0644 ${S}/systemd/gpu.conf ${S}/systemd/udev/rapl.rules ${S}/deploy/mosquitto/* ${D}${docdir}/jouled/examples
+    install -d ${D}${docdir}/jouled/examples/mosquitto
+    install -m 0644 ${S}/systemd/gpu.conf ${S}/systemd/udev/rapl.rules ${D}${docdir}/jouled/examples
+    install -m 0644 ${S}/deploy/mosquitto/jouled.* ${D}${docdir}/jouled/examples/mosquitto
     for section in 5 8; do
         install -d ${D}${mandir}/man$section
         install -m 0644 ${S}/man/jouled*.$section ${D}${mandir}/man$section
