@@ -30,11 +30,10 @@ use crate::pulse::Pulse;
 use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
-use crate::sensor::Pace;
+use crate::sensor::{Pace, Source};
 use crate::store::{self, Damage, Moment, Recovered, Store};
 use crate::units::Span;
 use anyhow::Context;
-use opening::Sorted;
 use queue::Queue;
 use runner::Running;
 use rustix::fs::Mode;
@@ -131,9 +130,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
             tracing::warn!("no sensor is configured; {}: {note}", host.profile.title);
         }
     }
-    let sorted = open_sensors(&config, &host)?;
-    let sensors = Sensors::new(&sorted);
-    let sampler = Sampler::start(sorted.open).context("the sampler threads do not start")?;
+    let (sources, sensors) = open_sensors(&config, &host)?;
+    let sampler = Sampler::start(sources).context("the sampler threads do not start")?;
     // What the board's tools tell of it may take longer, and the broker may be away.
     notify::ready("starting");
     let idle_pace = match config.energy.idle_pace {
@@ -194,7 +192,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: Some(lost.row.id.to_string()),
         });
     }
-    for BrokenSensor { name, reason, .. } in shared.sensors.broken() {
+    for BrokenSensor { name, reason } in shared.sensors.broken() {
         mqtt.event(Event {
             code: "sensor-failed".to_owned(),
             message: format!("{name}: {reason}"),
@@ -229,6 +227,19 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
     outcome
 }
 
+/// Opens the sensors. Slow ones don't keep the service from being ready: systemd hears it before
+/// they are, so that what is to start after it does.
+fn open_sensors(config: &Config, host: &Host) -> anyhow::Result<(Vec<Box<dyn Source>>, Sensors)> {
+    let mut start = sensors::begin(config, host.profile.known_rails())
+        .context("no thread to open the sensors")?;
+    let slow = start.wait(READY_WITHIN).join(", ");
+    if !slow.is_empty() {
+        tracing::info!("waiting for sensors that take their time: {slow}");
+        notify::ready(&format!("waiting for sensors: {slow}"));
+    }
+    Ok(start.finish())
+}
+
 /// Puts the running job back into the queue and leaves the broker, within two seconds.
 async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
     shared.queue.stop();
@@ -240,17 +251,4 @@ async fn stop(shared: &Shared, mqtt: Arc<MqttHandle>, runner: JoinHandle<()>) {
     if !matches!(ended.await, Ok(true)) {
         tracing::warn!("the broker did not hear that this board goes offline");
     }
-}
-
-/// Opens the sensors. Slow ones don't keep the service from being ready: systemd hears it before
-/// they are, so that what is to start after it does.
-fn open_sensors(config: &Config, host: &Host) -> anyhow::Result<Sorted> {
-    let mut opening = opening::begin(&config.sensor, &host.profile.known_rails())
-        .context("no thread to open the sensors")?;
-    let slow = opening.wait(READY_WITHIN).join(", ");
-    if !slow.is_empty() {
-        tracing::info!("waiting for sensors that take their time: {slow}");
-        notify::ready(&format!("waiting for sensors: {slow}"));
-    }
-    Ok(opening.finish(Vec::new()))
 }

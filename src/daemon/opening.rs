@@ -1,34 +1,25 @@
-//! Opening the sensors: those that may take their time, side by side.
+//! Sensors on their way, side by side.
 //!
 //! A chip on a bus answers in milliseconds. A meter that is off costs its timeout, tegrastats
 //! prints its first line after seconds, and a driver may not come back at all: none of them
-//! keeps the service from being ready, nor another sensor from being read.
+//! keeps the service from being ready, nor another sensor from being read, nor a job from
+//! being run.
 
-use super::sensors::BrokenSensor;
 use crate::clock;
 use crate::sensor::{self, KnownRails, OpenError, SensorConfig, SensorKind, Source};
-use crate::units::{MonoNs, Span};
-use std::sync::mpsc::{Receiver, channel};
+use crate::units::MonoNs;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-/// A sensor that has not opened by then counts as broken. The slowest known is tegrastats, which
-/// gets three seconds and its interval; a meter's timeouts are the administrator's.
-const PATIENCE: Span = Span::from_millis(15_000);
+/// What came of a try, by the sensor's name.
+pub type Arrival = (String, Result<Box<dyn Source>, OpenError>);
 
-type Opened = Result<Box<dyn Source>, OpenError>;
-
-/// Sensors on their way.
+/// Opens sensors on threads of its own.
 pub struct Opening {
-    names: Vec<String>,
-    opened: Vec<Option<Opened>>,
-    arriving: Receiver<(usize, Opened)>,
-    give_up: MonoNs,
-}
-
-/// What came of them, in the order of the configuration.
-pub struct Sorted {
-    pub open: Vec<Box<dyn Source>>,
-    pub broken: Vec<BrokenSensor>,
+    known: KnownRails,
+    under_way: Vec<String>,
+    arrive: Sender<Arrival>,
+    arriving: Receiver<Arrival>,
 }
 
 /// Sensors that open one after the other: chips of one bus, whose accesses are timed, and
@@ -50,108 +41,70 @@ impl Queue {
     }
 }
 
-/// Begins to open these sensors.
-pub fn begin(sensors: &[SensorConfig], known: &KnownRails) -> std::io::Result<Opening> {
-    let mut queues: Vec<(Queue, Vec<(usize, SensorConfig)>)> = Vec::new();
-    for (index, sensor) in sensors.iter().enumerate() {
-        let queue = Queue::of(sensor);
-        let entry = (index, sensor.clone());
-        match queues.iter_mut().find(|(other, _)| *other == queue) {
-            Some((_, waiting)) => waiting.push(entry),
-            None => queues.push((queue, vec![entry])),
-        }
-    }
-    let (arrive, arriving) = channel();
-    for (_, waiting) in queues {
-        let (arrive, known) = (arrive.clone(), known.clone());
-        std::thread::Builder::new()
-            .name("open-sensor".to_owned())
-            .spawn(move || {
-                for (index, sensor) in waiting {
-                    // Nobody may wait for it any more.
-                    let _ = arrive.send((index, sensor::open(&sensor, &known)));
-                }
-            })?;
-    }
-    let names: Vec<String> = sensors.iter().map(|s| s.name.clone()).collect();
-    Ok(Opening {
-        opened: names.iter().map(|_| None).collect(),
-        names,
-        arriving,
-        give_up: clock::now() + PATIENCE,
-    })
-}
-
 impl Opening {
-    /// Waits until every sensor has opened or failed, for `patience` at most. Returns the names
-    /// of those that have not.
-    pub fn wait(&mut self, patience: Span) -> Vec<&str> {
-        self.wait_until(clock::now() + patience);
-        let names = self.names.iter().zip(&self.opened);
-        names
-            .filter(|(_, opened)| opened.is_none())
-            .map(|(name, _)| name.as_str())
-            .collect()
+    /// `known` is what the board's profile says about rails.
+    pub fn new(known: KnownRails) -> Self {
+        let (arrive, arriving) = channel();
+        Self {
+            known,
+            under_way: Vec::new(),
+            arrive,
+            arriving,
+        }
     }
 
-    fn wait_until(&mut self, deadline: MonoNs) {
-        while self.opened.iter().any(Option::is_none) {
+    /// Begins to open these, none of which is on its way.
+    pub fn begin(&mut self, sensors: &[SensorConfig]) -> std::io::Result<()> {
+        let mut queues: Vec<(Queue, Vec<SensorConfig>)> = Vec::new();
+        for sensor in sensors {
+            self.under_way.push(sensor.name.clone());
+            let queue = Queue::of(sensor);
+            match queues.iter_mut().find(|(other, _)| *other == queue) {
+                Some((_, waiting)) => waiting.push(sensor.clone()),
+                None => queues.push((queue, vec![sensor.clone()])),
+            }
+        }
+        for (_, waiting) in queues {
+            let (arrive, known) = (self.arrive.clone(), self.known.clone());
+            std::thread::Builder::new()
+                .name("open-sensor".to_owned())
+                .spawn(move || {
+                    for sensor in waiting {
+                        let opened = sensor::open(&sensor, &known);
+                        // Nobody may wait for it any more.
+                        let _ = arrive.send((sensor.name, opened));
+                    }
+                })?;
+        }
+        Ok(())
+    }
+
+    /// What arrives until none is under way any more, or `deadline` comes.
+    pub fn wait(&mut self, deadline: MonoNs) -> Vec<Arrival> {
+        let mut arrived = Vec::new();
+        while !self.under_way.is_empty() {
             let left = deadline.since(clock::now());
-            match self.arriving.recv_timeout(Duration::from_nanos(left.0)) {
-                Ok((index, opened)) => self.opened[index] = Some(opened),
-                // The time is over, or whoever opens them has panicked.
-                Err(_) => return,
-            }
-        }
-    }
-
-    /// Waits for all, and gives up on those that do not open. One that fails does not keep the
-    /// others from measuring. `taken` are the names of rails that there are already.
-    pub fn finish(mut self, mut taken: Vec<String>) -> Sorted {
-        self.wait_until(self.give_up);
-        let mut open = Vec::new();
-        let mut broken = Vec::new();
-        for (name, opened) in self.names.into_iter().zip(self.opened) {
-            let hangs = opened.is_none();
-            let opened = match opened {
-                Some(opened) => opened.map_err(|error| error.to_string()),
-                None => Err(format!(
-                    "it has not opened within {} s: its driver, program or line does not answer; \
-                     once it does, restart the service",
-                    PATIENCE.as_secs_f64()
-                )),
+            // This holds a sender itself: the only error is that the time is over.
+            let Ok((name, opened)) = self.arriving.recv_timeout(Duration::from_nanos(left.0))
+            else {
+                break;
             };
-            match opened.and_then(|source| distinct(source, &taken)) {
-                Ok(source) => {
-                    taken.extend(source.rails().iter().map(|rail| rail.name.clone()));
-                    open.push(source);
-                }
-                Err(reason) => broken.push(BrokenSensor {
-                    name,
-                    reason,
-                    hangs,
-                }),
-            }
+            self.under_way.retain(|other| *other != name);
+            arrived.push((name, opened));
         }
-        Sorted { open, broken }
+        arrived
     }
-}
 
-/// Records tell rails apart by their names alone.
-fn distinct(source: Box<dyn Source>, taken: &[String]) -> Result<Box<dyn Source>, String> {
-    let mut rails = source.rails().iter();
-    match rails.find(|rail| taken.contains(&rail.name)) {
-        Some(rail) => Err(format!(
-            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
-            rail.name
-        )),
-        None => Ok(source),
+    pub fn under_way(&self) -> &[String] {
+        &self.under_way
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Span;
+    use std::path::Path;
 
     fn simulated(name: &str) -> SensorConfig {
         let mut config = SensorConfig::new(name, SensorKind::Simulated);
@@ -160,8 +113,8 @@ mod tests {
         config
     }
 
-    /// Prints its first line when the test says so: after it has opened the pipe for writing.
-    fn slow(name: &str, pipe: &std::path::Path) -> SensorConfig {
+    /// Prints its first line once something is written to the pipe.
+    fn slow(name: &str, pipe: &Path) -> SensorConfig {
         let mut config = SensorConfig::new(name, SensorKind::Tegrastats);
         let script = format!(
             "read go < '{}'; echo VDD_IN 1000mW/1000mW; exec sleep 1000",
@@ -171,37 +124,33 @@ mod tests {
         config
     }
 
+    fn names(arrived: &[Arrival]) -> Vec<&str> {
+        arrived.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn soon() -> MonoNs {
+        clock::now() + Span::from_millis(10)
+    }
+
     #[test]
     fn a_slow_sensor_is_waited_for_beside_the_others() {
         let dir = tempfile::tempdir().unwrap();
         let pipe = dir.path().join("go");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
         let sensors = [slow("gpu", &pipe), simulated("input")];
-        let mut opening = begin(&sensors, &KnownRails::default()).unwrap();
-        while opening.wait(Span::from_millis(10)) != ["gpu"] {}
+        let mut opening = Opening::new(KnownRails::default());
+        opening.begin(&sensors).unwrap();
+        let mut arrived = Vec::new();
+        while arrived.is_empty() {
+            arrived = opening.wait(soon());
+        }
+        assert_eq!(names(&arrived), ["input"]);
+        assert_eq!(opening.under_way(), ["gpu"]);
         std::fs::write(&pipe, "go\n").unwrap();
-        let Sorted { open, broken } = opening.finish(Vec::new());
-        let names: Vec<&str> = open.iter().map(|source| source.name()).collect();
-        // In the order of the configuration, whoever came first.
-        assert_eq!(names, ["gpu", "input"]);
-        assert!(broken.is_empty());
-    }
-
-    #[test]
-    fn one_that_does_not_open_is_broken_and_the_others_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("never");
-        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RWXU).unwrap();
-        let sensors = [slow("gpu", &pipe), simulated("input"), simulated("input")];
-        let mut opening = begin(&sensors, &KnownRails::default()).unwrap();
-        while opening.wait(Span::from_millis(10)) != ["gpu"] {}
-        opening.give_up = clock::now();
-        let Sorted { open, broken } = opening.finish(Vec::new());
-        assert_eq!(open.len(), 1);
-        assert_eq!([broken[0].hangs, broken[1].hangs], [true, false]);
-        let reasons: Vec<&str> = broken.iter().map(|b| b.reason.as_str()).collect();
-        assert!(reasons[0].contains("has not opened"), "{reasons:?}");
-        assert!(reasons[1].contains("another sensor's"), "{reasons:?}");
+        let arrived = opening.wait(clock::now() + Span::from_millis(60_000));
+        assert_eq!(names(&arrived), ["gpu"]);
+        assert!(opening.under_way().is_empty());
+        assert!(opening.wait(soon()).is_empty());
     }
 
     #[test]

@@ -1,27 +1,36 @@
-//! What is known of the sensors besides what the sampler reads, and new tries to open those that
-//! could not be: an adapter may be plugged in later, a device node may get its group only after
-//! the start.
+//! Opens the configured sensors, and again those that could not be opened: an adapter may be
+//! plugged in later, a device node may get its group only after the start.
 
 use super::Shared;
-use super::opening::{self, Sorted};
+use super::opening::{Arrival, Opening};
 use crate::clock;
-use crate::sensor::{SensorConfig, Source};
+use crate::config::Config;
+use crate::sensor::{KnownRails, SensorConfig, Source};
 use crate::units::{MonoNs, Span};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// From one try to the next.
 const TRY_EVERY: Span = Span::from_millis(10_000);
+/// Before the first job. The slowest known is tegrastats, which gets three seconds and its
+/// interval; a meter's timeouts are the administrator's.
+const OPEN_WITHIN: Span = Span::from_millis(15_000);
+/// Between two jobs. What takes longer comes before a later one.
+const LATE_WITHIN: Span = Span::from_millis(500);
+const NOT_YET: &str = "it has not opened yet: its driver, program or line does not answer";
 
 /// A sensor that can't be opened.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BrokenSensor {
     pub name: String,
     pub reason: String,
-    /// Whoever opens it has not come back, so that nobody else tries.
-    pub hangs: bool,
 }
 
-pub struct Sensors(Mutex<Known>);
+/// What is known of the sensors besides what the sampler reads.
+pub struct Sensors {
+    known: Mutex<Known>,
+    /// Of the runner, between attempts.
+    opening: Mutex<Opening>,
+}
 
 struct Known {
     broken: Vec<BrokenSensor>,
@@ -30,22 +39,84 @@ struct Known {
     tried: MonoNs,
 }
 
-impl Sensors {
-    pub fn new(sorted: &Sorted) -> Self {
-        for BrokenSensor { name, reason, .. } in &sorted.broken {
-            tracing::error!(sensor = name, "sensor \"{name}\": {reason}");
-        }
+/// Every configured sensor on its way; one that fails does not keep the others from measuring.
+pub struct Start {
+    opening: Opening,
+    arrived: Vec<Arrival>,
+    order: Vec<String>,
+    give_up: MonoNs,
+}
+
+/// Begins to open them.
+pub fn begin(config: &Config, known: KnownRails) -> std::io::Result<Start> {
+    let mut opening = Opening::new(known);
+    opening.begin(&config.sensor)?;
+    Ok(Start {
+        opening,
+        arrived: Vec::new(),
+        order: config.sensor.iter().map(|s| s.name.clone()).collect(),
+        give_up: clock::now() + OPEN_WITHIN,
+    })
+}
+
+impl Start {
+    /// Waits for `patience` at most. Returns the names of those that are still on their way.
+    pub fn wait(&mut self, patience: Span) -> &[String] {
+        self.arrived
+            .extend(self.opening.wait(clock::now() + patience));
+        self.opening.under_way()
+    }
+
+    /// Waits for the others, but not for ever, and says which can be read.
+    pub fn finish(mut self) -> (Vec<Box<dyn Source>>, Sensors) {
+        let mut arrived = self.arrived;
+        arrived.extend(self.opening.wait(self.give_up));
+        // Whoever came first: rails are numbered in the order of the configuration.
+        let place = |name: &String| self.order.iter().position(|other| other == name);
+        arrived.sort_by_key(|(name, _)| place(name));
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
         let mut known = Known {
-            broken: sorted.broken.clone(),
+            broken: Vec::new(),
             warnings: Vec::new(),
             tried: clock::now(),
         };
-        for source in &sorted.open {
-            known.warn_of(source.as_ref());
+        for (name, opened) in arrived {
+            let opened = opened.map_err(|error| error.to_string());
+            let rails = sources.iter().flat_map(|source| source.rails());
+            let names: Vec<&str> = rails.map(|rail| rail.name.as_str()).collect();
+            match opened.and_then(|source| distinct(source, &names)) {
+                Ok(source) => {
+                    known.warn_of(source.as_ref());
+                    sources.push(source);
+                }
+                Err(reason) => known.breaks(name, reason),
+            }
         }
-        Self(Mutex::new(known))
+        for name in self.opening.under_way() {
+            known.breaks(name.clone(), NOT_YET.to_owned());
+        }
+        let sensors = Sensors {
+            known: Mutex::new(known),
+            opening: Mutex::new(self.opening),
+        };
+        (sources, sensors)
     }
+}
 
+/// `taken` are the names of rails that are there: records tell rails apart by their names
+/// alone.
+fn distinct(source: Box<dyn Source>, taken: &[&str]) -> Result<Box<dyn Source>, String> {
+    let mut rails = source.rails().iter();
+    match rails.find(|rail| taken.contains(&rail.name.as_str())) {
+        Some(rail) => Err(format!(
+            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
+            rail.name
+        )),
+        None => Ok(source),
+    }
+}
+
+impl Sensors {
     pub fn broken(&self) -> Vec<BrokenSensor> {
         self.known().broken.clone()
     }
@@ -55,12 +126,12 @@ impl Sensors {
         let known = self.known();
         let broken = known.broken.iter();
         broken
-            .map(|BrokenSensor { name, reason, .. }| format!("{name}: not measured: {reason}"))
+            .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
             .chain(known.warnings.iter().cloned())
             .collect()
     }
 
-    /// The names of those to try now.
+    /// Names of the sensors to try now.
     fn due(&self) -> Vec<String> {
         let mut known = self.known();
         let now = clock::now();
@@ -68,67 +139,82 @@ impl Sensors {
             return Vec::new();
         }
         known.tried = now;
-        let due = known.broken.iter().filter(|broken| !broken.hangs);
-        due.map(|broken| broken.name.clone()).collect()
+        let broken = known.broken.iter();
+        broken.map(|sensor| sensor.name.clone()).collect()
+    }
+
+    /// What came of the tries so far, and of those that are made now if it is time. Sensors
+    /// that take long arrive at a later call.
+    fn arrived(&self, configured: &[SensorConfig]) -> Vec<Arrival> {
+        let due = self.due();
+        // Nothing is left half-changed by a panic.
+        let opening = self.opening.lock();
+        let mut opening = opening.unwrap_or_else(PoisonError::into_inner);
+        let again: Vec<SensorConfig> = configured
+            .iter()
+            .filter(|sensor| due.contains(&sensor.name))
+            .filter(|sensor| !opening.under_way().contains(&sensor.name))
+            .cloned()
+            .collect();
+        if again.is_empty() {
+            return opening.wait(clock::now());
+        }
+        if let Err(error) = opening.begin(&again) {
+            tracing::warn!(%error, "no thread to open sensors again");
+        }
+        opening.wait(clock::now() + LATE_WITHIN)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Nothing is left half-changed by a panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Known {
-    fn warn_of(&mut self, source: &dyn Source) {
-        let name = source.name();
-        for warning in source.warnings() {
-            tracing::warn!(sensor = name, "sensor {name}: {warning}");
-            self.warnings.push(format!("{name}: {warning}"));
-        }
+    fn breaks(&mut self, name: String, reason: String) {
+        tracing::error!(sensor = name, "sensor \"{name}\": {reason}");
+        self.broken.push(BrokenSensor { name, reason });
     }
 
-    /// What the new try came to; told when it is something else than before.
-    fn still_broken(&mut self, now: BrokenSensor) {
-        let of_that_name = |broken: &&mut BrokenSensor| broken.name == now.name;
-        if let Some(before) = self.broken.iter_mut().find(of_that_name)
-            && *before != now
-        {
-            tracing::warn!(sensor = now.name, "sensor \"{}\": {}", now.name, now.reason);
-            *before = now;
+    fn warn_of(&mut self, source: &dyn Source) {
+        for warning in source.warnings() {
+            tracing::warn!("sensor {}: {warning}", source.name());
+            self.warnings.push(format!("{}: {warning}", source.name()));
         }
     }
 }
 
 impl Shared {
-    /// Tries sensors that could not be opened so far; the event that they work comes of the next
-    /// look at the sampler. Not while an attempt is recorded.
+    /// Takes up sensors that could not be opened so far. Not while an attempt is recorded.
     pub fn open_late_sensors(&self) {
-        let due = self.sensors.due();
-        let configured = self.config.sensor.iter();
-        let again: Vec<SensorConfig> = configured
-            .filter(|sensor| due.contains(&sensor.name))
-            .cloned()
-            .collect();
-        if again.is_empty() {
+        if self.sensors.known().broken.is_empty() {
             return;
         }
-        let rails = self.meter.sampler().rails().into_iter();
-        let taken = rails.map(|rail| rail.name).collect();
-        let sorted = match opening::begin(&again, &self.host.profile.known_rails()) {
-            Ok(opening) => opening.finish(taken),
-            Err(error) => return tracing::warn!(%error, "no thread to open sensors"),
-        };
-        let mut known = self.sensors.known();
-        for broken in sorted.broken {
-            known.still_broken(broken);
-        }
-        for source in sorted.open {
-            let name = source.name().to_owned();
-            known.warn_of(source.as_ref());
-            match self.meter.add(source) {
-                Ok(()) => known.broken.retain(|broken| broken.name != name),
-                Err(error) => tracing::warn!(%error, sensor = name, "no thread to read it"),
+        for (name, opened) in self.sensors.arrived(&self.config.sensor) {
+            let rails = self.meter.sampler().rails();
+            let names: Vec<&str> = rails.iter().map(|rail| rail.name.as_str()).collect();
+            let added = opened
+                .map_err(|error| error.to_string())
+                .and_then(|source| distinct(source, &names))
+                .and_then(|source| self.take_up(source));
+            let mut known = self.sensors.known();
+            let Some(at) = known.broken.iter().position(|one| one.name == name) else {
+                continue;
+            };
+            match added {
+                Ok(()) => drop(known.broken.remove(at)),
+                Err(reason) if reason != known.broken[at].reason => {
+                    tracing::warn!(sensor = name, "sensor \"{name}\": {reason}");
+                    known.broken[at].reason = reason;
+                }
+                Err(_) => {}
             }
         }
+    }
+
+    fn take_up(&self, source: Box<dyn Source>) -> Result<(), String> {
+        self.sensors.known().warn_of(source.as_ref());
+        self.meter.add(source).map_err(|error| error.to_string())
     }
 }
