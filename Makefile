@@ -53,7 +53,7 @@ bench-outbox: setup ## a million records on their way to a broker (minutes)
 	$(CARGO) bench --locked --no-default-features --bench outbox -- limits=default
 	$(CARGO) bench --locked --no-default-features --bench outbox -- nobody
 
-footprint: build ## memory and CPU time of the daemon, idle and sampling (two minutes)
+footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
 	scripts/footprint $(RELEASE)/jouled
 
 .PHONY: yocto-check
