@@ -1,0 +1,127 @@
+//! The documents stay true: their commands are accepted by the command lines, their
+//! configurations by the configuration's parser, their links lead somewhere.
+#![cfg(feature = "lab")]
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+#[path = "docs/commands.rs"]
+mod commands;
+#[path = "docs/document.rs"]
+mod document;
+
+use document::{Document, all};
+use jouled::board::Profiles;
+use jouled::config::{self, ConfigError};
+use std::fs;
+
+/// What blocks that only add to a sensor add to.
+const SENSORS: &str = r#"
+[[sensor]]
+name = "input"
+kind = "ina219"
+bus = "/dev/i2c-1"
+address = 0x40
+shunt_ohm = 0.010
+max_current_a = 5.0
+boundary = "board-input"
+
+[[sensor]]
+name = "module"
+kind = "tegrastats"
+"#;
+
+/// `check` for each document, and every complaint at once.
+fn in_every_document(check: impl Fn(&Document) -> Vec<String>) {
+    let complaints: Vec<String> = all()
+        .iter()
+        .flat_map(|document| {
+            let name = document.name.clone();
+            let complaints = check(document);
+            complaints
+                .into_iter()
+                .map(move |text| format!("{name}: {text}"))
+        })
+        .collect();
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn commands_to_type_are_accepted() {
+    let mut seen = 0;
+    for document in all() {
+        for (language, block) in &document.blocks {
+            if language == "sh" {
+                seen += commands::of(block).len();
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} commands were recognised");
+    in_every_document(|document| {
+        let blocks = document
+            .blocks
+            .iter()
+            .filter(|(language, _)| language == "sh");
+        blocks
+            .flat_map(|(_, block)| commands::of(block))
+            .filter_map(|words| commands::refused(&words))
+            .collect()
+    });
+}
+
+#[test]
+fn commands_that_are_mentioned_exist() {
+    in_every_document(|document| {
+        let codes = document.codes.iter();
+        codes.filter_map(|code| commands::unknown(code)).collect()
+    });
+}
+
+#[test]
+fn configurations_are_accepted() {
+    in_every_document(|document| {
+        let blocks = document
+            .blocks
+            .iter()
+            .filter(|(language, _)| language == "toml");
+        blocks.filter_map(|(_, block)| refused(block)).collect()
+    });
+}
+
+/// Taken as a file of `conf.d`, as calibrations are.
+fn refused(block: &str) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let main = folder.path().join("jouled.toml");
+    fs::write(&main, SENSORS).unwrap();
+    fs::create_dir(folder.path().join("conf.d")).unwrap();
+    fs::write(folder.path().join("conf.d/block.toml"), block).unwrap();
+    match config::load(&main, []) {
+        Ok(_) => None,
+        // Keys and certificates are the reader's own.
+        Err(ConfigError::Value { key, .. }) if key == "mqtt" => None,
+        Err(error) => Some(format!("{error}\n{block}")),
+    }
+}
+
+#[test]
+fn board_profiles_are_accepted() {
+    in_every_document(|document| {
+        let of_boards = |language: &str| language == "toml board";
+        let blocks = document.blocks.iter();
+        let profiles = blocks.filter(|(language, _)| of_boards(language));
+        profiles
+            .filter_map(|(_, block)| {
+                let folder = tempfile::tempdir().unwrap();
+                fs::write(folder.path().join("one.toml"), block).unwrap();
+                let read = Profiles::with_own(folder.path());
+                read.err().map(|error| format!("{error}\n{block}"))
+            })
+            .collect()
+    });
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    in_every_document(|document| {
+        let links = document.links.iter();
+        links.filter_map(|link| document.broken(link)).collect()
+    });
+}
