@@ -12,7 +12,8 @@ use std::path::PathBuf;
     version,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 ok, 1 it failed (the last line says why), 2 usage."
+    after_help = "Exit codes: 0 ok, 1 it failed (the last line says why), 2 usage, 78 run: the \
+                  configuration is wrong."
 )]
 pub struct Cli {
     #[command(subcommand)]
