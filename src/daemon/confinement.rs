@@ -137,9 +137,12 @@ impl Shared {
         let extra = self.config.runtime.get(runtime).unwrap_or(&none);
         let mut read = vec![self.config.models.dir.clone(), self.config.data.dir.clone()];
         read.extend(named_files(command));
+        let program = program(command, &self.config.storage.dir);
+        let libraries = program.as_deref().and_then(libraries);
         Policy {
-            run: program(command, &self.config.storage.dir)
+            run: program
                 .into_iter()
+                .chain(libraries)
                 .chain(extra.read.iter().cloned())
                 .collect(),
             read,
@@ -209,6 +212,14 @@ fn program(command: &[String], state: &Path) -> Option<PathBuf> {
     }
 }
 
+/// llama.cpp's libraries of an installation, below whatever prefix it lies: what has been
+/// found for a program in its libexec folder.
+fn libraries(program: &Path) -> Option<PathBuf> {
+    let libexec = Path::new("libexec/jouled");
+    let folder = program.ends_with(libexec).then_some(program)?;
+    folder.join("../../lib/jouled").canonicalize().ok()
+}
+
 /// Files that the administrator's command names by their absolute path, such as a script.
 fn named_files(command: &[String]) -> Vec<PathBuf> {
     let arguments = command.iter().skip(1).map(OsStr::new).map(Path::new);
@@ -237,6 +248,18 @@ mod tests {
         assert_eq!(program(&["/nonexistent/tool".to_owned()], &beside), None);
         let shell = program(&["sh".to_owned()], &beside).unwrap();
         assert!(shell.join("sh").exists() || shell.join("dash").exists());
+    }
+
+    #[test]
+    fn an_installed_worker_comes_with_its_libraries() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let libexec = root.join("libexec/jouled");
+        std::fs::create_dir_all(&libexec).unwrap();
+        assert_eq!(libraries(&libexec), None);
+        std::fs::create_dir_all(root.join("lib/jouled")).unwrap();
+        assert_eq!(libraries(&libexec), Some(root.join("lib/jouled")));
+        assert_eq!(libraries(&root), None);
     }
 
     #[test]

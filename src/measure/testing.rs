@@ -367,6 +367,7 @@ fn loaded(t1_ns: MonoNs) -> Loaded {
             name: "llama.cpp".to_owned(),
             revision: "b1".to_owned(),
             cpu_features: vec!["NEON".to_owned()],
+            cpu_variant: Some("armv8.2_2".to_owned()),
             threads: 4,
             n_ctx: 2048,
             n_batch: 512,

@@ -28,6 +28,11 @@ impl From<ExitStatus> for Exit {
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
+            // The dynamic loader's, and the shell's.
+            Exit::Code(127) => f.write_str(
+                "exited with code 127: its program, or a library that it needs, is missing; \
+                 install it again",
+            ),
             Exit::Code(code) => write!(f, "exited with code {code}"),
             // What it had mapped was the model.
             Exit::Signal(7) => f.write_str(
@@ -69,6 +74,16 @@ fn signal_name(number: i32) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_library_is_said_to_be_one() {
+        let told = Exit::Code(127).to_string();
+        assert!(
+            told.contains("a library that it needs, is missing"),
+            "{told}"
+        );
+        assert_eq!(Exit::Code(3).to_string(), "exited with code 3");
+    }
 
     #[test]
     fn a_signal_without_a_name_keeps_its_number() {

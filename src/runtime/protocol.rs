@@ -200,6 +200,9 @@ pub struct Engine {
     pub name: String,
     pub revision: String,
     pub cpu_features: Vec<String>,
+    /// Which of its kernels for different CPUs the engine has chosen; `null` if it has but one.
+    #[serde(default)]
+    pub cpu_variant: Option<String>,
     /// Threads of decode, and those of prefill.
     pub threads: u32,
     #[serde(default)]

@@ -51,6 +51,8 @@ pub fn init(stop: &Arc<StopFlag>) -> Result<LlamaBackend, Failure> {
     let lasting = Arc::into_raw(Arc::clone(stop));
     // SAFETY: the callback's flag is never freed: this count is not given back.
     unsafe { sys::llama_log_set(Some(on_log), lasting.cast_mut().cast()) };
+    #[cfg(feature = "dynamic-backends")]
+    super::backends::load()?;
     LlamaBackend::init().map_err(|error| {
         Failure::new(
             "load-failed",

@@ -2,6 +2,7 @@
 //! every token. All of llama.cpp is behind [`ffi`], the one file with unsafe code.
 
 mod argmax;
+mod backends;
 mod bench;
 mod chat;
 mod counters;

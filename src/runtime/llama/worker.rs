@@ -1,6 +1,7 @@
 //! The worker process: requests from stdin, messages to what was stdout.
 
 use super::Failure;
+use super::backends;
 use super::bench::Bench;
 use super::counters::{Meter, Snapshot};
 use super::ffi::{self, DecodeError, Engine};
@@ -43,7 +44,14 @@ pub fn run() -> io::Result<()> {
     let mut meter = Meter::open();
     let output = Output::new(private_stdout()?);
     let stop = Arc::new(StopFlag::default());
-    let backend = ffi::init(&stop).map_err(io::Error::other)?;
+    let backend = match ffi::init(&stop) {
+        Ok(backend) => backend,
+        Err(failure) => {
+            let text = failure.message.clone();
+            fail(&output, failure);
+            return Err(io::Error::other(text));
+        }
+    };
     output.send(&Message::Hello {
         protocol: protocol::VERSION,
         pid: std::process::id(),
@@ -224,6 +232,7 @@ fn describe_engine(
         name: "llama.cpp".to_owned(),
         revision: revision(),
         cpu_features: cpu_features(&ffi::system_info()),
+        cpu_variant: backends::cpu_variant(),
         threads,
         threads_batch: Some(threads),
         n_ctx: engine.n_ctx(),
