@@ -5,13 +5,15 @@ CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# Package builds, laid out as they are installed.
+PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 setup: ## install missing system packages (apt; root, sudo, or the line to run)
 	@scripts/setup
@@ -44,6 +46,10 @@ bench-sampler: setup ## whether the sampler keeps up with 940 cycles/s, idle and
 bench-llama: setup ## speed beside llama-bench, in interleaved pairs (up to an hour)
 	scripts/reference-llama-bench
 	$(CARGO) bench --locked --bench llama_bench
+
+# A build for this CPU is compared with one for any.
+bench-portable: setup portable ## speed of a package build beside a build for this CPU alone
+	$(CARGO) bench --locked --bench portable -- "worker=$(abspath $(PACKAGES))/$(ARCH)/usr/libexec/jouled/jouled-worker"
 
 bench-observer: setup ## what measuring costs the measured, in interleaved rounds (up to an hour)
 	$(CARGO) bench --locked --bench observer
@@ -97,6 +103,23 @@ disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (f
 
 manual: setup ## write manual pages and completions anew, from the commands and docs/
 	MANUAL=write $(CARGO) test --locked --test manual
+
+.PHONY: portable portable-test arm64-test deb-arm64 bench-portable
+# Debian's name of this machine's architecture.
+ARCH = $(shell dpkg --print-architecture)
+
+portable: setup ## release build for any CPU of this architecture, as packages have it
+	scripts/build-package $(ARCH) $(PACKAGES)/$(ARCH)
+
+portable-test: setup ## the package build on CPUs of 2006 to 2013 (emulated) and on this one
+	scripts/test-portable $(ARCH) $(PACKAGES)
+
+arm64-test: setup ## cross-build for arm64, and run it on emulated CPUs: probe, tokens, a job
+	scripts/test-portable arm64 $(PACKAGES)
+
+deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm64 machine
+	scripts/build-package arm64 $(PACKAGES)/arm64
+	scripts/package-deb arm64 $(PACKAGES)/arm64
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked

@@ -1,0 +1,3 @@
+# llama-cpp-sys-2 builds with its feature `common`, which llama-cpp-2 can't leave out, the library
+# that llama.cpp's own tools share. The worker calls nothing in it.
+set(LLAMA_BUILD_COMMON OFF CACHE BOOL "" FORCE)
