@@ -10,7 +10,8 @@ PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
 SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install \
+  portable portable-test arm64-test bench-portable deb deb-arm64 deb-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -104,7 +105,6 @@ disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (f
 manual: setup ## write manual pages and completions anew, from the commands and docs/
 	MANUAL=write $(CARGO) test --locked --test manual
 
-.PHONY: portable portable-test arm64-test deb-arm64 bench-portable
 # Debian's name of this machine's architecture.
 ARCH = $(shell dpkg --print-architecture)
 
@@ -116,6 +116,14 @@ portable-test: setup ## the package build on CPUs of 2006 to 2013 (emulated) and
 
 arm64-test: setup ## cross-build for arm64, and run it on emulated CPUs: probe, tokens, a job
 	scripts/test-portable arm64 $(PACKAGES)
+
+deb: setup ## the Debian packages jouled and joulectl for this machine's architecture
+	scripts/setup-deb
+	scripts/build-package $(ARCH) $(PACKAGES)/$(ARCH)
+	scripts/package-deb $(ARCH) $(PACKAGES)/$(ARCH)
+
+deb-test: deb ## install, run, upgrade and purge them on clean systems of Debian 12 and 13
+	scripts/deb-test target/debian
 
 deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm64 machine
 	scripts/build-package arm64 $(PACKAGES)/arm64
