@@ -66,7 +66,8 @@ pub struct Driver<R: CycleChip, C> {
     setup: Setup<R::Mode>,
     clock: C,
     connect: Connect<R>,
-    chip: R,
+    /// `None` from a reset on until the device could be opened again.
+    chip: Option<R>,
     rails: Vec<RailSpec>,
     /// At the full pace: as configured, or as fast as the bus allows.
     full: R::Mode,
@@ -105,7 +106,7 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
             setup,
             clock,
             connect,
-            chip,
+            chip: Some(chip),
             full: mode,
             mode,
             limit,
@@ -125,6 +126,12 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
         self.tally
     }
 
+    fn chip(&mut self) -> &mut R {
+        self.chip
+            .as_mut()
+            .expect("whoever comes from outside finds it open or opens it")
+    }
+
     /// What is wrong now; `None` while windows come.
     pub fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
@@ -133,12 +140,13 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
     /// Writes the mode and checks that it is there.
     fn configure(&mut self) -> Result<(), Fault> {
         let fast = self.limit.has_time_to_read_ahead(self.mode);
-        self.chip.allow_read_ahead(fast);
-        let written = self.chip.configure(self.mode);
+        let mode = self.mode;
+        self.chip().allow_read_ahead(fast);
+        let written = self.chip().configure(mode);
         written.map_err(|error| self.transfer_fault(&error))?;
         let now = self.clock.now();
         self.tracker.restart(self.mode.cycle(), now);
-        let kept = self.chip.keeps(self.mode);
+        let kept = self.chip().keeps(mode);
         if !kept.map_err(|error| self.transfer_fault(&error))? {
             return Err(self.fault_of(
                 FaultKind::OtherChip,
@@ -195,7 +203,8 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
 
     /// Reads the configuration back. `false` when the chip had lost it and was set again.
     fn still_configured(&mut self) -> Result<bool, PollError> {
-        let kept = self.chip.keeps(self.mode);
+        let mode = self.mode;
+        let kept = self.chip().keeps(mode);
         let kept = kept.map_err(|error| self.broken(error))?;
         self.read_back_at = self.clock.now() + READ_BACK;
         if !kept {
@@ -214,9 +223,9 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
         let before = self.clock.now();
         self.tally.polls += 1;
         let ready = if self.tracker.expects_flag() {
-            self.chip.poll_for_results()
+            self.chip().poll_for_results()
         } else {
-            self.chip.poll()
+            self.chip().poll()
         };
         let ready = ready.map_err(|error| self.broken(error))?;
         let after = self.clock.now();
@@ -232,13 +241,15 @@ impl<R: CycleChip, C: Clock> Driver<R, C> {
             return Ok(self.tracker.deadline());
         }
 
-        let read = self.chip.results(&mut self.samples);
+        let mut samples = std::mem::take(&mut self.samples);
+        let read = self.chip().results(&mut samples);
+        self.samples = samples;
         read.map_err(|error| self.broken(error))?;
         let read_at = self.clock.now();
         let cleared_by = if R::POLL_CLEARS {
             after
         } else {
-            let cleared = self.chip.clear();
+            let cleared = self.chip().clear();
             cleared.map_err(|error| self.broken(error))?;
             self.clock.now()
         };
@@ -388,6 +399,9 @@ where
             Pace::Idle => self.full.idle(),
         };
         if mode != self.mode {
+            if self.chip.is_none() {
+                self.reset()?;
+            }
             self.mode = mode;
             self.rails = described(&self.setup, mode);
             self.lost = 0;
@@ -397,12 +411,18 @@ where
     }
 
     fn poll(&mut self, sink: &mut dyn Sink) -> Result<MonoNs, PollError> {
+        if self.chip.is_none() {
+            self.reset()?;
+        }
         self.look(sink)
     }
 
     fn reset(&mut self) -> Result<(), PollError> {
+        // First of all: the kernel can't let go of an adapter that was pulled, nor take it back,
+        // while a file of it is open (i2c_del_adapter waits for the last one).
+        self.chip = None;
         match (self.connect)() {
-            Ok(chip) => self.chip = chip,
+            Ok(chip) => self.chip = Some(chip),
             Err(fault) => {
                 let text = fault.to_string();
                 self.fault = Some(fault);
