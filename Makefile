@@ -11,7 +11,7 @@ SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install \
-  portable portable-test arm64-test bench-portable deb deb-arm64 deb-test
+  portable portable-test arm64-test bench-portable deb deb-arm64 deb-test board-test
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
@@ -128,6 +128,9 @@ deb-test: deb ## install, run, upgrade and purge them on clean systems of Debian
 deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm64 machine
 	scripts/build-package arm64 $(PACKAGES)/arm64
 	scripts/package-deb arm64 $(PACKAGES)/arm64
+
+board-test: setup ## the packages on a QEMU guest with a power sensor: install, job, power cut, purge
+	scripts/board-test
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked
