@@ -49,9 +49,14 @@ fn main() {
                 };
                 Chip::new(wiring, Monotonic)
             });
-            let mut log = BufWriter::new(File::options().append(true).create(true).open(log).unwrap());
+            let mut log =
+                BufWriter::new(File::options().append(true).create(true).open(log).unwrap());
             let adapter = TinyUsb::new(chips.collect());
-            let done = plug(adapter, &mut log, &format!("{waveform} {bus_v} {shunt_ohm}"));
+            let done = plug(
+                adapter,
+                &mut log,
+                &format!("{waveform} {bus_v} {shunt_ohm}"),
+            );
             log.flush().unwrap();
             done.unwrap();
         }

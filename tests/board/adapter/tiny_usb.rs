@@ -33,8 +33,24 @@ const DEVICE_DESCRIPTOR: [u8; 18] = [
 ];
 /// One configuration with one interface without endpoints, 100 mA.
 const CONFIGURATION_DESCRIPTOR: [u8; 18] = [
-    9, CONFIGURATION, 18, 0, 1, 1, 0, 0x80, 50, //
-    9, 4, 0, 0, 0, 0xff, 0, 0, 0,
+    9,
+    CONFIGURATION,
+    18,
+    0,
+    1,
+    1,
+    0,
+    0x80,
+    50, //
+    9,
+    4,
+    0,
+    0,
+    0,
+    0xff,
+    0,
+    0,
+    0,
 ];
 
 /// A register that was read.

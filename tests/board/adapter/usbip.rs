@@ -72,7 +72,14 @@ pub fn next(kernel: &mut UnixStream) -> io::Result<Option<Request>> {
         match word(&header, 0) {
             CMD_SUBMIT => {
                 let is_out = word(&header, 12) == 0;
-                let mut data = vec![0; if is_out { word(&header, 24) as usize } else { 0 }];
+                let mut data = vec![
+                    0;
+                    if is_out {
+                        word(&header, 24) as usize
+                    } else {
+                        0
+                    }
+                ];
                 kernel.read_exact(&mut data)?;
                 let setup = setup(&header[40..]);
                 return Ok(Some(Request {
