@@ -218,3 +218,51 @@ impl Shared {
         self.meter.add(source).map_err(|error| error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sensor::{Boundary, SensorKind};
+
+    fn simulated(name: &str) -> SensorConfig {
+        let mut config = SensorConfig::new(name, SensorKind::Simulated);
+        config.boundary = Some(Boundary::BoardInput);
+        config.waveform = Some("constant:1".to_owned());
+        config
+    }
+
+    #[test]
+    fn one_that_does_not_open_in_time_comes_later_and_a_name_is_given_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let go = dir.path().join("go");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &go, rustix::fs::Mode::RWXU).unwrap();
+        let mut slow = SensorConfig::new("soc", SensorKind::Tegrastats);
+        let line = "echo VDD_IN 1000mW/1000mW; exec sleep 1000";
+        let script = format!("read go < '{}'; {line}", go.display());
+        slow.command = Some(["sh", "-c", &script].map(str::to_owned).to_vec());
+        let config = Config {
+            sensor: vec![slow, simulated("input"), simulated("input")],
+            ..Config::default()
+        };
+        let mut start = begin(&config, KnownRails::default()).unwrap();
+        while start.wait(Span::from_millis(10)) != ["soc"] {}
+        start.give_up = clock::now();
+        let (sources, sensors) = start.finish();
+        let names: Vec<&str> = sources.iter().map(|source| source.name()).collect();
+        assert_eq!(names, ["input"]);
+        let broken = sensors.broken();
+        let [other, soc] = broken.as_slice() else {
+            panic!("{broken:?}");
+        };
+        assert!(other.reason.contains("another sensor's"), "{other:?}");
+        assert_eq!((soc.name.as_str(), soc.reason.as_str()), ("soc", NOT_YET));
+
+        std::fs::write(&go, "go\n").unwrap();
+        let mut arrived = Vec::new();
+        while arrived.is_empty() {
+            arrived = sensors.arrived(&config.sensor);
+        }
+        assert_eq!(arrived[0].0, "soc");
+        assert!(arrived[0].1.is_ok());
+    }
+}
