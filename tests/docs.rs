@@ -75,6 +75,24 @@ fn commands_that_are_mentioned_exist() {
     });
 }
 
+/// Who follows a quickstart must know which of its lines nobody has tried.
+#[test]
+fn each_command_of_a_quickstart_says_whether_it_was_run() {
+    in_every_document(|document| {
+        if !document.name.contains("quickstart") {
+            return Vec::new();
+        }
+        let blocks = document.blocks.iter();
+        let lines = blocks
+            .filter(|(language, _)| language == "sh")
+            .flat_map(|(_, block)| block.lines());
+        lines
+            .filter(|line| !line.ends_with("# run") && !line.ends_with("# not run"))
+            .map(|line| format!("neither `# run` nor `# not run`: {line}"))
+            .collect()
+    });
+}
+
 #[test]
 fn configurations_are_accepted() {
     in_every_document(|document| {
