@@ -142,6 +142,32 @@ fn the_pages_are_set_without_a_warning() {
     }
 }
 
+/// As `make install` and packages put them.
+#[test]
+fn pages_and_completions_are_installed_where_shells_and_man_look() {
+    let root = tempfile::tempdir().unwrap();
+    let done = Command::new(in_repository("scripts", "install-documents"))
+        .arg(root.path())
+        .arg("/usr")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+    for file in [
+        "man/man1/joulectl.1",
+        "man/man5/jouled.toml.5",
+        "man/man8/jouled.8",
+        "bash-completion/completions/jouled",
+        "bash-completion/completions/joulectl",
+        "zsh/vendor-completions/_jouled",
+        "zsh/vendor-completions/_joulectl",
+        "fish/vendor_completions.d/jouled.fish",
+        "fish/vendor_completions.d/joulectl.fish",
+    ] {
+        let path = root.path().join("usr/share").join(file);
+        assert!(path.is_file(), "{file}");
+    }
+}
+
 /// What a real bash offers after `words`.
 fn offered(tool: &str, words: &[&str]) -> Vec<String> {
     let command = match tool {

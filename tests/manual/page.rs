@@ -60,7 +60,7 @@ pub fn of_document(name: &str, about: &str, document: &str, parts: &str) -> Stri
 fn heading(name: &str, section: &str, about: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     format!(
-        ".\\\" Made by `make manual`: change the command line, docs/ or man/parts/ instead.\n\
+        ".\\\" Made by make manual: change the command line, docs/ or man/parts/ instead.\n\
          .TH {} {section} {DATE} \"jouled {version}\" \"jouled\"\n.SH NAME\n{name} \\- {about}\n",
         name.to_uppercase()
     )
