@@ -223,6 +223,20 @@ fn an_arm64_package_probes() {
     assert!(report["sensors"].is_array(), "{report}");
 }
 
+/// Confined as the kernel can: its libraries lie outside of the system's own folders.
+#[test]
+fn an_amd64_package_runs_a_job() {
+    let Some(packages) = folder(PACKAGES) else {
+        return;
+    };
+    if std::env::consts::ARCH != "x86_64" {
+        return support::skip("an amd64 package on an x86-64 machine");
+    }
+    let daemon = packages.join("amd64/usr/bin/jouled");
+    let result = result_of(&format!("exec '{}' \"$@\"", daemon.display()), "");
+    assert!(result["engine"]["cpu_variant"].is_string(), "{result}");
+}
+
 /// Daemon and worker of the package, as processes that start each other: the kernel is told,
 /// in a namespace of its own, to give programs for arm64 to the emulator.
 #[test]
@@ -249,36 +263,41 @@ fn an_arm64_package_runs_a_job() {
         &emulator,
         &format!("exec qemu-aarch64-static -cpu cortex-a76 -L '{root}' \"$@\""),
     );
-    let start = scripts.path().join("start");
     let daemon = packages.join("arm64/usr/bin/jouled");
-    script(
-        &start,
-        &format!(
-            "shift\nexec unshare {} sh -c '{mount} &&\n\
-             printf %s \"$0\" >/proc/sys/fs/binfmt_misc/register && exec \"$@\"' \\\n\
-             '{ELF_OF_ARM64}{}:' '{}' \"$@\"",
-            namespace.join(" "),
-            emulator.display(),
-            daemon.display(),
-        ),
+    let start = format!(
+        "exec unshare {} sh -c '{mount} &&\n\
+         printf %s \"$0\" >/proc/sys/fs/binfmt_misc/register && exec \"$@\"' \\\n\
+         '{ELF_OF_ARM64}{}:' '{}' \"$@\"",
+        namespace.join(" "),
+        emulator.display(),
+        daemon.display(),
     );
+    // The emulator's place, should confinement hold.
+    let read = format!(
+        "[runtime.\"llama.cpp\"]\nread = [{:?}, {root:?}]\n",
+        scripts.path()
+    );
+    let result = result_of(&start, &read);
+    assert_eq!(result["engine"]["cpu_variant"], "armv8.2_2");
+}
 
+/// Of a job on a daemon that is started by these commands of a shell. It has generated what
+/// this build's own worker does.
+fn result_of(start: &str, configuration: &str) -> Value {
     let model = model_file();
     let expected = reference(&model);
+    let scripts = tempfile::tempdir().unwrap();
+    let program = scripts.path().join("start");
+    // Its first argument is this build's daemon.
+    script(&program, &format!("shift\n{start}"));
     let mut rig = Rig::start_with(STEADY, |daemon| {
-        daemon.prefix = vec![start.to_str().unwrap().to_owned()];
+        daemon.prefix = vec![program.to_str().unwrap().to_owned()];
         std::fs::copy(&model, daemon.models().join(model::DEFAULT.name)).unwrap();
-        // The emulator's place, should confinement hold.
-        let read = format!(
-            "[runtime.\"llama.cpp\"]\nread = [{:?}, {root:?}]\n",
-            scripts.path()
-        );
-        daemon.configure("emulator.toml", &read);
+        daemon.configure("more.toml", configuration);
     });
-    let info = format!("jouled/{DEVICE}/info");
-    let info = rig.lab.wait_topic(&info).json();
+    let info = rig.lab.wait_topic(&format!("jouled/{DEVICE}/info")).json();
     let result = rig.run(&job(
-        "arm64",
+        "portable",
         json!({
             "model": model::DEFAULT.name, "prompt": PROMPT, "n_predict": N_PREDICT,
             "ignore_eos": true, "repetitions": 1, "warmup": 0, "timeout_s": 600,
@@ -290,11 +309,11 @@ fn an_arm64_package_runs_a_job() {
     println!("engine {}", result["engine"]);
     let log = rig.daemon.log();
     assert_eq!(result["state"], "succeeded", "{result}\n{log}");
-    assert_eq!(result["engine"]["cpu_variant"], "armv8.2_2");
     assert_eq!(result["reps"][0]["text"], expected.text);
     // The emulator knows no Landlock and no filters: what does not hold is said not to.
     let sandbox = info["sandbox"].as_object().unwrap();
     assert!(sandbox.values().all(Value::is_boolean), "{info}");
+    result
 }
 
 fn script(path: &Path, commands: &str) {
