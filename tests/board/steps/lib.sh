@@ -42,12 +42,13 @@ listen() {
 }
 event() { grep -q "\"code\":\"$1\"" /tmp/events; }
 
-# job ID TOKENS SECONDS_OF_IDLE [OPTION...]
+# job ID TOKENS [OPTION...]. No idle phases: they wait for power to settle, which a square wave
+# never does.
 job() {
-  local id="$1" tokens="$2" idle="$3"
-  shift 3
+  local id="$1" tokens="$2"
+  shift 2
   joulectl submit --device virtual-board --id "$id" -m tiny.gguf -p 'Once upon a time' \
-    -n "$tokens" --ignore-eos --warmup 0 --threads 1 --idle-before "$idle" --idle-after "$idle" --json "$@"
+    -n "$tokens" --ignore-eos --warmup 0 --threads 1 --idle-before 0 --idle-after 0 --json "$@"
 }
 
 # Waits for a job's end and keeps its result for the host.
