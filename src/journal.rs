@@ -3,7 +3,8 @@
 //!
 //! MESSAGE is the line that a terminal would show, its fields included: what failed must be
 //! seen without asking for it. The protocol is systemd's "Native Journal Protocol": a datagram
-//! of KEY=value lines.
+//! of KEY=value lines. The crate tracing-journald leaves the fields out of MESSAGE, and waits for
+//! a journal that does not keep up.
 
 use rustix::fs::fstat;
 use std::fmt::{self, Write as _};

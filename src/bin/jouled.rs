@@ -17,6 +17,8 @@ use tracing_subscriber::EnvFilter;
 
 /// EX_CONFIG of sysexits.h: a person has to put it right, so systemd does not start it again.
 const WRONG_CONFIGURATION: u8 = 78;
+/// What clap ends with, too.
+const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -25,28 +27,42 @@ fn main() -> ExitCode {
         .log
         .as_deref()
         .unwrap_or(if quiet { "error" } else { "info" });
-    let outcome = logging(log).and_then(|()| match &cli.command {
+    if let Err(error) = logging(log) {
+        complain(&error);
+        return ExitCode::from(WRONG_USAGE);
+    }
+    let outcome = match &cli.command {
         Command::Run(file) => run(&file.config),
         Command::Check(file) => check(&file.config),
         Command::Calibrate(arguments) => calibrate(arguments),
         Command::Probe(probe) => list(probe),
         Command::Confine { policy, program } => become_worker(policy, program),
         Command::TryConfinement { trial } => try_confinement(trial),
-    });
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            match Journal::of_standard_error() {
-                Some(_) => tracing::error!("{error:#}"),
-                None => jouled::print::err(format_args!("jouled: {error:#}\n")),
-            }
+            complain(&error);
             let runs = matches!(cli.command, Command::Run(_));
-            match runs && error.is::<config::ConfigError>() {
+            match runs && needs_a_person(&error) {
                 true => ExitCode::from(WRONG_CONFIGURATION),
                 false => ExitCode::FAILURE,
             }
         }
     }
+}
+
+/// Whatever the log's filter lets through: nobody may look for why the service has ended.
+fn complain(error: &anyhow::Error) {
+    // The journal takes the number for the priority (sd-daemon(3)).
+    let priority = Journal::of_standard_error().map_or("", |_| "<3>");
+    jouled::print::err(format_args!("{priority}jouled: {error:#}\n"));
+}
+
+/// Whether no new start helps. A file that can't be read may only come late.
+fn needs_a_person(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<config::ConfigError>();
+    error.is_some_and(|error| !matches!(error, config::ConfigError::File { .. }))
 }
 
 fn run(path: &Path) -> anyhow::Result<()> {

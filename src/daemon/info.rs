@@ -74,7 +74,7 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
         name: sensor.name,
     });
     let broken = shared.sensors.broken().into_iter();
-    let broken = broken.map(|BrokenSensor { name, reason }| SensorInfo {
+    let broken = broken.map(|BrokenSensor { name, reason, .. }| SensorInfo {
         kind: kind(&name),
         state: SensorState::Failed,
         reason: Some(reason),

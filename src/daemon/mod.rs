@@ -192,7 +192,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: Some(lost.row.id.to_string()),
         });
     }
-    for BrokenSensor { name, reason } in shared.sensors.broken() {
+    for BrokenSensor { name, reason, .. } in shared.sensors.broken() {
         mqtt.event(Event {
             code: "sensor-failed".to_owned(),
             message: format!("{name}: {reason}"),

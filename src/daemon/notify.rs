@@ -6,7 +6,7 @@ use sd_notify::NotifyState;
 /// `systemctl status` shows one line.
 const LONGEST: usize = 300;
 
-/// Jobs can come, and what the service is doing.
+/// The service has started, and what it is doing.
 pub fn ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
 }

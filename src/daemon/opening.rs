@@ -57,7 +57,6 @@ impl Opening {
     pub fn begin(&mut self, sensors: &[SensorConfig]) -> std::io::Result<()> {
         let mut queues: Vec<(Queue, Vec<SensorConfig>)> = Vec::new();
         for sensor in sensors {
-            self.under_way.push(sensor.name.clone());
             let queue = Queue::of(sensor);
             match queues.iter_mut().find(|(other, _)| *other == queue) {
                 Some((_, waiting)) => waiting.push(sensor.clone()),
@@ -66,6 +65,7 @@ impl Opening {
         }
         for (_, waiting) in queues {
             let (arrive, known) = (self.arrive.clone(), self.known.clone());
+            let names: Vec<String> = waiting.iter().map(|sensor| sensor.name.clone()).collect();
             std::thread::Builder::new()
                 .name("open-sensor".to_owned())
                 .spawn(move || {
@@ -75,6 +75,7 @@ impl Opening {
                         let _ = arrive.send((sensor.name, opened));
                     }
                 })?;
+            self.under_way.extend(names);
         }
         Ok(())
     }

@@ -19,6 +19,8 @@ const FRESH_START: Span = Span::from_millis(10_000);
 pub struct Progress {
     looked: Option<MonoNs>,
     nobody_is_late_before: MonoNs,
+    /// Of each part that hangs, the sign of life that it owes.
+    owed: Vec<Option<MonoNs>>,
 }
 
 impl Progress {
@@ -29,9 +31,15 @@ impl Progress {
             self.nobody_is_late_before = now + FRESH_START;
         }
         let judged = now >= self.nobody_is_late_before;
-        due.iter()
-            .map(|due| judged && due.is_some_and(|due| now > due))
-            .collect()
+        let hangs = |(part, due): (usize, &Option<MonoNs>)| {
+            let late = due.is_some_and(|due| now > due);
+            // Whoever hung before the freeze is not back because of it.
+            late && (judged || self.owed.get(part) == Some(due))
+        };
+        let hangs: Vec<bool> = due.iter().enumerate().map(hangs).collect();
+        let owed = due.iter().zip(&hangs);
+        self.owed = owed.map(|(due, hangs)| due.filter(|_| *hangs)).collect();
+        hangs
     }
 }
 
@@ -93,6 +101,24 @@ mod tests {
         assert_eq!(progress.hangs(at(611), &[Some(at(3))]), [true]);
     }
 
+    #[test]
+    fn a_freeze_does_not_bring_back_who_hung_before() {
+        let mut progress = Progress::default();
+        progress.hangs(at(1), &[Some(at(3)), Some(at(9))]);
+        assert_eq!(
+            progress.hangs(at(4), &[Some(at(3)), Some(at(9))]),
+            [true, false]
+        );
+        assert_eq!(
+            progress.hangs(at(20), &[Some(at(3)), Some(at(9))]),
+            [true, false]
+        );
+        assert_eq!(
+            progress.hangs(at(21), &[Some(at(30)), Some(at(9))]),
+            [false, false]
+        );
+    }
+
     proptest! {
         /// A part that keeps its word never hangs, whatever pauses the machine makes; one that
         /// has stopped does, once it is overdue and nothing was frozen lately.
@@ -103,7 +129,7 @@ mod tests {
             stops_after in 0_usize..80,
         ) {
             let mut progress = Progress::default();
-            let (mut now, mut due, mut frozen) = (0, None, 0);
+            let (mut now, mut due, mut frozen, mut hung) = (0, None, 0, false);
             for (look, gap) in gaps.into_iter().enumerate() {
                 now += gap;
                 if gap > 5 {
@@ -116,8 +142,9 @@ mod tests {
                 } else {
                     prop_assert!(!hangs || overdue);
                     let lately = frozen > 0 && now < frozen + 10;
-                    prop_assert_eq!(hangs, overdue && !lately);
+                    prop_assert_eq!(hangs, overdue && (hung || !lately));
                 }
+                hung = hangs;
                 if look < stops_after {
                     due = Some(now + patience);
                 }

@@ -13,6 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 const RAILS_EVERY: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expiring = Expiring::new(shared);
+    let mut reporting: Option<JoinHandle<()>> = None;
     let mut watchdog = Watchdog::new(Span::from_secs_f64(RAILS_EVERY.as_secs_f64()));
     for tick in 0_u64.. {
         ticks.tick().await;
@@ -45,11 +47,10 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
             hash_models(shared, mqtt);
             info_is_old = false;
         }
-        if tick.is_multiple_of(HEALTH_EVERY_TICKS) {
-            match health(shared, mqtt, rates.since_last(shared), expiring.undelivered) {
-                Ok(health) => mqtt.health(shared.record(health)),
-                Err(error) => tracing::error!(%error, "health is not known"),
-            }
+        let reported = reporting.as_ref().is_none_or(JoinHandle::is_finished);
+        if tick.is_multiple_of(HEALTH_EVERY_TICKS) && reported {
+            let rates = rates.since_last(shared);
+            reporting = Some(report_health(shared, mqtt, rates, expiring.undelivered));
         }
         expiring.tick(tick, shared, mqtt);
     }
@@ -94,6 +95,21 @@ fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
             mqtt.set_info(shared.record(super::info::info(&shared, models)));
         }
     });
+}
+
+/// On a thread of its own: the store may be busy for long with the records of an attempt, and
+/// who publishes also looks whether everybody goes on.
+fn report_health(
+    shared: &Arc<Shared>,
+    mqtt: &Arc<MqttHandle>,
+    rates: Vec<Option<f64>>,
+    expired: u64,
+) -> JoinHandle<()> {
+    let (shared, mqtt) = (Arc::clone(shared), Arc::clone(mqtt));
+    tokio::task::spawn_blocking(move || match health(&shared, &mqtt, rates, expired) {
+        Ok(health) => mqtt.health(shared.record(health)),
+        Err(error) => tracing::error!(%error, "health is not known"),
+    })
 }
 
 fn health(

@@ -4,6 +4,7 @@
 use super::Shared;
 use super::keeping::{self, Limits, keep_raw};
 use super::live::Live;
+use super::sensors::{BEFORE_A_JOB, IDLE};
 use super::trouble::Trouble;
 use crate::measure::{
     Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
@@ -93,7 +94,7 @@ impl Runner {
             return Ok(false);
         }
         // Here no attempt is recorded.
-        shared.open_late_sensors();
+        shared.open_late_sensors(BEFORE_A_JOB);
         let control = Arc::new(Control::default());
         // Of a retained topic only the newest record leaves: `queued` before `running`, and
         // `running` before the attempt holds everything back.
@@ -110,6 +111,7 @@ impl Runner {
             }
             Ok(None) => {
                 self.trouble.over(&self.mqtt);
+                shared.open_late_sensors(IDLE);
                 Ok(false)
             }
             Err(error) => {

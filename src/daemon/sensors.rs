@@ -5,17 +5,34 @@ use super::Shared;
 use super::opening::{Arrival, Opening};
 use crate::clock;
 use crate::config::Config;
-use crate::sensor::{KnownRails, SensorConfig, Source};
+use crate::sensor::{KnownRails, OpenError, SensorConfig, Source};
 use crate::units::{MonoNs, Span};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// From one try to the next.
-const TRY_EVERY: Span = Span::from_millis(10_000);
+/// New tries to open what could not be opened.
+pub struct Tries {
+    /// From one to the next.
+    every: Span,
+    /// What has begun is waited for until so long after its begin.
+    within: Span,
+}
+
+/// While no job waits. What takes longer is taken up at a later look.
+pub const IDLE: Tries = Tries {
+    every: Span::from_millis(10_000),
+    within: Span::from_millis(500),
+};
+/// A job waits for a try that has begun, since it would disturb what the job measures; but not
+/// for a driver that does not come back.
+pub const BEFORE_A_JOB: Tries = Tries {
+    every: Span::from_millis(300_000),
+    within: Span::from_millis(5_000),
+};
 /// Before the first job. The slowest known is tegrastats, which gets three seconds and its
 /// interval; a meter's timeouts are the administrator's.
 const OPEN_WITHIN: Span = Span::from_millis(15_000);
-/// Between two jobs. What takes longer comes before a later one.
-const LATE_WITHIN: Span = Span::from_millis(500);
+/// A stop of the daemon waits no longer than this for sensors.
+const LOOK_EVERY: Span = Span::from_millis(50);
 const NOT_YET: &str = "it has not opened yet: its driver, program or line does not answer";
 
 /// A sensor that can't be opened.
@@ -23,6 +40,8 @@ const NOT_YET: &str = "it has not opened yet: its driver, program or line does n
 pub struct BrokenSensor {
     pub name: String,
     pub reason: String,
+    /// No new try helps: the configuration is wrong.
+    misnamed: bool,
 }
 
 /// What is known of the sensors besides what the sampler reads.
@@ -81,19 +100,18 @@ impl Start {
             tried: clock::now(),
         };
         for (name, opened) in arrived {
-            let opened = opened.map_err(|error| error.to_string());
             let rails = sources.iter().flat_map(|source| source.rails());
             let names: Vec<&str> = rails.map(|rail| rail.name.as_str()).collect();
-            match opened.and_then(|source| distinct(source, &names)) {
+            match usable(name, opened, &names) {
                 Ok(source) => {
                     known.warn_of(source.as_ref());
                     sources.push(source);
                 }
-                Err(reason) => known.breaks(name, reason),
+                Err(broken) => known.breaks(broken),
             }
         }
         for name in self.opening.under_way() {
-            known.breaks(name.clone(), NOT_YET.to_owned());
+            known.breaks(BrokenSensor::new(name.clone(), NOT_YET.to_owned()));
         }
         let sensors = Sensors {
             known: Mutex::new(known),
@@ -105,14 +123,36 @@ impl Start {
 
 /// `taken` are the names of rails that are there: records tell rails apart by their names
 /// alone.
-fn distinct(source: Box<dyn Source>, taken: &[&str]) -> Result<Box<dyn Source>, String> {
+fn usable(
+    name: String,
+    opened: Result<Box<dyn Source>, OpenError>,
+    taken: &[&str],
+) -> Result<Box<dyn Source>, BrokenSensor> {
+    let source = match opened {
+        Ok(source) => source,
+        Err(error) => return Err(BrokenSensor::new(name, error.to_string())),
+    };
     let mut rails = source.rails().iter();
     match rails.find(|rail| taken.contains(&rail.name.as_str())) {
-        Some(rail) => Err(format!(
-            "its rail \"{}\" is called like another sensor's; rename one of the sensors",
-            rail.name
-        )),
+        Some(rail) => Err(BrokenSensor {
+            name,
+            reason: format!(
+                "its rail \"{}\" is called like another sensor's; rename one of the sensors",
+                rail.name
+            ),
+            misnamed: true,
+        }),
         None => Ok(source),
+    }
+}
+
+impl BrokenSensor {
+    fn new(name: String, reason: String) -> Self {
+        Self {
+            name,
+            reason,
+            misnamed: false,
+        }
     }
 }
 
@@ -126,43 +166,52 @@ impl Sensors {
         let known = self.known();
         let broken = known.broken.iter();
         broken
-            .map(|BrokenSensor { name, reason }| format!("{name}: not measured: {reason}"))
+            .map(|BrokenSensor { name, reason, .. }| format!("{name}: not measured: {reason}"))
             .chain(known.warnings.iter().cloned())
             .collect()
     }
 
     /// Names of the sensors to try now.
-    fn due(&self) -> Vec<String> {
+    fn due(&self, every: Span) -> Vec<String> {
         let mut known = self.known();
         let now = clock::now();
-        if now.since(known.tried) < TRY_EVERY {
+        if now.since(known.tried) < every {
             return Vec::new();
         }
         known.tried = now;
-        let broken = known.broken.iter();
+        let broken = known.broken.iter().filter(|sensor| !sensor.misnamed);
         broken.map(|sensor| sensor.name.clone()).collect()
     }
 
-    /// What came of the tries so far, and of those that are made now if it is time. Sensors
-    /// that take long arrive at a later call.
-    fn arrived(&self, configured: &[SensorConfig]) -> Vec<Arrival> {
-        let due = self.due();
-        // Nothing is left half-changed by a panic.
-        let opening = self.opening.lock();
-        let mut opening = opening.unwrap_or_else(PoisonError::into_inner);
+    /// Begins to open again what could not be opened so far, if the last time is so long ago.
+    fn try_again(&self, configured: &[SensorConfig], every: Span) {
+        let due = self.due(every);
+        let mut opening = self.opening();
         let again: Vec<SensorConfig> = configured
             .iter()
             .filter(|sensor| due.contains(&sensor.name))
             .filter(|sensor| !opening.under_way().contains(&sensor.name))
             .cloned()
             .collect();
-        if again.is_empty() {
-            return opening.wait(clock::now());
-        }
         if let Err(error) = opening.begin(&again) {
             tracing::warn!(%error, "no thread to open sensors again");
         }
-        opening.wait(clock::now() + LATE_WITHIN)
+    }
+
+    /// What came of the tries so far, `within` this of their begin at most, and while `go_on`.
+    fn arrived(&self, within: Span, go_on: &dyn Fn() -> bool) -> Vec<Arrival> {
+        let deadline = self.known().tried + within;
+        let mut opening = self.opening();
+        let mut arrived = opening.wait(clock::now());
+        while !opening.under_way().is_empty() && clock::now() < deadline && go_on() {
+            arrived.extend(opening.wait(clock::now() + LOOK_EVERY));
+        }
+        arrived
+    }
+
+    fn opening(&self) -> MutexGuard<'_, Opening> {
+        // Nothing is left half-changed by a panic.
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -172,9 +221,10 @@ impl Sensors {
 }
 
 impl Known {
-    fn breaks(&mut self, name: String, reason: String) {
+    fn breaks(&mut self, broken: BrokenSensor) {
+        let BrokenSensor { name, reason, .. } = &broken;
         tracing::error!(sensor = name, "sensor \"{name}\": {reason}");
-        self.broken.push(BrokenSensor { name, reason });
+        self.broken.push(broken);
     }
 
     fn warn_of(&mut self, source: &dyn Source) {
@@ -186,36 +236,35 @@ impl Known {
 }
 
 impl Shared {
-    /// Takes up sensors that could not be opened so far. Not while an attempt is recorded.
-    pub fn open_late_sensors(&self) {
+    /// Tries sensors that could not be opened so far, and takes up those that can. Not while an
+    /// attempt is recorded.
+    pub fn open_late_sensors(&self, tries: Tries) {
         if self.sensors.known().broken.is_empty() {
             return;
         }
-        for (name, opened) in self.sensors.arrived(&self.config.sensor) {
+        self.sensors.try_again(&self.config.sensor, tries.every);
+        let go_on = || !self.queue.is_stopping();
+        for (name, opened) in self.sensors.arrived(tries.within, &go_on) {
             let rails = self.meter.sampler().rails();
             let names: Vec<&str> = rails.iter().map(|rail| rail.name.as_str()).collect();
-            let added = opened
-                .map_err(|error| error.to_string())
-                .and_then(|source| distinct(source, &names))
-                .and_then(|source| self.take_up(source));
+            let added = usable(name.clone(), opened, &names).and_then(|source| {
+                self.sensors.known().warn_of(source.as_ref());
+                let added = self.meter.add(source);
+                added.map_err(|error| BrokenSensor::new(name.clone(), error.to_string()))
+            });
             let mut known = self.sensors.known();
             let Some(at) = known.broken.iter().position(|one| one.name == name) else {
                 continue;
             };
             match added {
                 Ok(()) => drop(known.broken.remove(at)),
-                Err(reason) if reason != known.broken[at].reason => {
-                    tracing::warn!(sensor = name, "sensor \"{name}\": {reason}");
-                    known.broken[at].reason = reason;
+                Err(now) if now != known.broken[at] => {
+                    tracing::warn!(sensor = name, "sensor \"{name}\": {}", now.reason);
+                    known.broken[at] = now;
                 }
                 Err(_) => {}
             }
         }
-    }
-
-    fn take_up(&self, source: Box<dyn Source>) -> Result<(), String> {
-        self.sensors.known().warn_of(source.as_ref());
-        self.meter.add(source).map_err(|error| error.to_string())
     }
 }
 
@@ -260,7 +309,7 @@ mod tests {
         std::fs::write(&go, "go\n").unwrap();
         let mut arrived = Vec::new();
         while arrived.is_empty() {
-            arrived = sensors.arrived(&config.sensor);
+            arrived = sensors.arrived(Span(0), &|| true);
         }
         assert_eq!(arrived[0].0, "soc");
         assert!(arrived[0].1.is_ok());

@@ -6,7 +6,7 @@
 //! | main loop | this look itself | nothing is told |
 //! | MQTT thread | each round of its loop, and each try to connect | nothing is told |
 //! | runner | each step of its work; a job has its `timeout_s` | nothing is told |
-//! | sampler thread | each poll of a sensor, well or not | its sensors are failed; nothing is told, but where it waits in the kernel out of any signal's reach |
+//! | sampler thread | each poll of a sensor, well or not | its sensors are failed; between jobs nothing is told, but where it waits in the kernel out of any signal's reach |
 //!
 //! When nothing is told for as long as the unit's WatchdogSec, systemd starts the service anew.
 //! That can't help a thread that no signal reaches: its process could not even end, and would
@@ -20,8 +20,7 @@ use crate::mqtt::MqttHandle;
 use crate::pulse::Pulse;
 use crate::units::Span;
 
-const HANGS: &str = "nothing comes back from its driver or file; the watchdog starts the service \
-                     anew";
+const HANGS: &str = "nothing comes back from its driver or file";
 const OUT_OF_REACH: &str = "its driver hangs in the kernel and no signal reaches it: unbind the \
                             device or power-cycle its bus; until then its figures are missing";
 
@@ -61,7 +60,8 @@ impl Watchdog {
         for (thread, hangs) in threads.iter().zip(of_threads) {
             let lost = *hangs && thread.is_out_of_reach();
             thread.set_stalled(hangs.then_some(if lost { OUT_OF_REACH } else { HANGS }));
-            if *hangs && !lost {
+            // A job goes on with the other sensors.
+            if *hangs && !lost && !shared.queue.is_running() {
                 stuck.push(format!("reading {}", thread.names()));
             }
         }
