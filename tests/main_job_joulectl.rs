@@ -4,8 +4,9 @@
 
 mod support;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::process::Output;
+use support::clients::mosquitto_pub;
 use support::daemon::STEADY;
 use support::rig::{MODEL, Rig, endless, of_job, watched};
 use support::tool::joulectl_with;
@@ -14,7 +15,7 @@ fn joulectl(rig: &Rig, arguments: &[&str]) -> Output {
     joulectl_with(&[("JOULED_BROKER", &rig.broker.url())], arguments)
 }
 
-fn json(output: &Output) -> Value {
+fn parsed(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
 
@@ -56,14 +57,14 @@ fn a_job_is_submitted_awaited_and_listed() {
         &[&SMOL[..], &["record", "--json", "--out", out]].concat(),
     );
     assert!(done.status.success(), "{done:?}");
-    let result = json(&done);
+    let result = parsed(&done);
     assert_eq!(result["summary"]["n"], 2);
     let saved = std::fs::read(results.join("record.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&saved).unwrap(), result);
 
     let list = joulectl(&rig, &["jobs", "--json"]);
     assert!(list.status.success(), "{list:?}");
-    let list = json(&list);
+    let list = parsed(&list);
     let states: Vec<(&str, &str)> = list["jobs"]
         .as_array()
         .unwrap()
@@ -72,6 +73,25 @@ fn a_job_is_submitted_awaited_and_listed() {
         .collect();
     assert!(states.contains(&("smol", "succeeded")), "{states:?}");
     assert!(states.contains(&("record", "succeeded")), "{states:?}");
+}
+
+/// A board whose store was lost runs an id again that the broker still has a result of.
+#[test]
+fn a_result_of_an_earlier_life_is_not_taken_for_this_one_s() {
+    let rig = Rig::start(STEADY);
+    let first = joulectl(&rig, &[&SMOL[..], &["first", "--wait", "--json"]].concat());
+    assert!(first.status.success(), "{first:?}");
+    let mut old = parsed(&first);
+    old["id"] = "again".into();
+    let state = json!({"id": "again", "attempt": 1, "rev": 99, "state": "succeeded",
+        "phase": null, "progress": null, "reason": null});
+    for (kind, record) in [("state", &state), ("result", &old)] {
+        let topic = of_job("again", kind);
+        mosquitto_pub(rig.broker.port, &topic, &record.to_string(), &["-r"]);
+    }
+    let again = joulectl(&rig, &[&SMOL[..], &["again", "--wait", "--json"]].concat());
+    assert!(again.status.success(), "{again:?}");
+    assert_ne!(parsed(&again)["time"], old["time"]);
 }
 
 #[test]
@@ -100,7 +120,7 @@ fn a_running_job_is_cancelled() {
     rig.lab.wait_topic(&of_job("long", "tokens"));
     let answer = joulectl(&rig, &["cancel", "long", "--json"]);
     assert!(answer.status.success(), "{answer:?}");
-    assert_eq!(json(&answer)["id"], "long");
+    assert_eq!(parsed(&answer)["id"], "long");
     assert_eq!(rig.result("long")["state"], "cancelled");
 }
 
@@ -110,7 +130,7 @@ fn a_queue_is_paused_drained_and_opened() {
     let shown = joulectl(&rig, &["queue"]);
     assert_eq!(stdout(&shown), "open  0 wait, none runs\n", "{shown:?}");
     let paused = joulectl(&rig, &["queue", "pause", "--json"]);
-    assert_eq!(json(&paused)["mode"], "paused");
+    assert_eq!(parsed(&paused)["mode"], "paused");
     for id in ["one", "two"] {
         let sent = joulectl(&rig, &[&SMOL[..], &[id]].concat());
         assert!(sent.status.success(), "{sent:?}");
@@ -119,7 +139,7 @@ fn a_queue_is_paused_drained_and_opened() {
     assert_eq!(endless.status.code(), Some(2), "{endless:?}");
     let drained = joulectl(&rig, &["queue", "drain", "--wait", "--json"]);
     assert!(drained.status.success(), "{drained:?}");
-    let drained = json(&drained);
+    let drained = parsed(&drained);
     assert_eq!(
         (&drained["mode"], &drained["queued"]),
         (&"draining".into(), &0.into())

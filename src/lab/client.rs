@@ -15,7 +15,7 @@ use rumqttc::v5::mqttbytes::v5::{
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
 use rumqttc::{Outgoing, TlsConfiguration, Transport};
 use serde::de::DeserializeOwned;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub struct Message {
     pub topic: String,
     pub payload: Vec<u8>,
     correlation: Option<Vec<u8>>,
+    /// It was published before this client asked for it.
+    retained: bool,
 }
 
 impl Message {
@@ -93,6 +95,11 @@ impl Waiting {
         let message = self.messages.pop_front()?;
         self.bytes -= message.bytes();
         Some(message)
+    }
+
+    fn forget_retained(&mut self) {
+        self.messages.retain(|message| !message.retained);
+        self.bytes = self.messages.iter().map(Message::bytes).sum();
     }
 }
 
@@ -193,6 +200,12 @@ impl Client {
         }
     }
 
+    /// Leaves out what the broker had kept and nobody has looked at yet: records of a job of
+    /// another life of the board, where it has forgotten the id.
+    pub fn forget_retained(&mut self) {
+        self.waiting.forget_retained();
+    }
+
     /// Sends a command to `board` and returns its answer.
     ///
     /// Errors: the outer one when no answer came, the inner one when the board refused.
@@ -254,8 +267,8 @@ impl Client {
         if let Some(name) = &target.device {
             return Ok(Board::new(&target.prefix, name));
         }
-        let mut online = self.online(&target.prefix).await?;
-        online.sort();
+        let online = self.online(&target.prefix).await?;
+        let online: Vec<&str> = online.iter().map(String::as_str).collect();
         match online.as_slice() {
             [only] => Ok(Board::new(&target.prefix, only)),
             [] => Err(LabError::Unreachable(format!(
@@ -272,7 +285,7 @@ impl Client {
     }
 
     /// Names of the boards whose retained status says online.
-    async fn online(&mut self, prefix: &str) -> Result<Vec<String>, LabError> {
+    async fn online(&mut self, prefix: &str) -> Result<BTreeSet<String>, LabError> {
         self.subscribe(&format!("{prefix}/+/status")).await?;
         // A broker sends what it retains before what is published later: our own message
         // marks the end of the list.
@@ -283,7 +296,7 @@ impl Client {
             .await
             .map_err(|_| self.lost())?;
         let deadline = Instant::now() + ANSWER_WITHIN;
-        let mut online = Vec::new();
+        let mut online = BTreeSet::new();
         while let Some(message) = self.next(deadline).await? {
             if message.topic == marker {
                 break;
@@ -291,9 +304,12 @@ impl Client {
             let mut levels = message.topic.rsplit('/');
             if let (Some("status"), Some(name)) = (levels.next(), levels.next())
                 && let Ok(status) = serde_json::from_slice::<Status>(&message.payload)
-                && status.state == Presence::Online
             {
-                online.push(name.to_owned());
+                // One that changes meanwhile comes twice: what it said last counts.
+                match status.state {
+                    Presence::Online => online.insert(name.to_owned()),
+                    Presence::Offline => online.remove(name),
+                };
             }
         }
         Ok(online)
@@ -383,6 +399,7 @@ fn message(publish: &Publish) -> Message {
         topic: String::from_utf8_lossy(&publish.topic).into_owned(),
         payload: publish.payload.to_vec(),
         correlation,
+        retained: publish.retain,
     }
 }
 
@@ -468,6 +485,7 @@ mod tests {
             topic: "jouled/pi5-01/jobs/a/tokens".to_owned(),
             payload: vec![0; 1 << 20],
             correlation: None,
+            retained: false,
         };
         let mut waiting = Waiting::default();
         for _ in 0..63 {
@@ -477,5 +495,22 @@ mod tests {
         waiting.push(message.clone()).unwrap();
         let error = waiting.push(message).unwrap_err();
         assert!(error.to_string().contains("64 MiB"), "{error}");
+    }
+
+    #[test]
+    fn what_the_broker_kept_can_be_left_out() {
+        let message = |retained| Message {
+            topic: "jouled/pi5-01/jobs/a/state".to_owned(),
+            payload: Vec::new(),
+            correlation: None,
+            retained,
+        };
+        let mut waiting = Waiting::default();
+        for retained in [true, false, true] {
+            waiting.push(message(retained)).unwrap();
+        }
+        waiting.forget_retained();
+        assert_eq!(waiting.pop(), Some(message(false)));
+        assert_eq!((waiting.pop(), waiting.bytes), (None, 0));
     }
 }

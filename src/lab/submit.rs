@@ -147,6 +147,11 @@ pub async fn run(
         }
         return Ok(());
     }
+    // A board that has lost its store runs a known id again, and the broker still has the
+    // result of the first time.
+    if !accepted.state.is_final() {
+        client.forget_retained();
+    }
     let display = if after.json {
         Display::nowhere()
     } else {
