@@ -126,6 +126,7 @@ deb-test: deb ## install, run, upgrade and purge them on clean systems of Debian
 	scripts/deb-test target/debian
 
 deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm64 machine
+	scripts/setup-deb
 	scripts/build-package arm64 $(PACKAGES)/arm64
 	scripts/package-deb arm64 $(PACKAGES)/arm64
 
