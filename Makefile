@@ -7,7 +7,7 @@ DESTDIR ?=
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 # Package builds, laid out as they are installed.
 PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
-SOURCES := $(shell find src boards meters .cargo Cargo.toml Cargo.lock -type f)
+SOURCES := $(shell find src boards meters .cargo build.rs Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install \
@@ -118,7 +118,6 @@ arm64-test: setup ## cross-build for arm64, and run it on emulated CPUs: probe, 
 	scripts/test-portable arm64 $(PACKAGES)
 
 deb: setup ## the Debian packages jouled and joulectl for this machine's architecture
-	scripts/setup-deb
 	scripts/build-package $(ARCH) $(PACKAGES)/$(ARCH)
 	scripts/package-deb $(ARCH) $(PACKAGES)/$(ARCH)
 
@@ -126,7 +125,6 @@ deb-test: deb ## install, run, upgrade and purge them on clean systems of Debian
 	scripts/deb-test target/debian
 
 deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm64 machine
-	scripts/setup-deb
 	scripts/build-package arm64 $(PACKAGES)/arm64
 	scripts/package-deb arm64 $(PACKAGES)/arm64
 
