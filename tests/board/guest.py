@@ -82,15 +82,18 @@ class Guest:
 
     def diagnose(self):
         """What the guest can still say about itself, into the logs."""
+        if not self.lines:
+            return
         try:
             self.step("diagnose")
-        except (Failed, OSError, AttributeError) as failure:
+        except (Failed, OSError) as failure:
             print(f"no diagnosis: {failure}", file=sys.stderr)
 
     def cut_power(self):
         self.qemu.kill()
         self.qemu.wait()
-        self.agent.close()
+        if self.agent:
+            self.agent.close()
 
     def _connect(self, path: Path, deadline: float) -> socket.socket:
         while True:
