@@ -24,7 +24,9 @@ use support::rig::{Rig, job};
 
 /// Far longer than an emulated load takes, so that only a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(300);
-const PROMPT: &str = "Why is the sky blue?";
+/// What goes on in one way alone: kernels add in different orders, and where two tokens are
+/// almost equally likely that would decide between them.
+const PROMPT: &str = "1, 2, 3, 4, 5, 6, 7, 8,";
 const N_PREDICT: u32 = 16;
 /// Where a build of each architecture lies as it is installed.
 const PACKAGES: &str = "PORTABLE_PACKAGES";
@@ -194,8 +196,7 @@ fn an_arm64_package_takes_the_kernels_of_each_cpu() {
                 emulated("cortex-a76"),
                 "armv8.2_2",
             ),
-            // SVE2 and int8 products, with the 128-bit vectors of CPUs that have them. qemu's
-            // own 2048 bits are no CPU's, and other sums lead to other tokens there.
+            // SVE2 and int8 products, with vectors of 128 bits: qemu's own 2048 are no CPU's.
             ("arm64, all that qemu has", emulated("max,sve-max-vq=1"), ""),
         ],
     );
