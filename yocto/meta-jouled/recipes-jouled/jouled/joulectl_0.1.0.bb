@@ -17,7 +17,7 @@ do_install() {
     install -d ${D}${mandir}/man1
     install -m 0644 ${S}/man/joulectl*.1 ${D}${mandir}/man1
     install -D -m 0644 ${S}/completions/joulectl.bash ${D}${datadir}/bash-completion/completions/joulectl
-    install -D -m 0644 ${S}/completions/_joulectl ${D}${datadir}/zsh/vendor-completions/_joulectl
+    install -D -m 0644 ${S}/completions/_joulectl ${D}${datadir}/zsh/site-functions/_joulectl
     install -D -m 0644 ${S}/completions/joulectl.fish ${D}${datadir}/fish/vendor_completions.d/joulectl.fish
 }
 

@@ -112,7 +112,7 @@ do_install() {
         install -m 0644 ${S}/man/jouled*.$section ${D}${mandir}/man$section
     done
     install -D -m 0644 ${S}/completions/jouled.bash ${D}${datadir}/bash-completion/completions/jouled
-    install -D -m 0644 ${S}/completions/_jouled ${D}${datadir}/zsh/vendor-completions/_jouled
+    install -D -m 0644 ${S}/completions/_jouled ${D}${datadir}/zsh/site-functions/_jouled
     install -D -m 0644 ${S}/completions/jouled.fish ${D}${datadir}/fish/vendor_completions.d/jouled.fish
 }
 
