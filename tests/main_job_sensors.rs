@@ -201,6 +201,12 @@ fn four_sources_are_measured_side_by_side_and_never_added() {
     // The headline is the primary rail's alone.
     assert_eq!(result["primary_rail"], "input");
     let decode = &result["reps"][0]["decode"];
-    let power = decode["energy_j"].as_f64().unwrap() / decode["duration_s"].as_f64().unwrap();
-    assert!((power / 5.0 - 1.0).abs() < 0.05, "{decode}");
+    match decode["energy_j"].as_f64() {
+        Some(joules) => {
+            let power = joules / decode["duration_s"].as_f64().unwrap();
+            assert!((power / 5.0 - 1.0).abs() < 0.05, "{decode}");
+        }
+        // Other programs may have kept the sampler from its windows.
+        None => assert!(decode["coverage"].as_f64().unwrap() < 0.99, "{decode}"),
+    }
 }
