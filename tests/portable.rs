@@ -9,7 +9,6 @@
 
 mod support;
 
-use indicatif::ProgressBar;
 use jouled::lab::model;
 use jouled::runtime::protocol::{Message, Request, Work};
 use jouled::runtime::supervisor::{Worker, WorkerLimits};
@@ -21,6 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 use support::daemon::{DEVICE, STEADY};
 use support::rig::{Rig, job};
+use support::smollm2;
 
 /// Far longer than an emulated load takes, so that only a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -61,17 +61,6 @@ fn has(program: &str) -> bool {
         support::skip(&format!("there is no {program}; install qemu-user-static"));
     }
     found.is_ok()
-}
-
-fn model_file() -> PathBuf {
-    let cache = model::directory().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let silent = ProgressBar::hidden();
-    let fetched = model::fetch(&model::DEFAULT, &cache, &silent);
-    runtime.block_on(fetched).unwrap().0
 }
 
 fn worker(package: &Path) -> String {
@@ -162,7 +151,7 @@ fn an_amd64_package_runs_on_old_cpus_and_takes_the_best_kernels_of_this_one() {
     let worker = worker(&packages.join("amd64"));
     let emulated = |cpu: &str| words(&["qemu-x86_64-static", "-cpu", cpu, &worker]);
     compare(
-        &model_file(),
+        &smollm2::file(),
         &[
             ("amd64, this CPU", words(&[&worker]), ""),
             ("amd64, Core 2 (2006)", emulated("core2duo"), "x64"),
@@ -184,7 +173,7 @@ fn an_arm64_package_takes_the_kernels_of_each_cpu() {
     let worker = worker(&packages.join("arm64"));
     let emulated = |cpu: &str| words(&["qemu-aarch64-static", "-cpu", cpu, "-L", root, &worker]);
     compare(
-        &model_file(),
+        &smollm2::file(),
         &[
             (
                 "arm64, Cortex-A72 (Raspberry Pi 4)",
@@ -286,7 +275,7 @@ fn an_arm64_package_runs_a_job() {
 /// Of a job on a daemon that is started by these commands of a shell. It has generated what
 /// this build's own worker does.
 fn result_of(start: &str, configuration: &str) -> Value {
-    let model = model_file();
+    let model = smollm2::file();
     let expected = reference(&model);
     let scripts = tempfile::tempdir().unwrap();
     let program = scripts.path().join("start");

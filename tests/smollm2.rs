@@ -4,12 +4,12 @@
 
 mod support;
 
-use indicatif::ProgressBar;
 use jouled::lab::model;
 use serde_json::{Value, json};
 use std::process::Command;
 use support::daemon::STEADY;
 use support::rig::{Rig, job, of_job};
+use support::smollm2;
 
 /// Windows of 0.6 ms, so that a token of a few milliseconds has enough of them.
 fn fast_sensor() -> String {
@@ -18,16 +18,12 @@ fn fast_sensor() -> String {
 }
 
 fn rig_with_the_model() -> Rig {
-    let cache = model::directory().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let silent = ProgressBar::hidden();
-    let fetched = model::fetch(&model::DEFAULT, &cache, &silent);
-    let (path, _) = runtime.block_on(fetched).unwrap();
     let rig = Rig::start(&fast_sensor());
-    std::fs::copy(path, rig.daemon.models().join(model::DEFAULT.name)).unwrap();
+    std::fs::copy(
+        smollm2::file(),
+        rig.daemon.models().join(model::DEFAULT.name),
+    )
+    .unwrap();
     rig
 }
 

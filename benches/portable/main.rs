@@ -71,6 +71,7 @@ fn main() -> Result<ExitCode> {
         engines = vec![("portable", portable.engine), ("native", native.engine)];
     }
 
+    anyhow::ensure!(!rows.is_empty(), "no model was there to measure");
     println!();
     println!(
         "{:<34} {:<8} {:>8} {:>8} {:>7} {:>7}  {:<16} {:>5}  ratio of {TARGET} or more",

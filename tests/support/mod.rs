@@ -15,6 +15,8 @@ pub mod power_cut;
 pub mod proxy;
 pub mod rig;
 pub mod scripted;
+#[cfg(feature = "lab")]
+pub mod smollm2;
 pub mod systemd;
 pub mod tiny_gguf;
 pub mod tool;
