@@ -61,7 +61,8 @@ bench-outbox: setup ## a million records on their way to a broker (minutes)
 	$(CARGO) bench --locked --no-default-features --bench outbox -- nobody
 
 footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
-	scripts/footprint $(RELEASE)/jouled
+	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
+	scripts/footprint $(dir $(RELEASE))compact/jouled
 
 .PHONY: yocto-check
 yocto-check: setup ## the Yocto layer: crates, lint, kas, and bitbake's parser and fetchers
