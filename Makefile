@@ -10,7 +10,7 @@ PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
 SOURCES := $(shell find src boards meters .cargo build.rs Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual build install \
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual schemas asyncapi-check build install \
   portable portable-test arm64-test bench-portable deb deb-arm64 deb-test board-test
 
 help: ## this list
@@ -105,6 +105,12 @@ disk-cost: setup ## bytes and syncs that jobs and an idle board cost the card (f
 
 manual: setup ## write manual pages and completions anew, from the commands and docs/
 	MANUAL=write $(CARGO) test --locked --test manual
+
+schemas: setup ## write docs/schemas and docs/asyncapi.yaml anew, from the types
+	SCHEMAS=write $(CARGO) test --locked --test schema the_
+
+asyncapi-check: setup ## docs/asyncapi.yaml by AsyncAPI's own parser, from npm
+	scripts/asyncapi-check
 
 # Debian's name of this machine's architecture.
 ARCH = $(shell dpkg --print-architecture)

@@ -5,6 +5,7 @@ use super::clocks::Policy;
 use super::detect::BoardIdentity;
 use super::power_mode::PowerMode;
 use super::profile::Profile;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,7 +19,7 @@ pub struct Host {
     pub sysfs: PathBuf,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Board {
     pub profile: String,
     pub model: Option<String>,

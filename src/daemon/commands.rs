@@ -4,12 +4,13 @@ use super::rate_limit::RateLimit;
 use super::{Shared, listing};
 use crate::config::ConfigError;
 use crate::mqtt::{Command, CommandHandler};
-use crate::record::answer::Refusal;
+use crate::record::answer::{Place, Refusal, Replayed, Standing};
 use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
 use crate::workload::signature::{SignatureError, TrustedKeys};
-use crate::workload::{Job, JobId, JobState, QueueMode, SpecError, SpecErrorCode};
+use crate::workload::{Job, JobId, QueueMode, SpecError, SpecErrorCode};
 use crate::{board, clock};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -53,9 +54,9 @@ impl Commands {
                 self.count();
                 shared.queue.wake();
                 tracing::info!(id = %row.id, "job accepted");
-                Ok(place(&row))
+                Ok(body(place(&row)))
             }
-            Submitted::Known(row) => Ok(place(&row)),
+            Submitted::Known(row) => Ok(body(place(&row))),
             Submitted::Conflict => Err(refusal(
                 "conflict",
                 "a job of this id with other content was submitted before; choose another id",
@@ -172,15 +173,15 @@ impl Commands {
             // The attempt ends also where the disk takes no mark that outlives a crash.
             (Err(error), Some(row)) if shared.queue.cancel(id) => {
                 tracing::error!(%error, %id, "it is cancelled, unless the daemon crashes first");
-                return Ok(place(&row));
+                return Ok(body(place(&row)));
             }
             (cancelled, _) => cancelled?,
         };
         match cancelled {
-            Cancelled::Done(row) | Cancelled::Final(row) => Ok(place(&row)),
+            Cancelled::Done(row) | Cancelled::Final(row) => Ok(body(place(&row))),
             Cancelled::Running(row) => {
                 shared.queue.cancel(id);
-                Ok(place(&row))
+                Ok(body(place(&row)))
             }
             Cancelled::Unknown => Err(unknown(id)),
         }
@@ -189,14 +190,15 @@ impl Commands {
     fn jobs(&self, ended: u32) -> Result<Value, Refusal> {
         let store = store::lock(&self.shared.store);
         let rows = store.jobs(ended)?;
-        Ok(listing::jobs(&rows, store.queue_mode()?))
+        Ok(body(listing::jobs(&rows, store.queue_mode()?)))
     }
 
     fn job(&self, id: &JobId) -> Result<Value, Refusal> {
         let store = store::lock(&self.shared.store);
         let row = store.state(id)?.ok_or_else(|| unknown(id))?;
         let attempts = store.attempts(id, listing::MOST_ATTEMPTS)?;
-        Ok(listing::with_attempts(&row, &attempts, store.queue_mode()?))
+        let mode = store.queue_mode()?;
+        Ok(body(listing::with_attempts(&row, attempts, mode)))
     }
 
     fn queue(&self, wanted: Option<QueueMode>) -> Result<Value, Refusal> {
@@ -210,10 +212,10 @@ impl Commands {
             self.shared.queue.wake();
         }
         let counts = store.counts()?;
-        Ok(json!({
-            "mode": counts.mode,
-            "queued": counts.queued,
-            "running": counts.running,
+        Ok(body(Standing {
+            mode: counts.mode,
+            queued: counts.queued,
+            running: counts.running.map(String::from),
         }))
     }
 
@@ -228,9 +230,10 @@ impl Commands {
         self.check_rate()?;
         let records = store.replay(id, attempt, from_seq)?;
         self.count();
-        let mut answer = place(&row);
-        answer["records"] = json!(records);
-        Ok(answer)
+        Ok(body(Replayed {
+            place: place(&row),
+            records: records as u64,
+        }))
     }
 }
 
@@ -257,9 +260,16 @@ impl CommandHandler for Commands {
 }
 
 /// Where a job stands, as an answer says it.
-fn place(row: &StateRow) -> Value {
-    let state: JobState = row.state;
-    json!({ "id": row.id, "state": state, "attempt": row.attempt })
+fn place(row: &StateRow) -> Place {
+    Place {
+        id: row.id.to_string(),
+        state: row.state,
+        attempt: row.attempt,
+    }
+}
+
+fn body(answer: impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("an answer has only JSON-able fields")
 }
 
 fn unknown(id: &JobId) -> Refusal {

@@ -2,9 +2,9 @@
 //! may hold.
 
 use crate::mqtt::MAX_PAYLOAD;
+use crate::record::answer::{ListedAttempt, ListedJob, Listing};
 use crate::store::{AttemptRow, StateRow};
 use crate::workload::QueueMode;
-use serde_json::{Value, json};
 
 /// Of one job; the newest.
 pub const MOST_ATTEMPTS: u32 = 100;
@@ -12,39 +12,53 @@ pub const MOST_ATTEMPTS: u32 = 100;
 const FRAME: usize = 1024;
 
 /// The jobs in their order, as many as fit; `left_out` says how many did not.
-pub fn jobs(rows: &[StateRow], mode: QueueMode) -> Value {
+pub fn jobs(rows: &[StateRow], queue: QueueMode) -> Listing {
     let mut room = MAX_PAYLOAD - FRAME;
     let mut jobs = Vec::new();
     for row in rows {
-        let job = job(row);
-        let bytes = job.to_string().len() + 1;
+        let job = job(row, None);
+        let text = serde_json::to_string(&job).expect("a job has only JSON-able fields");
+        let bytes = text.len() + 1;
         if bytes > room {
             break;
         }
         room -= bytes;
         jobs.push(job);
     }
-    let left_out = rows.len() - jobs.len();
-    json!({ "queue": mode, "jobs": jobs, "left_out": left_out })
+    Listing {
+        queue,
+        left_out: (rows.len() - jobs.len()) as u64,
+        jobs,
+    }
 }
 
 /// One job as the list has it, with its attempts.
-pub fn with_attempts(row: &StateRow, attempts: &[AttemptRow], mode: QueueMode) -> Value {
-    let mut job = job(row);
-    job["attempts"] = json!(attempts);
-    json!({ "queue": mode, "jobs": [job], "left_out": 0 })
+pub fn with_attempts(row: &StateRow, attempts: Vec<AttemptRow>, queue: QueueMode) -> Listing {
+    let attempts = attempts.into_iter().map(|row| ListedAttempt {
+        attempt: row.attempt,
+        state: row.state,
+        reason: row.reason,
+        begun_unix_s: row.begun_unix_s,
+        ended_unix_s: row.ended_unix_s,
+    });
+    Listing {
+        queue,
+        jobs: vec![job(row, Some(attempts.collect()))],
+        left_out: 0,
+    }
 }
 
-fn job(row: &StateRow) -> Value {
-    json!({
-        "id": row.id,
-        "attempt": row.attempt,
-        "rev": row.rev,
-        "state": row.state,
-        "reason": row.reason,
-        "priority": row.priority,
-        "submitted_unix_s": row.submitted_unix_s,
-    })
+fn job(row: &StateRow, attempts: Option<Vec<ListedAttempt>>) -> ListedJob {
+    ListedJob {
+        id: row.id.to_string(),
+        attempt: row.attempt,
+        rev: row.rev,
+        state: row.state,
+        reason: row.reason.clone(),
+        priority: row.priority,
+        submitted_unix_s: row.submitted_unix_s,
+        attempts,
+    }
 }
 
 #[cfg(test)]
@@ -68,14 +82,12 @@ mod tests {
     fn a_long_queue_is_cut_to_one_message_and_says_so() {
         let rows: Vec<StateRow> = (0..5_000).map(row).collect();
         let list = jobs(&rows, QueueMode::Open);
-        assert!(list.to_string().len() < MAX_PAYLOAD);
-        let told = list["jobs"].as_array().map_or(0, Vec::len);
+        let text = serde_json::to_string(&list).expect("JSON");
+        assert!(text.len() < MAX_PAYLOAD);
+        let told = list.jobs.len();
         assert!(told > 500, "{told}");
-        assert_eq!(list["left_out"], 5_000 - told);
+        assert_eq!(list.left_out, 5_000 - told as u64);
         let short = jobs(&rows[..3], QueueMode::Paused);
-        assert_eq!(
-            (&short["left_out"], &short["queue"]),
-            (&json!(0), &json!("paused"))
-        );
+        assert_eq!((short.left_out, short.queue), (0, QueueMode::Paused));
     }
 }

@@ -1,10 +1,11 @@
 //! How a quantity is spread, and the times between output tokens.
 
 use crate::units::MonoNs;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a quantity is spread.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Distribution {
     pub n: u32,
     pub min: f64,

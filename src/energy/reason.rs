@@ -1,9 +1,12 @@
 //! Why a figure is missing.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Why a figure is missing. One vocabulary for the wire, the store and the report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
     /// Fewer than 3 complete windows in the interval.

@@ -4,6 +4,7 @@ use super::MAX_PAYLOAD;
 use crate::record::answer::{Answer, Refusal};
 use crate::strict_json;
 use crate::workload::{JobId, ModelName, QueueMode};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -50,38 +51,49 @@ pub trait CommandHandler: Send + Sync {
 
 const JOBS_LISTED: u32 = 50;
 
-#[derive(Deserialize)]
+/// Cancels a job, whether it waits or runs.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Cancel {
+pub struct Cancel {
     id: JobId,
 }
 
-#[derive(Default, Deserialize)]
+/// Asks for the queue and the jobs that ended last, or for one job. An empty payload is `{}`.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Jobs {
+pub struct Jobs {
+    /// This job alone, with its attempts; not together with `limit`.
     id: Option<JobId>,
+    /// Jobs that have ended; `null` is 50.
     limit: Option<u32>,
 }
 
-#[derive(Default, Deserialize)]
+/// Sets what the queue does, or asks. An empty payload is `{}`.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Queue {
+pub struct Queue {
+    /// `null` asks.
     mode: Option<QueueMode>,
 }
 
-#[derive(Deserialize)]
+/// Has the kept records of a job sent again.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Replay {
+pub struct Replay {
     id: JobId,
+    /// `null` is every attempt.
     #[serde(default)]
     attempt: Option<u32>,
+    /// Token and trace records from this `seq` on.
     #[serde(default)]
     from_seq: Option<u64>,
 }
 
-#[derive(Default, Deserialize)]
+/// Asks for a model of the catalogue, or what there is. An empty payload is `{}`.
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Models {
+pub struct Models {
+    /// The model's name in the administrator's catalogue; `null` asks.
     fetch: Option<ModelName>,
 }
 

@@ -2,10 +2,12 @@
 
 pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
 use crate::workload::{Limits, QueueMode};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `status`: whether the board is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub state: Presence,
     pub version: String,
@@ -19,15 +21,15 @@ pub struct Status {
     pub queue: Option<QueueMode>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     Online,
     Offline,
 }
 
-/// What the board is and can do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `info`: what the board is and can do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Info {
     pub group: Option<String>,
     pub version: String,
@@ -44,7 +46,7 @@ pub struct Info {
     pub features: Vec<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RailInfo {
     pub name: String,
     pub boundary: Boundary,
@@ -56,7 +58,7 @@ pub struct RailInfo {
     pub resolution_w: Option<f64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SensorInfo {
     pub name: String,
     pub kind: String,
@@ -64,14 +66,14 @@ pub struct SensorInfo {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SensorState {
     Ok,
     Failed,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelInfo {
     pub name: String,
     /// This and the next two are `null` when the file is no usable GGUF or is not hashed yet;
@@ -82,21 +84,21 @@ pub struct ModelInfo {
     pub reason: Option<String>,
 }
 
-/// `rails/<rail>`, at most once a second: flat numbers for Telegraf and friends.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `rails/<rail>`, at most once a second: flat numbers, as most consumers want them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RailRecord {
     pub rail: String,
     pub simulated: bool,
     pub power_w: Option<f64>,
     pub voltage_v: Option<f64>,
     pub current_a: Option<f64>,
-    /// Cumulative since the daemon started.
+    /// Energy since the daemon started.
     pub energy_wh: Option<f64>,
     pub quality: Quality,
 }
 
 /// `health`, every 10 s.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     pub sensors: BTreeMap<String, SensorHealth>,
     /// Jobs that wait.
@@ -117,7 +119,7 @@ pub struct Health {
     pub damaged_stores: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SensorHealth {
     pub rate_hz: Option<f64>,
     pub missed_deadlines: u64,
@@ -128,7 +130,7 @@ pub struct SensorHealth {
     pub reason: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboxHealth {
     pub pending: u64,
     pub oldest_s: Option<f64>,

@@ -2,9 +2,11 @@
 
 use super::Reason;
 use crate::workload::{JobState, Phase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `jobs/<id>/state`: where a job stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct State {
     pub id: String,
     /// 0 until the first attempt begins.
@@ -19,11 +21,12 @@ pub struct State {
 }
 
 /// Token records of one repetition on the primary rail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     pub id: String,
     pub attempt: u32,
     pub rep: u32,
+    /// Rises by one with each token record of the attempt.
     pub seq: u64,
     /// Whether every token has at least 10 complete windows.
     pub resolved: bool,
@@ -35,12 +38,15 @@ pub struct Tokens {
     pub tokens: Vec<Token>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
+    /// From 0 in each repetition.
     pub i: u32,
     /// When the token was known, from the repetition's start.
     pub t_s: f64,
+    /// `null` for `reason`.
     pub energy_j: Option<f64>,
+    /// Expanded uncertainty, coverage about 95 %.
     pub energy_j_u95: Option<f64>,
     /// Random part, a standard uncertainty.
     pub u_ran_j: Option<f64>,
@@ -54,7 +60,7 @@ pub struct Token {
 }
 
 /// A chunk of one rail's power trace.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Trace {
     pub id: String,
     pub attempt: u32,
@@ -62,6 +68,7 @@ pub struct Trace {
     pub seq: u64,
     /// Whether this is the rail's last chunk.
     pub last: bool,
+    /// CLOCK_MONOTONIC at the beginning of the first window.
     pub t0_mono_ns: u64,
     /// Length of each window; windows follow one another, a gap has `null` power.
     pub dt_ns: Vec<u64>,

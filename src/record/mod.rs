@@ -8,13 +8,14 @@ pub mod probe;
 pub mod result;
 
 pub use crate::energy::Reason;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version of every record.
 pub const VERSION: u32 = 1;
 
 /// What every record carries: who made it and when.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamp {
     pub v: u32,
     pub device: String,
@@ -42,7 +43,7 @@ impl Stamp {
 }
 
 /// A record body with its stamp, flat on the wire.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamped<T> {
     #[serde(flatten)]
     pub stamp: Stamp,

@@ -2,16 +2,17 @@
 //! It carries no stamp, since it is no record of a device: nothing is published.
 
 use crate::sensor::{Boundary, BoundaryBasis, Quality};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbeReport {
     pub v: u32,
     pub board: ProbedBoard,
     pub sensors: Vec<ProbedSensor>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbedBoard {
     pub profile: String,
     pub model: Option<String>,
@@ -19,7 +20,7 @@ pub struct ProbedBoard {
     pub notes: Vec<String>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ProbeState {
     /// It was opened and delivered.
@@ -30,7 +31,7 @@ pub enum ProbeState {
     Found,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbedSensor {
     pub name: String,
     /// A `kind` of the configuration, or `i2c` for a bus and `power-supply` for what only
@@ -54,7 +55,7 @@ pub struct ProbedSensor {
     pub rails: Vec<ProbedRail>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ProbedRail {
     pub name: String,
     pub boundary: Boundary,

@@ -20,6 +20,7 @@
 
 use crate::units::MonoNs;
 use crate::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 1;
@@ -57,7 +58,7 @@ pub enum Work {
 }
 
 /// Why a repetition stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum StopReason {
     Length,
@@ -195,7 +196,7 @@ pub enum HardwareCounters {
 }
 
 /// What ran the model, as the worker reported it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Engine {
     pub name: String,
     pub revision: String,

@@ -5,6 +5,7 @@ use super::modbus::MeterMap;
 use super::simulated::Waveform;
 use super::{Boundary, ConfigError, Lag, ina2xx, modbus, pmic, tegrastats};
 use crate::units::Ohms;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -126,7 +127,7 @@ impl std::fmt::Display for SensorKind {
 }
 
 /// On which side of the shunt the voltage counts. The INA219 measures it at IN-, the load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VoltageAt {
     Load,

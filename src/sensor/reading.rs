@@ -4,10 +4,11 @@ use super::Lag;
 use super::config::VoltageAt;
 use super::interned::{self, Name};
 use crate::units::{Amps, Joules, MonoNs, Ohms, Span, Volts, Watts};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a rail encloses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Boundary {
     Wall,
@@ -33,7 +34,7 @@ impl std::fmt::Display for Boundary {
 }
 
 /// Who says what the rail encloses: the user's configuration or a shipped board profile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BoundaryBasis {
     Declared,
@@ -41,7 +42,9 @@ pub enum BoundaryBasis {
 }
 
 /// The state of one reading, from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Quality {
     Good,

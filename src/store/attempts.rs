@@ -12,7 +12,6 @@ use super::setting::queue_mode;
 use super::{LIVE_REVS, Moment, StateRow, Store, StoreError};
 use crate::workload::{Job, JobId, JobState, QueueMode};
 use rusqlite::{OptionalExtension, Transaction, params};
-use serde::Serialize;
 
 /// An attempt that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +44,7 @@ impl Finished {
 }
 
 /// One execution of a job, as the store remembers it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptRow {
     pub attempt: u32,
     /// `running`, `succeeded`, `failed` or `cancelled`.

@@ -2,6 +2,7 @@
 //! passed every check that needs no file.
 
 use super::{JobId, ModelName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 /// Version of the job contract.
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Generate,
@@ -20,90 +21,121 @@ pub enum Kind {
 }
 
 /// One turn of a conversation, rendered by the model's own chat template.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
     pub role: String,
     pub content: String,
 }
 
-/// A job, version 1 of the contract.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// A job, version 1 of the contract. What is left out takes the default; a field that is not
+/// listed here is an error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("allOf" = super::job_schema::kinds()))]
 pub struct Job {
     #[serde(default = "default::version")]
+    #[schemars(range(min = 1, max = 1))]
     pub v: u32,
     pub id: JobId,
     pub kind: Kind,
+    /// A file in the board's model directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelName>,
+    /// The job fails unless the model's SHA-256 is this.
     #[serde(default)]
+    #[schemars(regex(pattern = r"^[0-9A-Fa-f]{64}$"))]
     pub model_sha256: Option<String>,
+    /// One of `runtimes` of the board's `info`.
     #[serde(default = "default::runtime")]
     pub runtime: String,
 
     /// `generate`: the text as it is, or `messages` for the model's chat template.
     #[serde(default)]
     pub prompt: Option<String>,
+    /// `generate`: a conversation, instead of `prompt`.
     #[serde(default)]
     pub messages: Option<Vec<Message>>,
+    /// `generate`: output tokens of a repetition; at most `limits.n_ctx` of the board's `info`.
     #[serde(default = "default::n_predict")]
+    #[schemars(range(min = 1))]
     pub n_predict: u32,
     /// Go on after an end-of-generation token, so that every repetition has `n_predict` tokens.
     #[serde(default)]
     pub ignore_eos: bool,
 
-    /// `bench`, with the meaning of llama-bench's -p, -n and -d.
+    /// `bench`: tokens of prefill, as llama-bench's -p; `null` is 512.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_prompt: Option<u32>,
+    /// `bench`: tokens of decode, as llama-bench's -n; `null` is 128.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_gen: Option<u32>,
+    /// `bench`: tokens of context before either, as llama-bench's -d; `null` is 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_depth: Option<u32>,
 
-    /// `perplexity`, `choice`: a name in the data directory. `idle`: how long.
+    /// `perplexity`, `choice`: a name in the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+    /// `idle`: how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
 
+    /// At most `limits.repetitions` of the board's `info`.
     #[serde(default = "default::repetitions")]
+    #[schemars(range(min = 1))]
     pub repetitions: u32,
+    /// Repetitions before those that are measured.
     #[serde(default = "default::warmup")]
+    #[schemars(range(max = 10))]
     pub warmup: u32,
     #[serde(default)]
     pub params: Params,
+    /// Not built yet: `null`.
     #[serde(default)]
     pub power_mode: Option<String>,
     #[serde(default)]
     pub idle: Idle,
     /// Seconds that one attempt may take, from spawning the worker to the end of `idle_after`.
     #[serde(default = "default::timeout_s")]
+    #[schemars(range(min = 1))]
     pub timeout_s: u32,
+    /// The job must have begun by then, seconds of the Unix epoch.
     #[serde(default)]
     pub deadline_unix_s: Option<i64>,
     /// Higher runs first; equals run in the order of their arrival.
     #[serde(default)]
     pub priority: i32,
+    /// Attempts that may be lost with the daemon or the board.
     #[serde(default = "default::max_attempts")]
+    #[schemars(range(min = 1, max = 10))]
     pub max_attempts: u32,
     #[serde(default)]
     pub publish: Publish,
+    /// Kept in the result; keys of at most 64 bytes.
     #[serde(default, deserialize_with = "super::tags::read")]
+    #[schemars(schema_with = "super::job_schema::tags")]
     pub tags: BTreeMap<String, String>,
-    /// See [`signature`](super::signature).
+    /// `NOT_AFTER.SIGNATURE`, for boards that take signed jobs only (docs/mqtt.md).
     #[serde(default)]
     pub signature: Option<String>,
 }
 
 /// How the model is loaded and run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Params {
     /// `null`: one for each CPU that the worker may use.
+    #[schemars(range(min = 1))]
     pub threads: Option<u32>,
+    /// Tokens of context, at most `limits.n_ctx` of the board's `info`.
+    #[schemars(range(min = 16))]
     pub n_ctx: u32,
+    /// Tokens of a batch, at most `n_ctx` and `limits.n_batch` of the board's `info`.
+    #[schemars(range(min = 1))]
     pub n_batch: u32,
+    /// Layers on an accelerator.
+    #[schemars(range(max = 10_000))]
     pub gpu_layers: u32,
     pub flash_attn: FlashAttn,
     pub kv_type: KvType,
@@ -111,10 +143,11 @@ pub struct Params {
     pub repack: bool,
     pub seed: u32,
     /// 0 is greedy: the largest logit.
+    #[schemars(range(min = 0, max = 10))]
     pub temperature: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FlashAttn {
     Auto,
@@ -123,7 +156,7 @@ pub enum FlashAttn {
 }
 
 /// Element type of the KV cache.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum KvType {
     F32,
@@ -136,26 +169,30 @@ pub enum KvType {
 }
 
 /// Idle phases around the work: minima, in seconds. 0 leaves the phase out.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Idle {
+    #[schemars(range(min = 0, max = 600))]
     pub before_s: f64,
+    #[schemars(range(min = 0, max = 600))]
     pub after_s: f64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Publish {
     pub tokens: TokensWhen,
     /// Batch length of `live`, in milliseconds; 0 sends each token.
+    #[schemars(range(max = 60_000))]
     pub tokens_every_ms: u32,
     /// The generated text, in the result.
     pub text: bool,
+    /// The power trace, and raw data kept on the board.
     pub trace: bool,
 }
 
 /// When token records leave the board.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum TokensWhen {
     /// After the attempt: nothing leaves during it.
@@ -265,7 +302,7 @@ impl Job {
 }
 
 /// Tokens of a `bench` repetition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BenchSizes {
     pub n_prompt: u32,
     pub n_gen: u32,

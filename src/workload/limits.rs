@@ -1,10 +1,11 @@
 //! What the administrator lets a job ask for. A job beyond a limit is refused when it
 //! arrives, never when it runs.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Upper bounds on a job, from `[limits]` of the configuration, published in `info`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Tokens of context. llama.cpp touches 5 GB for a context of 1e8 before it fails.

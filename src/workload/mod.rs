@@ -4,6 +4,7 @@
 mod bounds;
 mod check;
 pub mod job;
+mod job_schema;
 pub mod limits;
 pub mod name;
 mod queue_mode;

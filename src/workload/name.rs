@@ -1,7 +1,9 @@
 //! Names that come from the network. Each type can only be made from a name that is safe
 //! as a topic level, as a file name and in a log line.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A name was not acceptable; the text says what is.
@@ -22,12 +24,25 @@ fn check(name: &str, longest: usize, what: &str) -> Result<(), NameError> {
 }
 
 macro_rules! name {
-    ($(#[$doc:meta])* $type:ident, $longest:expr, $what:expr) => {
-        $(#[$doc])*
+    ($(#[doc = $doc:literal])* $type:ident, $longest:expr, $what:expr) => {
+        $(#[doc = $doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $type(String);
 
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let rest = $longest - 1;
+                json_schema!({
+                    "type": "string",
+                    "description": concat!($($doc),*).trim(),
+                    "pattern": format!("^[A-Za-z0-9][A-Za-z0-9._-]{{0,{rest}}}$"),
+                })
+            }
+        }
         impl $type {
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -1,9 +1,10 @@
 //! What the queue does with jobs that come and with jobs that wait.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Set over `cmd/queue`, kept over restarts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueMode {
     /// Jobs are accepted and run.

@@ -1,5 +1,6 @@
 //! mosquitto_pub and mosquitto_sub: what a user has who has installed nothing of jouled.
 
+use super::contract;
 use super::lab::{PATIENCE, Seen};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -70,6 +71,7 @@ impl MosquittoSub {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
                 Ok(seen) => {
+                    contract::check(&seen);
                     self.seen.push(seen.clone());
                     if fits(&seen) {
                         return seen;
@@ -86,6 +88,7 @@ impl Drop for MosquittoSub {
         // It may have lost its broker and ended.
         let _ = self.process.kill();
         let _ = self.process.wait();
+        contract::check_rest(self.inbox.try_iter());
     }
 }
 

@@ -1,6 +1,7 @@
 //! A lab that is never shaken off: it comes back by itself when the broker or the way to it
 //! goes, with the session that it had.
 
+use super::contract;
 use super::lab::Seen;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, PublishProperties};
@@ -69,6 +70,14 @@ impl Collector {
 
     /// What arrives next, if it does within this time.
     pub fn next(&self, within: Duration) -> Option<Seen> {
-        self.inbox.recv_timeout(within).ok()
+        let seen = self.inbox.recv_timeout(within).ok()?;
+        contract::check(&seen);
+        Some(seen)
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        contract::check_rest(self.inbox.try_iter());
     }
 }

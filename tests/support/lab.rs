@@ -1,5 +1,6 @@
 //! The lab's side: a client that sends commands and collects what it sees.
 
+use super::contract;
 use jouled::units::MonoNs;
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{ConnectProperties, Filter, Packet, Publish, PublishProperties};
@@ -138,6 +139,7 @@ impl Lab {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
                 Ok(seen) => {
+                    contract::check(&seen);
                     self.seen.push(seen.clone());
                     if fits(&seen) {
                         return seen;
@@ -169,5 +171,11 @@ impl Lab {
             seen.topic.ends_with("/events") && seen.json()["code"] == code
         })
         .json()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        contract::check_rest(self.inbox.try_iter());
     }
 }

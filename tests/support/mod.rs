@@ -5,6 +5,7 @@
 pub mod authority;
 pub mod clients;
 pub mod collector;
+pub mod contract;
 pub mod daemon;
 pub mod disk;
 pub mod hostile;

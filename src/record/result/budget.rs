@@ -1,5 +1,6 @@
 //! What an uncertainty is made of.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 pub type Contributions = BTreeMap<String, f64>;
 
 /// The budgets of one interval's energy in joules.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Budget {
     pub gross: Contributions,
     pub net: Contributions,

@@ -1,10 +1,11 @@
 //! What the worker did in a phase, as the kernel counted it.
 
 use super::Reasons;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// All threads of the worker together.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Counters {
     /// Page faults that needed the disk.
     pub major_faults: Option<u64>,
@@ -16,7 +17,7 @@ pub struct Counters {
 }
 
 /// The CPU's own counters, in user space. What a CPU doesn't count is `null`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Hardware {
     pub instructions: Option<u64>,
     pub cycles: Option<u64>,

@@ -2,9 +2,10 @@
 
 use super::{Contributions, Counters, Reasons};
 use crate::record::Reason;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdlePair {
     pub before: Option<IdlePhase>,
     pub after: Option<IdlePhase>,
@@ -12,7 +13,7 @@ pub struct IdlePair {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IdlePhase {
     pub power_w: Option<f64>,
     pub power_w_u95: Option<f64>,
@@ -24,7 +25,7 @@ pub struct IdlePhase {
     pub reason: Option<Reason>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Load {
     pub duration_s: f64,
     pub energy_j: Option<f64>,

@@ -20,6 +20,7 @@ pub use counters::{Counters, Hardware};
 pub use idle::{IdlePair, IdlePhase, Load};
 pub use rail::{Interval, Lag, Limits, Rail, RailComparison, Total};
 pub use rep::{Figures, Moment, PhaseFigures, Rep};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use summary::{Statistic, Summary};
@@ -28,7 +29,9 @@ pub use surroundings::{Contention, Memory, Own, Thermal};
 /// Field name → why it is `null`.
 pub type Reasons = BTreeMap<String, Reason>;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `jobs/<id>/result`: everything about an attempt. Energies are gross unless a name says
+/// `net`; `_u95` is the expanded uncertainty of the figure before it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobResult {
     pub id: String,
     pub attempt: u32,
@@ -82,19 +85,19 @@ pub struct JobResult {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Records {
     pub tokens: u64,
     pub trace: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
     pub version: String,
     pub profile: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Model {
     pub name: String,
     pub sha256: String,
@@ -127,7 +130,7 @@ impl Build {
 }
 
 /// An attempt without a result.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LostAttempt {
     pub attempt: u32,
     /// `lost` with the daemon, or `interrupted` by its clean stop.
@@ -135,7 +138,9 @@ pub struct LostAttempt {
 }
 
 /// Why a run is left out of summaries over several runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum LeftOut {
     NotSucceeded,
@@ -144,7 +149,7 @@ pub enum LeftOut {
 }
 
 /// Raw data of an attempt in the storage directory's `raw`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Raw {
     pub file: String,
     pub size_bytes: u64,

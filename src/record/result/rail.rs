@@ -4,10 +4,11 @@ use super::{Contributions, Reasons};
 use crate::record::Reason;
 use crate::sensor::{Boundary, BoundaryBasis, VoltageAt};
 use crate::workload::Phase;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rail {
     pub name: String,
     pub boundary: Boundary,
@@ -51,7 +52,7 @@ pub struct Rail {
 
 /// Half-widths of a rail's errors: rectangular limits of the data sheet, of a calibration or
 /// of the user. Divided by √3 they are standard uncertainties. 0: the source has no such error.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Relative errors of power by name: shunt, gain, bus gain, time base.
     pub scale: BTreeMap<String, f64>,
@@ -71,7 +72,7 @@ pub struct Limits {
 }
 
 /// Delay between load and rail, from steps of the load.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Lag {
     /// Positive: the rail shows the load later than it was.
     pub lag_s: f64,
@@ -86,7 +87,7 @@ pub struct Lag {
 }
 
 /// One rail against another over the same run: `rail = offset + slope × against`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RailComparison {
     pub rail: String,
     /// The rail with the narrower boundary.
@@ -105,7 +106,7 @@ pub struct RailComparison {
     pub reason: Option<Reason>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Interval {
     pub phase: Phase,
     /// From 1; `null` outside repetitions.
@@ -118,7 +119,7 @@ pub struct Interval {
     pub reason: Option<Reason>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
     pub energy_j: Option<f64>,
     pub energy_j_u95: Option<f64>,

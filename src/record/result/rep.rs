@@ -1,11 +1,12 @@
 //! One repetition and its figures.
 
 use super::{Budget, Counters, Distribution, Reasons, StopReason};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One repetition. Energies are of the primary rail.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Rep {
     pub rep: u32,
     pub ttft_s: Option<f64>,
@@ -42,7 +43,7 @@ pub struct Rep {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseFigures {
     pub tokens: u32,
     pub duration_s: f64,
@@ -61,7 +62,7 @@ pub struct PhaseFigures {
 }
 
 /// Energy per token and what follows from it.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Figures {
     pub j_per_prompt_token: Option<f64>,
     pub j_per_prompt_token_u95: Option<f64>,
@@ -90,7 +91,7 @@ pub struct Figures {
 }
 
 /// The board at one moment.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Moment {
     /// The hottest thermal zone that counts.
     pub temperature_c: Option<f64>,

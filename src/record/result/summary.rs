@@ -1,9 +1,10 @@
 //! Statistics over the repetitions of an attempt.
 
 use super::Reasons;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     pub n: u32,
     pub prefill_tok_s: Option<Statistic>,
@@ -21,7 +22,7 @@ pub struct Summary {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Statistic {
     pub n: u32,
     pub median: f64,

@@ -1,10 +1,11 @@
 //! What surrounded the run: memory, heat, other load, and the daemon itself.
 
 use super::Reasons;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Memory {
     pub rss_peak_bytes: Option<u64>,
     pub anon_bytes: Option<u64>,
@@ -31,7 +32,7 @@ pub struct Memory {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Thermal {
     /// Before the worker was spawned.
     #[serde(default)]
@@ -45,7 +46,7 @@ pub struct Thermal {
     pub reasons: Reasons,
 }
 
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Contention {
     /// Share of the machine's CPU time that neither the worker nor the daemon used.
     pub foreign_cpu: Option<f64>,
@@ -61,7 +62,7 @@ pub struct Contention {
 }
 
 /// What the daemon itself cost.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Own {
     /// CPU seconds of the daemon in each phase.
     pub cpu_s: BTreeMap<String, f64>,
