@@ -10,7 +10,7 @@ PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
 SOURCES := $(shell find src boards meters .cargo build.rs Cargo.toml Cargo.lock -type f)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual schemas asyncapi-check build install \
+.PHONY: help setup demo test lint bench bench-accuracy bench-llama bench-monte-carlo bench-sampler bench-observer bench-outbox footprint fuzz fuzz-smoke soak hostile chaos disk-faults disk-cost manual schemas asyncapi-check integrations-test build install \
   portable portable-test arm64-test bench-portable deb deb-arm64 deb-test board-test
 
 help: ## this list
@@ -111,6 +111,9 @@ schemas: setup ## write docs/schemas and docs/asyncapi.yaml anew, from the types
 
 asyncapi-check: setup ## docs/asyncapi.yaml by AsyncAPI's own parser, from npm
 	scripts/asyncapi-check
+
+integrations-test: setup ## what people have, fed by a real board: Node-RED (npm), Telegraf's queries, Python clients
+	$(CARGO) test --locked --test consumers -- --include-ignored
 
 # Debian's name of this machine's architecture.
 ARCH = $(shell dpkg --print-architecture)

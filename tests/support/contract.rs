@@ -38,6 +38,8 @@ pub fn violations(schema: &str, value: &Value) -> Vec<String> {
 fn schema(topic: &str) -> Option<&str> {
     let levels: Vec<&str> = topic.split('/').collect();
     match levels[..] {
+        // Not a board's: tests/mqtt.rs moves stand-ins for records under this name.
+        ["jouled", "bench", ..] => None,
         ["jouled", _, record @ ("status" | "info" | "health")] => Some(record),
         ["jouled", _, "events"] => Some("event"),
         ["jouled", _, "rails", _] => Some("rail"),

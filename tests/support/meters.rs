@@ -109,8 +109,8 @@ fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers")
 }
 
-/// A Python that has pymodbus.
-fn python() -> String {
+/// A Python that has what tests/peers/requirements.txt lists.
+pub fn python() -> String {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/test-peers");
     let output = Command::new(script)
         .stderr(Stdio::inherit())
@@ -118,7 +118,7 @@ fn python() -> String {
         .expect("scripts/test-peers can be run");
     assert!(
         output.status.success(),
-        "there is no pymodbus for the Modbus peers, and scripts/test-peers can't install it"
+        "there is no Python for the peers, and scripts/test-peers can't install it"
     );
     let path = String::from_utf8(output.stdout).expect("a path");
     path.trim().to_owned()

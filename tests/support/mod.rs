@@ -12,6 +12,7 @@ pub mod hostile;
 pub mod lab;
 pub mod meters;
 pub mod mosquitto;
+pub mod node_red;
 pub mod power_cut;
 pub mod proxy;
 pub mod rig;
