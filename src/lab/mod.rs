@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod client;
 pub mod compare;
+pub mod dataset;
 pub mod demo;
 mod error;
 pub mod explain;

@@ -17,7 +17,7 @@
 mod attempts;
 mod damage;
 mod departing;
-mod directory;
+pub(crate) mod directory;
 mod error;
 mod expiry;
 mod jobs;
