@@ -25,7 +25,7 @@ fn per_job() -> usize {
 }
 
 fn id(n: usize) -> String {
-    format!("job-{n}")
+    format!("stand-in-{n}")
 }
 
 /// Runs jobs on paper, before the daemon starts.

@@ -5,9 +5,10 @@ use super::setting::queue_mode;
 use super::{Moment, Store, StoreError};
 use crate::workload::{Job, JobId, JobState, QueueMode};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use serde::Serialize;
 
 /// Where a job stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StateRow {
     pub id: JobId,
     /// Attempts begun so far; 0 before the first.
