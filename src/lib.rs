@@ -26,10 +26,12 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod energy;
+pub mod homeassistant;
 pub mod journal;
 #[cfg(feature = "lab")]
 pub mod lab;
 pub mod measure;
+pub mod metrics;
 pub mod models;
 pub mod mqtt;
 pub mod probe;

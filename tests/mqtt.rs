@@ -102,8 +102,8 @@ fn start_in(dir: Arc<tempfile::TempDir>, url: &str, machine_id: &str) -> Board {
     let handler = Arc::new(Queue {
         store: store.clone(),
     });
-    let mqtt =
-        MqttHandle::start(&config, identity, store.clone(), handler).expect("the thread starts");
+    let mqtt = MqttHandle::start(&config, "homeassistant", identity, store.clone(), handler)
+        .expect("the thread starts");
     Board {
         mqtt,
         store,

@@ -9,14 +9,32 @@ use jouled::record::device::{
     SensorInfo, SensorState, Status,
 };
 use jouled::record::job::State;
+use jouled::record::last_job::LastJob;
 use jouled::record::probe::{ProbeReport, ProbeState, ProbedBoard, ProbedRail, ProbedSensor};
 use jouled::record::result::Board;
-use jouled::record::{Stamp, Stamped, VERSION};
+use jouled::record::{Reason, Stamp, Stamped, VERSION};
 use jouled::sensor::{Boundary, BoundaryBasis};
 use jouled::workload::{JobState, Limits, Phase, QueueMode};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+
+fn last_job() -> LastJob {
+    LastJob {
+        id: "smol-1".to_owned(),
+        model: "SmolLM2-135M-Instruct.Q4_1.gguf".to_owned(),
+        rail: Some("input".to_owned()),
+        boundary: Some(Boundary::BoardInput),
+        simulated: false,
+        prefill_tok_s: Some(45.2),
+        decode_tok_s: Some(26.1),
+        j_per_prompt_token: Some(0.15),
+        j_per_prompt_token_u95: None,
+        j_per_output_token: None,
+        j_per_output_token_u95: None,
+        reasons: [("j_per_output_token".to_owned(), Reason::TooCoarse)].into(),
+    }
+}
 
 fn on_the_wire<T: Serialize>(body: T) -> Value {
     let stamp = Stamp {
@@ -162,6 +180,7 @@ fn health() {
         rate_limited: 1,
         events_left_out: 0,
         damaged_stores: 0,
+        last_job: Some(last_job()),
     };
     assert_json_snapshot!(on_the_wire(health));
 }

@@ -3,14 +3,18 @@
 //! Layers, later wins: built-in defaults, the main file, `conf.d/*.toml` beside it, the
 //! environment (`JOULED_` with `__` between levels). See [`load`].
 
+mod homeassistant;
 mod identity;
 mod load;
+mod metrics;
 mod runtime;
 mod signing;
 mod worker;
 
+pub use homeassistant::HomeAssistantConfig;
 pub use identity::Identity;
 pub use load::{ConfigError, load, parse};
+pub use metrics::MetricsConfig;
 pub use runtime::{BUILT_IN_RUNTIME, RuntimeConfig};
 pub use signing::SigningConfig;
 pub use worker::{Confinement, WorkerConfig};
@@ -42,6 +46,8 @@ pub struct Config {
     /// Workers by name; a job can only name one.
     pub runtime: BTreeMap<String, RuntimeConfig>,
     pub worker: WorkerConfig,
+    pub metrics: MetricsConfig,
+    pub homeassistant: HomeAssistantConfig,
     /// Free facts about the rig (supply, peripherals, ambient) for the record.
     pub rig: BTreeMap<String, String>,
 }
@@ -339,6 +345,8 @@ impl Config {
             runtime.check(name)?;
         }
         self.worker.memory_max_bytes()?;
+        self.metrics.address()?;
+        self.homeassistant.check(&self.mqtt.prefix)?;
         Ok(())
     }
 }

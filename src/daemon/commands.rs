@@ -178,7 +178,11 @@ impl Commands {
             (cancelled, _) => cancelled?,
         };
         match cancelled {
-            Cancelled::Done(row) | Cancelled::Final(row) => Ok(body(place(&row))),
+            Cancelled::Done(row) => {
+                shared.job_ended(row.state);
+                Ok(body(place(&row)))
+            }
+            Cancelled::Final(row) => Ok(body(place(&row))),
             Cancelled::Running(row) => {
                 shared.queue.cancel(id);
                 Ok(body(place(&row)))

@@ -93,6 +93,9 @@ impl Watcher for Live<'_> {
     fn quiet(&self, on: bool) {
         if !self.is_live() {
             self.mqtt.hold(on);
+            if let Some(metrics) = &self.shared.metrics {
+                metrics.hold(on);
+            }
         }
     }
 }

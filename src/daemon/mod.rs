@@ -2,12 +2,14 @@
 
 mod commands;
 mod confinement;
+mod discovery;
 mod expiring;
 mod faults;
 mod info;
 mod keeping;
 mod listing;
 mod live;
+mod metrics;
 mod notify;
 mod opening;
 pub(crate) mod primary;
@@ -24,10 +26,12 @@ mod watchdog;
 use crate::board::{Board, Host};
 use crate::config::{Config, Identity, IdlePace};
 use crate::measure::Meter;
+use crate::metrics::Metrics;
 use crate::models::ModelDirectory;
 use crate::mqtt::{DeviceIdentity, MqttHandle};
 use crate::pulse::Pulse;
 use crate::record::answer::Event;
+use crate::record::last_job::LastJob;
 use crate::record::{Stamp, Stamped};
 use crate::sampler::Sampler;
 use crate::sensor::{Pace, Source};
@@ -66,6 +70,10 @@ pub struct Shared {
     pub runner: Pulse,
     /// Commands refused as `rate-limited`.
     pub rate_limited: AtomicU64,
+    /// `None` where nobody reads them.
+    pub metrics: Option<Arc<Metrics>>,
+    /// Its figures, for `health`.
+    pub last_job: Mutex<Option<LastJob>>,
     tried: confinement::Tried,
 }
 
@@ -138,15 +146,19 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         IdlePace::Slow => Pace::Idle,
         IdlePace::Full => Pace::Full,
     };
+    let board = Board::read(&host);
+    let metrics = metrics::about(&config, &identity, &board);
     let shared = Arc::new(Shared {
         models: ModelDirectory::new(config.models.dir.clone(), Arc::clone(&store)),
         meter: Meter::new(sampler, idle_pace),
-        board: Mutex::new(Board::read(&host)),
+        board: Mutex::new(board),
         host,
         sensors,
         queue: Queue::default(),
         runner: Pulse::default(),
         rate_limited: AtomicU64::new(0),
+        metrics,
+        last_job: Mutex::default(),
         tried: confinement::Tried::default(),
         identity,
         store,
@@ -173,6 +185,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
     let terminated = signals::terminated().context("signals")?;
     let mqtt = Arc::new(MqttHandle::start(
         &shared.config.mqtt,
+        &shared.config.homeassistant.prefix,
         DeviceIdentity {
             device: shared.identity.device.clone(),
             machine_id: shared.identity.machine_id.clone(),
@@ -181,7 +194,9 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
         Arc::clone(&shared.store),
         Arc::new(commands::Commands::new(Arc::clone(&shared))?),
     )?);
+    metrics::start(&shared, &mqtt);
     for lost in &lost {
+        shared.job_ended(lost.row.state);
         mqtt.event(Event {
             code: "attempt-lost".to_owned(),
             message: format!(

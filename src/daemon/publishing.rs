@@ -3,6 +3,7 @@
 use super::Shared;
 use super::expiring::Expiring;
 use super::faults::Faults;
+use super::metrics;
 use super::watchdog::Watchdog;
 use crate::mqtt::MqttHandle;
 use crate::record::device::{Health, OutboxHealth, SensorHealth};
@@ -33,7 +34,9 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
     for tick in 0_u64.. {
         ticks.tick().await;
         watchdog.look(shared, mqtt);
-        for rail in shared.meter.rail_records() {
+        let rails = shared.meter.rail_records();
+        metrics::note_rails(shared, &rails);
+        for rail in rails {
             let name = rail.rail.clone();
             mqtt.rail(&name, shared.record(rail));
         }
@@ -88,6 +91,7 @@ fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
     let shared = Arc::clone(shared);
     let mqtt = Arc::clone(mqtt);
     tokio::task::spawn_blocking(move || {
+        super::discovery::announce(&shared, &mqtt);
         let known = shared.models.list(&|| false);
         mqtt.set_info(shared.record(super::info::info(&shared, known)));
         let models = shared.models.list(&|| shared.queue.wait_until_free());
@@ -107,7 +111,10 @@ fn report_health(
 ) -> JoinHandle<()> {
     let (shared, mqtt) = (Arc::clone(shared), Arc::clone(mqtt));
     tokio::task::spawn_blocking(move || match health(&shared, &mqtt, rates, expired) {
-        Ok(health) => mqtt.health(shared.record(health)),
+        Ok(health) => {
+            metrics::note_health(&shared, &mqtt, &health);
+            mqtt.health(shared.record(health));
+        }
         Err(error) => tracing::error!(%error, "health is not known"),
     })
 }
@@ -159,5 +166,6 @@ fn health(
         rate_limited: shared.rate_limited.load(Ordering::Relaxed),
         events_left_out: mqtt.events_left_out(),
         damaged_stores,
+        last_job: shared.last_job(),
     })
 }

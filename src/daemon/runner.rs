@@ -15,7 +15,7 @@ use crate::record::result::{Build, LostAttempt, Model};
 use crate::runtime::{gguf, oom};
 use crate::store::{self, AttemptRow, Begun, StateRow, StoreError};
 use crate::units::Span;
-use crate::workload::Job;
+use crate::workload::{Job, JobState};
 use crate::{board, clock};
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -147,6 +147,9 @@ impl Runner {
         }
         drop(store);
         if !next.failed.is_empty() {
+            for row in &next.failed {
+                self.shared.job_ended(row.state);
+            }
             self.announce();
         }
         Ok(None)
@@ -159,6 +162,7 @@ impl Runner {
         match self.store(job, begun, &mut outcome) {
             Ok(row) => {
                 let row = row.as_ref();
+                self.count(row, outcome.as_ref());
                 tracing::info!(
                     id = %job.id, attempt = begun.attempt,
                     state = row.map(|row| row.state.as_str()),
@@ -169,6 +173,16 @@ impl Runner {
             Err(error) => tracing::error!(%error, id = %job.id, "the attempt is not stored"),
         }
         self.mqtt.wake_outbox();
+    }
+
+    /// For `health` and the metrics.
+    fn count(&self, row: Option<&StateRow>, outcome: Option<&AttemptRecords>) {
+        if let Some(row) = row {
+            self.shared.job_ended(row.state);
+        }
+        if let Some(records) = outcome {
+            self.shared.attempt_ended(&records.result.body);
+        }
     }
 
     /// Stores the end of an attempt. While the disk takes nothing, what was measured waits in
@@ -203,6 +217,7 @@ impl Runner {
             }
             if !error.may_pass() {
                 keeping::commit_without_records(&mut store, &job.id, begun.attempt, &now)?;
+                self.shared.job_ended(JobState::Failed);
                 return Err(error);
             }
             drop(store);

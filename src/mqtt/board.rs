@@ -9,7 +9,7 @@ use crate::record::answer::Event;
 use crate::record::{Stamp, Stamped};
 use crate::store::Counts;
 use crate::workload::JobId;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::sync::Notify;
@@ -48,6 +48,10 @@ pub(super) struct Board {
     pub status_due: bool,
     pub info: Option<Vec<u8>>,
     pub info_due: bool,
+    /// What is announced elsewhere than under the board's own topics, by topic; empty: taken
+    /// back.
+    pub announced: BTreeMap<String, Vec<u8>>,
+    pub announcements_due: BTreeSet<String>,
     /// The newest of each job.
     pub states: VecDeque<LiveState>,
     /// Revision of the newest live state that left, for each job whose later state has not
@@ -86,6 +90,12 @@ impl Board {
                 self.dropped += shorten(&mut self.tokens);
             }
         }
+    }
+
+    /// What is said on `topic` from now on, retained; nothing takes it back.
+    pub fn announce(&mut self, topic: String, payload: Vec<u8>) {
+        self.announcements_due.insert(topic.clone());
+        self.announced.insert(topic, payload);
     }
 
     /// Lets an event of the board `device` leave. `false` where too many of its code did lately;

@@ -34,15 +34,18 @@ pub struct MqttHandle {
 
 impl MqttHandle {
     /// Starts the thread that connects, and stays connected until
-    /// [`stop`](Self::stop). A broker that is away is no error.
+    /// [`stop`](Self::stop). A broker that is away is no error. No answer goes to topics under
+    /// `discovery_prefix`.
     pub fn start(
         config: &MqttConfig,
+        discovery_prefix: &str,
         identity: DeviceIdentity,
         store: Arc<Mutex<Store>>,
         handler: Arc<dyn CommandHandler>,
     ) -> Result<Self, MqttError> {
         let shared = Arc::new(Shared::default());
         let topics = Topics::new(&config.prefix, &identity.device);
+        let topics = topics.with_discovery(discovery_prefix);
         let device = identity.device.clone();
         let broker = config.broker()?;
         for warning in config.warnings() {
@@ -114,6 +117,12 @@ impl MqttHandle {
             board.info = Some(payload);
             board.info_due = true;
         });
+    }
+
+    /// A retained message outside the board's own topics, published now and with each new
+    /// connection. An empty one is forgotten, also by the store, once the broker has it.
+    pub fn announce(&self, topic: String, payload: Vec<u8>) {
+        self.shared.change(|board| board.announce(topic, payload));
     }
 
     /// The job fields of `status`, which is published when they change.

@@ -100,12 +100,17 @@ impl Session<'_> {
         }
         match (flying, verdict) {
             (Flying::Record(key), verdict) => self.record_verdict(key, verdict),
+            (
+                Flying::Announcement { topic, back: true },
+                Verdict::Delivered | Verdict::NoSubscriber,
+            ) => self.taken_back(&topic),
             (_, Verdict::Delivered | Verdict::NoSubscriber) => {}
             (flying, Verdict::Refused(reason) | Verdict::Later(reason)) => {
                 let topic = match flying {
                     Flying::Answer(message) => message.topic,
                     Flying::Status | Flying::Goodbye => self.setup.topics.status(),
                     Flying::Info => self.setup.topics.info(),
+                    Flying::Announcement { topic, .. } => topic,
                     Flying::Event(_) => self.setup.topics.events(),
                     Flying::State(state) => self.setup.topics.job(&state.job, RecordKind::State),
                     Flying::Tokens(job) => self.setup.topics.job(&job, RecordKind::Tokens),
@@ -114,6 +119,25 @@ impl Session<'_> {
                 tracing::warn!(topic, reason, "the broker did not take a message");
             }
         }
+    }
+
+    /// Nobody has to take it back again, unless an attempt is measured, in which nothing is
+    /// written: then the next start does.
+    fn taken_back(&self, topic: &str) {
+        {
+            let mut board = self.shared.lock();
+            if board.held
+                || board
+                    .announced
+                    .get(topic)
+                    .is_some_and(|said| !said.is_empty())
+            {
+                return;
+            }
+            board.announced.remove(topic);
+        }
+        let forgotten = store::lock(&self.setup.store).forget_discovery(topic);
+        self.stored(forgotten);
     }
 
     fn record_verdict(&mut self, key: Key, verdict: Verdict) {

@@ -35,6 +35,11 @@ pub(super) enum Ended {
 pub(super) enum Flying {
     Status,
     Info,
+    /// On this topic; `true` where it takes back what was said.
+    Announcement {
+        topic: String,
+        back: bool,
+    },
     Goodbye,
     Answer(OutMessage),
     Event(Vec<u8>),
@@ -186,6 +191,7 @@ impl<'s> Session<'s> {
             board.connected = true;
             board.status_due = true;
             board.info_due = board.info.is_some();
+            board.announcements_due = board.announced.keys().cloned().collect();
         }
         loop {
             self.shared.pulse.back_within(BACK_WITHIN);
@@ -263,6 +269,7 @@ impl<'s> Session<'s> {
         if held && stop.is_none() {
             return Ok(later);
         }
+        self.send_announcements()?;
         if states_due {
             self.renew_states();
         }
@@ -350,6 +357,39 @@ impl<'s> Session<'s> {
                 self.publish(Flying::Info, message)?;
             } else {
                 tracing::error!("info is larger than the broker's packets and is not published");
+            }
+        }
+        Ok(())
+    }
+
+    /// One of a topic in flight at most, so that the broker keeps the newest.
+    fn send_announcements(&mut self) -> Result<(), Stuck> {
+        while self.room(Reserve::Live) > 0 {
+            let flies = |wanted: &String| {
+                self.flying.values().any(
+                    |flying| matches!(flying, Flying::Announcement { topic, .. } if topic == wanted),
+                )
+            };
+            let next = {
+                let mut board = self.shared.lock();
+                let due = board.announcements_due.iter();
+                let topic = due.filter(|topic| !flies(topic)).min().cloned();
+                topic.and_then(|topic| {
+                    board.announcements_due.remove(&topic);
+                    let payload = board.announced.get(&topic)?.clone();
+                    Some((topic, payload))
+                })
+            };
+            let Some((topic, payload)) = next else { break };
+            let back = payload.is_empty();
+            let message = retained(topic.clone(), payload);
+            if self.link.fits(&message) {
+                self.publish(Flying::Announcement { topic, back }, message)?;
+            } else {
+                tracing::error!(
+                    topic,
+                    "it is larger than the broker's packets: not published"
+                );
             }
         }
         Ok(())

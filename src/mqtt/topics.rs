@@ -8,6 +8,8 @@ use crate::workload::JobId;
 pub struct Topics {
     prefix: String,
     base: String,
+    /// First level of Home Assistant's discovery, where it is not the usual one.
+    discovery: Option<String>,
 }
 
 /// Why an answer must not go to a response topic.
@@ -32,6 +34,15 @@ impl Topics {
         Self {
             prefix: prefix.to_owned(),
             base: format!("{prefix}/{device}"),
+            discovery: None,
+        }
+    }
+
+    /// The same, with another first level that discovery messages are read from.
+    pub fn with_discovery(self, prefix: &str) -> Self {
+        Self {
+            discovery: Some(prefix.to_owned()),
+            ..self
         }
     }
 
@@ -53,6 +64,11 @@ impl Topics {
 
     pub fn rail(&self, rail: &str) -> String {
         format!("{}/rails/{rail}", self.base)
+    }
+
+    /// The rail whose records have this topic.
+    pub fn rail_of<'t>(&self, topic: &'t str) -> Option<&'t str> {
+        topic.strip_prefix(&self.base)?.strip_prefix("/rails/")
     }
 
     pub fn job(&self, id: &JobId, kind: RecordKind) -> String {
@@ -89,7 +105,8 @@ impl Topics {
             return Err(ForbiddenTopic::System);
         }
         let first = topic.split('/').next().unwrap_or_default();
-        if first == self.prefix || first == "homeassistant" {
+        let discovery = self.discovery.as_deref();
+        if first == self.prefix || first == "homeassistant" || discovery == Some(first) {
             return Err(ForbiddenTopic::Reserved);
         }
         Ok(())
@@ -140,6 +157,11 @@ mod tests {
             assert_eq!(topics.check_response(topic), Err(error), "{topic}");
         }
         assert_eq!(topics.check_response(&"x".repeat(257)), Err(TooLong));
+        assert_eq!(topics.check_response("ha/device/x/config"), Ok(()));
+        let topics = topics.with_discovery("ha");
+        for topic in ["ha/device/x/config", "homeassistant/device/x/config"] {
+            assert_eq!(topics.check_response(topic), Err(Reserved), "{topic}");
+        }
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! Records about the board: `status`, `info`, `health` and `rails/<rail>`.
 
+use super::last_job::LastJob;
 pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
 use crate::workload::{Limits, QueueMode};
 use schemars::JsonSchema;
@@ -117,6 +118,9 @@ pub struct Health {
     /// Damaged stores that were set aside and are still there.
     #[serde(default)]
     pub damaged_stores: u32,
+    /// The last one that succeeded since the daemon started.
+    #[serde(default)]
+    pub last_job: Option<LastJob>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod device;
 pub mod job;
+pub mod last_job;
 pub mod probe;
 pub mod result;
 

@@ -1,10 +1,14 @@
-//! What the administrator or the lab has set, kept over restarts: the queue's mode.
+//! What the administrator or the lab has set, kept over restarts: the queue's mode; and what the
+//! board has announced to Home Assistant, which has to be taken back some day.
 
 use super::{Store, StoreError};
 use crate::workload::QueueMode;
 use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
 
 pub(super) const QUEUE: &str = "queue";
+/// Followed by the topic of the announcement.
+const DISCOVERY: &str = "discovery:";
 
 impl Store {
     pub fn queue_mode(&self) -> Result<QueueMode, StoreError> {
@@ -15,6 +19,38 @@ impl Store {
     pub fn set_queue_mode(&mut self, mode: QueueMode) -> Result<(), StoreError> {
         self.change(|tx| set(tx, QUEUE, mode.as_str()))
     }
+
+    /// Topics on which the board has announced itself, each with what it said.
+    pub fn discoveries(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.named(discoveries(&self.db))
+    }
+
+    pub fn keep_discovery(&mut self, topic: &str, said: &str) -> Result<(), StoreError> {
+        self.change(|tx| set_discovery(tx, topic, said))
+    }
+
+    /// The broker has taken the announcement back.
+    pub fn forget_discovery(&mut self, topic: &str) -> Result<(), StoreError> {
+        self.change(|tx| {
+            let name = format!("{DISCOVERY}{topic}");
+            tx.execute("DELETE FROM setting WHERE name = ?1", [name])
+                .map(|_| ())
+        })
+    }
+}
+
+pub(super) fn discoveries(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
+    let mut query = db
+        .prepare_cached("SELECT name, value FROM setting WHERE substr(name, 1, length(?1)) = ?1")?;
+    let rows = query.query_map([DISCOVERY], |row| {
+        let name: String = row.get(0)?;
+        Ok((name[DISCOVERY.len()..].to_owned(), row.get(1)?))
+    })?;
+    rows.collect()
+}
+
+pub(super) fn set_discovery(db: &Connection, topic: &str, said: &str) -> rusqlite::Result<()> {
+    set(db, &format!("{DISCOVERY}{topic}"), said)
 }
 
 /// A mode that this version doesn't know stops the queue rather than runs it: somebody set
@@ -86,6 +122,24 @@ mod tests {
         let known = store.submit(&job("a"), 10, &at(1)).expect("writable");
         assert!(matches!(known, Submitted::Known(_)));
         assert!(store.next_queued(&at(2)).expect("readable").job.is_some());
+    }
+
+    #[test]
+    fn announcements_are_kept_until_they_are_taken_back() {
+        let (dir, mut store) = new_store();
+        store.set_queue_mode(QueueMode::Open).expect("writable");
+        for said in ["{}", "{\"a\":1}"] {
+            store.keep_discovery("ha/a", said).expect("writable");
+        }
+        store.keep_discovery("ha/b", "{}").expect("writable");
+        drop(store);
+        let mut store = Store::open(dir.path()).expect("opens again");
+        let known = |store: &Store| store.discoveries().expect("readable");
+        let both = [("ha/a", "{\"a\":1}"), ("ha/b", "{}")];
+        let both = both.map(|(topic, said)| (topic.to_owned(), said.to_owned()));
+        assert_eq!(known(&store), both.into());
+        store.forget_discovery("ha/a").expect("writable");
+        assert_eq!(known(&store).into_keys().collect::<Vec<_>>(), ["ha/b"]);
     }
 
     #[test]

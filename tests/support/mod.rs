@@ -13,6 +13,7 @@ pub mod lab;
 pub mod meters;
 pub mod mosquitto;
 pub mod node_red;
+pub mod openmetrics;
 pub mod power_cut;
 pub mod proxy;
 pub mod rig;

@@ -43,6 +43,9 @@ pub fn take_over(from: &Path, to: &mut Connection) -> rusqlite::Result<Taken> {
     {
         setting::set(&tx, setting::QUEUE, mode.as_str())?;
     }
+    for (topic, said) in setting::discoveries(&from).unwrap_or_default() {
+        setting::set_discovery(&tx, &topic, &said)?;
+    }
     for arrival in keys(&from, &JOB_KEYS) {
         let Some(job) = readable(job_row(&from, arrival), &mut taken) else {
             continue;
