@@ -19,6 +19,7 @@ pub mod jobs;
 mod lookup;
 pub mod model;
 pub mod page;
+pub mod plot;
 mod process;
 pub mod queue;
 pub mod reason;

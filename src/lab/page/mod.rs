@@ -1,15 +1,12 @@
 //! The result of one job as a self-contained HTML page: the sheet, the plots, how it was
 //! measured, and the records themselves. It loads nothing from anywhere.
 
-mod figures;
-mod plot;
-
 use super::LabError;
 use super::follow::Collected;
-use super::sheet::{Sheet, phase_name};
+use super::plot::{self, attempt};
+use super::sheet::Sheet;
 use super::table::simulated;
 use crate::record::job::Token;
-use crate::workload::Phase;
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
 use serde_json::json;
@@ -32,17 +29,17 @@ pub fn render(collected: &Collected) -> Result<String, LabError> {
         .ok_or_else(|| LabError::Failed("there is no result to show".to_owned()))?;
     let result = &record.body;
     let sheet = Sheet::new(&record.stamp, result);
-    let windows = figures::windows(result, &collected.trace());
-    let rep = figures::typical_rep(result);
+    let windows = attempt::windows(result, &collected.trace());
+    let rep = attempt::typical_rep(result);
     let tokens: Vec<&Token> = rep
-        .map(|rep| figures::tokens_of(&collected.tokens(), rep))
+        .map(|rep| attempt::tokens_of(&collected.tokens(), rep))
         .unwrap_or_default();
     let no_token_energy = tokens
         .iter()
         .filter(|token| token.i > 0)
         .find_map(|token| token.reason)
         .map(super::figure::reason_name);
-    let rep_plot = rep.and_then(|rep| figures::repetition(result, &windows, &tokens, rep));
+    let rep_plot = rep.and_then(|rep| attempt::repetition(result, &windows, &tokens, rep));
     let texts: Vec<&String> = result
         .reps
         .iter()
@@ -51,9 +48,16 @@ pub fn render(collected: &Collected) -> Result<String, LabError> {
         .collect();
 
     let mut environment = Environment::new();
-    environment
-        .add_template("page.html", include_str!("page.html"))
-        .expect("the template is right");
+    let templates = [
+        ("page.html", include_str!("page.html")),
+        ("style.css", plot::STYLE),
+        ("svg.html", plot::SVG),
+    ];
+    for (name, text) in templates {
+        environment
+            .add_template(name, text)
+            .expect("the template is right");
+    }
     let page = environment
         .get_template("page.html")
         .expect("it was just added")
@@ -63,48 +67,18 @@ pub fn render(collected: &Collected) -> Result<String, LabError> {
             result => Serde(result),
             id => result.id.as_str(),
             rep,
-            attempt_plot => Serde(figures::attempt(result, &windows)),
+            attempt_plot => Serde(attempt::attempt(result, &windows)),
             rep_plot => Serde(rep_plot),
-            token_plot => Serde(figures::energy_per_token(&tokens)),
+            token_plot => Serde(attempt::energy_per_token(&tokens)),
             no_token_energy,
-            phases => Serde(legend(collected, &PHASES)),
-            rep_phases => Serde(legend(collected, &REP_PHASES)),
+            phases => Serde(attempt::legend(result, &attempt::PHASES)),
+            rep_phases => Serde(attempt::legend(result, &attempt::REP_PHASES)),
             texts => Serde(&texts),
             missing => collected.missing(),
             version => env!("CARGO_PKG_VERSION"),
             raw => raw(collected),
         });
     page.map_err(|error| LabError::Failed(format!("the page could not be made: {error}")))
-}
-
-const PHASES: [Phase; 7] = [
-    Phase::Load,
-    Phase::IdleBefore,
-    Phase::Warmup,
-    Phase::Prepare,
-    Phase::Depth,
-    Phase::Prefill,
-    Phase::Decode,
-];
-const REP_PHASES: [Phase; 4] = [Phase::Prepare, Phase::Depth, Phase::Prefill, Phase::Decode];
-
-/// `(class, name)` of those `phases` that occur.
-fn legend(collected: &Collected, phases: &[Phase]) -> Vec<(&'static str, &'static str)> {
-    let occurs = |phase: Phase| {
-        let result = collected.result.as_ref();
-        result.is_some_and(|result| {
-            let mut intervals = result.body.timeline.values().flatten();
-            intervals.any(|interval| interval.phase == phase)
-        })
-    };
-    let shown = phases.iter().copied().filter(|phase| occurs(*phase));
-    shown
-        .map(|phase| match phase {
-            // One colour for both idle phases.
-            Phase::IdleBefore => (figures::class(phase), "idle"),
-            _ => (figures::class(phase), phase_name(phase)),
-        })
-        .collect()
 }
 
 /// Every record as JSON that may stand inside a `script` element.

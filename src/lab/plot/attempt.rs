@@ -1,17 +1,45 @@
-//! The plots of one result: the power of the attempt, the power of one repetition with its
+//! The plots of one attempt: the power of the attempt, the power of one repetition with its
 //! tokens, and the energy of each token.
 
-use super::plot::{
-    Band, Plot, Scale, Tick, Window, area_path, line_path, marks_path, round, trace_path,
+use super::{
+    Band, Frame, Plot, Scale, Tick, Window, area_path, line_path, marks_path, round, trace_path,
 };
 use crate::lab::sheet::phase_name;
 use crate::record::job::{Token, Tokens, Trace};
 use crate::record::result::{Interval, JobResult};
 use crate::workload::Phase;
 
+const FRAME: Frame = Frame::WIDE;
 const TOKEN_MARK: f64 = 12.0;
 /// Shown before and after a repetition, as a share of its length.
 const MARGIN: f64 = 0.03;
+
+/// Phases in the order of an attempt, with one colour for both idle phases.
+pub const PHASES: [Phase; 7] = [
+    Phase::Load,
+    Phase::IdleBefore,
+    Phase::Warmup,
+    Phase::Prepare,
+    Phase::Depth,
+    Phase::Prefill,
+    Phase::Decode,
+];
+pub const REP_PHASES: [Phase; 4] = [Phase::Prepare, Phase::Depth, Phase::Prefill, Phase::Decode];
+
+/// `(class, name)` of those `phases` that occur.
+pub fn legend(result: &JobResult, phases: &[Phase]) -> Vec<(&'static str, &'static str)> {
+    let occurs = |phase: &Phase| {
+        let mut intervals = result.timeline.values().flatten();
+        intervals.any(|interval| interval.phase == *phase)
+    };
+    let shown = phases.iter().copied().filter(occurs);
+    shown
+        .map(|phase| match phase {
+            Phase::IdleBefore => (class(phase), "idle"),
+            _ => (class(phase), phase_name(phase)),
+        })
+        .collect()
+}
 
 /// The class of a phase in the style sheet.
 pub fn class(phase: Phase) -> &'static str {
@@ -97,8 +125,9 @@ fn bands(timeline: &[Interval], x: Scale, zero_s: f64, unit_s: f64) -> Vec<Band>
 pub fn attempt(result: &JobResult, windows: &[Window]) -> Option<Plot> {
     let top = highest(windows)? * 1.08;
     let end = windows.last()?.1;
-    let (x, y) = (Scale::x(0.0, end), Scale::y(0.0, top));
+    let (x, y) = (FRAME.x(0.0, end), FRAME.y(0.0, top));
     let mut plot = Plot::new(
+        FRAME,
         (0.0, end),
         (0.0, top),
         "time since the start in s",
@@ -156,12 +185,17 @@ pub fn repetition(
         .filter(|(t0, t1, _)| *t1 > from && *t0 < to)
         .collect();
     let top = highest(&near)? * 1.08;
-    let (x, y) = (Scale::x(from, to), Scale::y(0.0, top));
+    let (x, y) = (FRAME.x(from, to), FRAME.y(0.0, top));
     let title = format!("time since the request in {unit}");
-    let mut plot = Plot::new((from, to), (0.0, top), &title, "power in W");
+    let mut plot = Plot::new(FRAME, (from, to), (0.0, top), &title, "power in W");
     plot.bands = bands(timeline(result), x, start, unit_s);
     plot.line = trace_path(&near, x, y);
-    plot.marks = marks_path(tokens.iter().map(|t| t.t_s / unit_s), x, TOKEN_MARK);
+    plot.marks = marks_path(
+        tokens.iter().map(|t| t.t_s / unit_s),
+        x,
+        plot.bottom,
+        TOKEN_MARK,
+    );
     plot.description =
         format!("Power during repetition {rep}, its phases shaded, a mark for each token");
     Some(plot)
@@ -188,9 +222,15 @@ pub fn energy_per_token(tokens: &[&Token]) -> Option<Plot> {
     let top = (largest + pad) / unit_j;
     let first = points.first()?.0 - 1.0;
     let last = points.last()?.0 + 1.0;
-    let (x, y) = (Scale::x(first, last), Scale::y(bottom, top));
+    let (x, y) = (FRAME.x(first, last), FRAME.y(bottom, top));
     let title = format!("energy in {unit}");
-    let mut plot = Plot::new((first, last), (bottom, top), "output token i", &title);
+    let mut plot = Plot::new(
+        FRAME,
+        (first, last),
+        (bottom, top),
+        "output token i",
+        &title,
+    );
     let band: Vec<(f64, f64, f64)> = points
         .iter()
         .map(|(i, energy, u95)| (*i, (energy - u95) / unit_j, (energy + u95) / unit_j))
