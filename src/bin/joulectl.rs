@@ -2,7 +2,9 @@
 
 use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
-use jouled::lab::{LabError, compare, demo, explain, export, jobs, queue, recompute, sign, submit};
+use jouled::lab::{
+    LabError, compare, demo, explain, export, jobs, queue, recompute, report, sign, submit,
+};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),
             Command::Compare(options) => compare::run(options),
+            Command::Report(options) => report::run(options),
             Command::Explain(options) => explain::run(options),
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
         }

@@ -2,7 +2,7 @@
 //! `lab/`.
 
 use crate::lab::target::Target;
-use crate::lab::{compare, demo, explain, export, queue, recompute, sign, submit};
+use crate::lab::{compare, demo, explain, export, queue, recompute, report, sign, submit};
 use clap::{Parser, Subcommand};
 
 /// Send language-model jobs to boards that run jouled, and show the energy of their tokens
@@ -91,6 +91,16 @@ pub enum Command {
     ///
     /// Runs that were contended, throttled or did not succeed are left out and named.
     Compare(compare::Options),
+    /// Make one page of a dataset or of results: tables, pictures, method
+    ///
+    /// Example: joulectl report results/
+    ///
+    /// Example: joulectl report smol-1.json smol-2.json --out report.md
+    ///
+    /// The page is one file that loads nothing from anywhere. Runs of one configuration are
+    /// taken together; those that were contended, throttled or did not succeed are left out and
+    /// named.
+    Report(report::Options),
     /// Show what the uncertainty of a figure is made of, line by line
     ///
     /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input

@@ -24,6 +24,7 @@ mod process;
 pub mod queue;
 pub mod reason;
 pub mod recompute;
+pub mod report;
 pub mod sheet;
 pub mod sign;
 pub mod submit;

@@ -2,6 +2,8 @@
 
 #[path = "../../tests/common/canned.rs"]
 mod canned;
+#[path = "../../tests/common/studied.rs"]
+mod studied;
 
 use crate::record::Stamped;
 use crate::record::result::JobResult;
@@ -12,4 +14,8 @@ pub const ID: &str = "smol-1";
 
 pub fn result() -> Stamped<JobResult> {
     canned::result(DEVICE, ID)
+}
+
+pub fn studied() -> Vec<Stamped<JobResult>> {
+    studied::studied(&result())
 }

@@ -1,0 +1,130 @@
+//! `joulectl report`: a dataset, or some results, as one page that can be read anywhere: what
+//! was measured, how, and what came out, with the uncertainty of every figure.
+//!
+//! ```text
+//! paths ─▶ source (dataset, result files) ─▶ study: configurations, pooled figures
+//!                                              └─▶ content ─▶ page (HTML), markdown
+//!                                              └─▶ csv
+//! ```
+
+mod configuration;
+mod content;
+mod csv;
+mod figure;
+mod findings;
+mod markdown;
+mod method;
+mod page;
+mod picture;
+mod source;
+mod study;
+mod table;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+use super::LabError;
+use content::Report;
+use source::Source;
+use std::path::{Path, PathBuf};
+use study::{Marked, Study};
+
+const DEFAULT: &str = "jouled-report.html";
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// Folders that `joulectl collect` wrote, result records as .json, or folders of those
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Where the report goes; `-` is the standard output [default: jouled-report.html; Markdown
+    /// and CSV go to the standard output]
+    #[arg(long, short, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// What it is written as [default: what the name of FILE ends with, else html]
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// The heading [default: the model, or how many there are]
+    #[arg(long, value_name = "TEXT")]
+    pub title: Option<String>,
+    /// Count runs that were contended, throttled or did not succeed all the same
+    #[arg(long)]
+    pub include_marked: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// One file with pictures, which loads nothing
+    Html,
+    /// Tables and method in Markdown
+    Md,
+    /// One row a configuration, with every figure in full
+    Csv,
+}
+
+pub fn run(options: &Options) -> Result<(), LabError> {
+    let format = options.format.or_else(|| by_name(options.out.as_deref()?));
+    let format = format.unwrap_or(Format::Html);
+    let out = match (&options.out, format) {
+        (Some(out), _) => out.clone(),
+        (None, Format::Html) => PathBuf::from(DEFAULT),
+        (None, Format::Md | Format::Csv) => PathBuf::from("-"),
+    };
+    let marked = match options.include_marked {
+        true => Marked::Included,
+        false => Marked::LeftOut,
+    };
+    let source = Source::open(&options.paths)?;
+    let study = Study::new(source.results()?, marked);
+    let text = match format {
+        Format::Csv => csv::configurations(&study),
+        Format::Md => markdown::render(&report(options, &source, &study, &out)?),
+        Format::Html => page::render(&study, &report(options, &source, &study, &out)?)?,
+    };
+    if out == Path::new("-") {
+        print!("{text}");
+        return Ok(());
+    }
+    std::fs::write(&out, text)
+        .map_err(|error| LabError::Failed(format!("{}: {error}", out.display())))?;
+    let left_out = study
+        .configurations
+        .iter()
+        .map(|c| c.left_out.len())
+        .sum::<usize>();
+    eprintln!(
+        "{}: {} runs in {} configurations, {left_out} of them marked and left out",
+        out.display(),
+        study.runs.len(),
+        study.configurations.len()
+    );
+    Ok(())
+}
+
+fn by_name(out: &Path) -> Option<Format> {
+    match out.extension()?.to_str()? {
+        "html" | "htm" => Some(Format::Html),
+        "md" | "markdown" => Some(Format::Md),
+        "csv" => Some(Format::Csv),
+        _ => None,
+    }
+}
+
+fn report(
+    options: &Options,
+    source: &Source,
+    study: &Study,
+    out: &Path,
+) -> Result<Report, LabError> {
+    let details = source.details(&content::traced(study))?;
+    let folder = match out.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let links = source.links(folder);
+    Ok(Report::new(
+        study,
+        options.title.as_deref(),
+        &details,
+        &links,
+    ))
+}
