@@ -197,6 +197,13 @@ impl Commands {
         Ok(body(listing::jobs(&rows, store.queue_mode()?)))
     }
 
+    fn jobs_after(&self, after: u64, limit: u32) -> Result<Value, Refusal> {
+        let store = store::lock(&self.shared.store);
+        let (rows, newest) = store.jobs_after(after, limit)?;
+        let listing = listing::arrivals(&rows, newest, store.queue_mode()?);
+        Ok(body(listing))
+    }
+
     fn job(&self, id: &JobId) -> Result<Value, Refusal> {
         let store = store::lock(&self.shared.store);
         let row = store.state(id)?.ok_or_else(|| unknown(id))?;
@@ -247,6 +254,7 @@ impl CommandHandler for Commands {
             Command::Submit { payload } => self.submit(payload),
             Command::Cancel { id } => self.cancel(&id),
             Command::Jobs { limit } => self.jobs(limit),
+            Command::JobsAfter { after, limit } => self.jobs_after(after, limit),
             Command::Job { id } => self.job(&id),
             Command::Queue { mode } => self.queue(mode),
             Command::Replay {

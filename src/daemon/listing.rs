@@ -3,7 +3,7 @@
 
 use crate::mqtt::MAX_PAYLOAD;
 use crate::record::answer::{ListedAttempt, ListedJob, Listing};
-use crate::store::{AttemptRow, StateRow};
+use crate::store::{Arrived, AttemptRow, StateRow};
 use crate::workload::QueueMode;
 
 /// Of one job; the newest.
@@ -13,23 +13,40 @@ const FRAME: usize = 1024;
 
 /// The jobs in their order, as many as fit; `left_out` says how many did not.
 pub fn jobs(rows: &[StateRow], queue: QueueMode) -> Listing {
-    let mut room = MAX_PAYLOAD - FRAME;
-    let mut jobs = Vec::new();
-    for row in rows {
-        let job = job(row, None);
-        let text = serde_json::to_string(&job).expect("a job has only JSON-able fields");
-        let bytes = text.len() + 1;
-        if bytes > room {
-            break;
-        }
-        room -= bytes;
-        jobs.push(job);
-    }
+    let jobs = as_many_as_fit(rows.iter().map(job));
     Listing {
         queue,
         left_out: (rows.len() - jobs.len()) as u64,
         jobs,
+        newest: None,
     }
+}
+
+/// A stretch of all jobs, as many as fit. There are more while the last one's `arrival` is below
+/// `newest`.
+pub fn arrivals(rows: &[Arrived], newest: u64, queue: QueueMode) -> Listing {
+    let jobs = as_many_as_fit(rows.iter().map(|Arrived { arrival, row }| ListedJob {
+        arrival: Some(*arrival),
+        ..job(row)
+    }));
+    Listing {
+        queue,
+        left_out: (rows.len() - jobs.len()) as u64,
+        jobs,
+        newest: Some(newest),
+    }
+}
+
+fn as_many_as_fit(jobs: impl Iterator<Item = ListedJob>) -> Vec<ListedJob> {
+    let mut room = MAX_PAYLOAD - FRAME;
+    jobs.take_while(|job| {
+        let text = serde_json::to_string(job).expect("a job has only JSON-able fields");
+        let bytes = text.len() + 1;
+        let fits = bytes <= room;
+        room = room.saturating_sub(bytes);
+        fits
+    })
+    .collect()
 }
 
 /// One job as the list has it, with its attempts.
@@ -43,12 +60,16 @@ pub fn with_attempts(row: &StateRow, attempts: Vec<AttemptRow>, queue: QueueMode
     });
     Listing {
         queue,
-        jobs: vec![job(row, Some(attempts.collect()))],
+        jobs: vec![ListedJob {
+            attempts: Some(attempts.collect()),
+            ..job(row)
+        }],
         left_out: 0,
+        newest: None,
     }
 }
 
-fn job(row: &StateRow, attempts: Option<Vec<ListedAttempt>>) -> ListedJob {
+fn job(row: &StateRow) -> ListedJob {
     ListedJob {
         id: row.id.to_string(),
         attempt: row.attempt,
@@ -57,7 +78,8 @@ fn job(row: &StateRow, attempts: Option<Vec<ListedAttempt>>) -> ListedJob {
         reason: row.reason.clone(),
         priority: row.priority,
         submitted_unix_s: row.submitted_unix_s,
-        attempts,
+        arrival: None,
+        attempts: None,
     }
 }
 
@@ -87,6 +109,14 @@ mod tests {
         let told = list.jobs.len();
         assert!(told > 500, "{told}");
         assert_eq!(list.left_out, 5_000 - told as u64);
+        let arrived = |(n, row)| Arrived {
+            arrival: n as u64 + 1,
+            row,
+        };
+        let all: Vec<Arrived> = rows.iter().cloned().enumerate().map(arrived).collect();
+        let page = arrivals(&all, 5_000, QueueMode::Open);
+        assert!(serde_json::to_string(&page).expect("JSON").len() < MAX_PAYLOAD);
+        assert_eq!((page.jobs[0].arrival, page.newest), (Some(1), Some(5_000)));
         let short = jobs(&rows[..3], QueueMode::Paused);
         assert_eq!((short.left_out, short.queue), (0, QueueMode::Paused));
     }

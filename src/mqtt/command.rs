@@ -23,6 +23,12 @@ pub enum Command<'p> {
     Jobs {
         limit: u32,
     },
+    /// Jobs in the order of their arrival, whatever became of them: at most `limit` of those
+    /// that came after the one of this number.
+    JobsAfter {
+        after: u64,
+        limit: u32,
+    },
     /// One job with its attempts.
     Job {
         id: JobId,
@@ -58,14 +64,18 @@ pub struct Cancel {
     id: JobId,
 }
 
-/// Asks for the queue and the jobs that ended last, or for one job. An empty payload is `{}`.
+/// Asks for the queue and the jobs that ended last, for one job, or for all. An empty payload is
+/// `{}`.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Jobs {
-    /// This job alone, with its attempts; not together with `limit`.
+    /// This job alone, with its attempts; not together with the others.
     id: Option<JobId>,
-    /// Jobs that have ended; `null` is 50.
+    /// Jobs that have ended, or with `after` jobs; `null` is 50.
     limit: Option<u32>,
+    /// All jobs, in the order in which the board accepted them, from the one after this
+    /// `arrival` on.
+    after: Option<u64>,
 }
 
 /// Sets what the queue does, or asks. An empty payload is `{}`.
@@ -129,16 +139,26 @@ impl<'p> Command<'p> {
             "submit" => Ok(Self::Submit { payload }),
             "cancel" => read(payload).map(|Cancel { id }| Self::Cancel { id }),
             "jobs" => match read_or_default(payload)? {
-                Jobs { id: None, limit } => Ok(Self::Jobs {
-                    limit: limit.unwrap_or(JOBS_LISTED),
-                }),
+                Jobs {
+                    id: None,
+                    limit,
+                    after,
+                } => {
+                    let limit = limit.unwrap_or(JOBS_LISTED);
+                    Ok(match after {
+                        Some(after) => Self::JobsAfter { after, limit },
+                        None => Self::Jobs { limit },
+                    })
+                }
                 Jobs {
                     id: Some(id),
                     limit: None,
+                    after: None,
                 } => Ok(Self::Job { id }),
-                _ => {
+                Jobs { limit, .. } => {
                     let message = "does not belong to a question for one job";
-                    Err(refusal("invalid-command", message, Some("limit".into())))
+                    let field = if limit.is_some() { "limit" } else { "after" };
+                    Err(refusal("invalid-command", message, Some(field.into())))
                 }
             },
             "queue" => read_or_default(payload).map(|Queue { mode }| Self::Queue { mode }),
@@ -221,6 +241,13 @@ mod tests {
         assert_eq!(
             parse("jobs", r#"{"limit":3}"#),
             Ok(Command::Jobs { limit: 3 })
+        );
+        assert_eq!(
+            parse("jobs", r#"{"after":7}"#),
+            Ok(Command::JobsAfter {
+                after: 7,
+                limit: JOBS_LISTED
+            })
         );
         assert_eq!(
             parse("jobs", r#"{"id":"a"}"#),

@@ -66,6 +66,9 @@ pub struct Listing {
     pub jobs: Vec<ListedJob>,
     /// Jobs that did not fit into one message.
     pub left_out: u64,
+    /// The newest job's `arrival`, where all jobs were asked for: 0 where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,6 +81,9 @@ pub struct ListedJob {
     pub reason: Option<String>,
     pub priority: i32,
     pub submitted_unix_s: i64,
+    /// Rises with each job that the board accepts. Only where all jobs were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<u64>,
     /// Only of a job that was asked for by its id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<Vec<ListedAttempt>>,

@@ -20,6 +20,14 @@ pub struct StateRow {
     pub submitted_unix_s: i64,
 }
 
+/// A job in the order in which the board accepted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrived {
+    /// Rises with each job.
+    pub arrival: u64,
+    pub row: StateRow,
+}
+
 /// What became of a submitted job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
@@ -260,6 +268,30 @@ impl Store {
         self.named(rows)
     }
 
+    /// At most `limit` jobs that were accepted after the one of this number, in their order,
+    /// and the number of the newest job of all: 0 where there is none.
+    pub fn jobs_after(&self, after: u64, limit: u32) -> Result<(Vec<Arrived>, u64), StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS}, arrival FROM job WHERE arrival > ?1 ORDER BY arrival LIMIT ?2"
+        );
+        let found = (|| {
+            // No board has seen more jobs than SQLite can count.
+            let after = i64::try_from(after).unwrap_or(i64::MAX);
+            let mut query = self.db.prepare_cached(&sql)?;
+            let rows = query.query_map(params![after, limit], |row| {
+                Ok(Arrived {
+                    row: state_row(row)?,
+                    arrival: row.get::<_, i64>(7)? as u64,
+                })
+            })?;
+            let rows = rows.collect::<rusqlite::Result<_>>()?;
+            let sql = "SELECT coalesce(max(arrival), 0) FROM job";
+            let newest: i64 = self.db.query_row(sql, [], |row| row.get(0))?;
+            Ok((rows, newest as u64))
+        })();
+        self.named(found)
+    }
+
     pub fn counts(&self) -> Result<Counts, StoreError> {
         self.named(counts(&self.db))
     }
@@ -387,5 +419,24 @@ mod tests {
         };
         assert_eq!(names(10), ["runs", "waits", "done"]);
         assert_eq!(names(0), ["runs", "waits"]);
+    }
+    #[test]
+    fn all_jobs_come_in_the_order_of_their_arrival() {
+        let (_dir, mut store) = new_store();
+        assert_eq!(store.jobs_after(0, 10).expect("readable"), (vec![], 0));
+        for name in ["done", "runs", "waits"] {
+            store.submit(&job(name), 10, &at(1)).expect("writable");
+        }
+        store.cancel(&id("done"), &at(2)).expect("writable");
+        let page = |after, limit| -> (Vec<(String, u64)>, u64) {
+            let (rows, newest) = store.jobs_after(after, limit).expect("readable");
+            let named = |Arrived { row, arrival }| (row.id.into(), arrival);
+            (rows.into_iter().map(named).collect(), newest)
+        };
+        let (first, newest) = page(0, 2);
+        assert_eq!(first, [("done".to_owned(), 1), ("runs".to_owned(), 2)]);
+        assert_eq!(newest, 3);
+        assert_eq!(page(2, 2).0, [("waits".to_owned(), 3)]);
+        assert_eq!(page(u64::MAX, 2), (vec![], 3));
     }
 }

@@ -38,7 +38,7 @@ pub use damage::Damage;
 pub use departing::{Found, Pending, Piece, Renewed, Topic};
 pub use error::StoreError;
 pub use expiry::{Expired, Expiry};
-pub use jobs::{Cancelled, Counts, Next, StateRow, Submitted};
+pub use jobs::{Arrived, Cancelled, Counts, Next, StateRow, Submitted};
 pub use kept::Kept;
 pub use models::FileIdentity;
 pub use outbox::{Backlog, Outgoing, RecordKind};
