@@ -60,6 +60,16 @@ bench-outbox: setup ## a million records on their way to a broker (minutes)
 	$(CARGO) bench --locked --no-default-features --bench outbox -- limits=default
 	$(CARGO) bench --locked --no-default-features --bench outbox -- nobody
 
+.PHONY: bench-collect collect-chaos
+bench-collect: setup ## a broker's backlog into a dataset, beside a script of paho-mqtt and pandas (minutes)
+	$(CARGO) bench --locked --no-default-features --features lab --bench collect
+
+# COLLECT_SEED=N draws the same numbers again.
+COLLECT_JOBS ?= 200
+
+collect-chaos: setup ## kill two collectors at random over COLLECT_JOBS jobs of two boards (minutes)
+	COLLECT_JOBS=$(COLLECT_JOBS) $(CARGO) test --locked --test collect whatever_becomes -- --nocapture
+
 footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
 	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
 	scripts/footprint $(dir $(RELEASE))compact/jouled

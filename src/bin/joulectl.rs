@@ -3,7 +3,7 @@
 use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
-    LabError, compare, demo, explain, export, jobs, queue, recompute, report, sign, submit,
+    LabError, collect, compare, demo, explain, export, jobs, queue, recompute, report, sign, submit,
 };
 use std::process::ExitCode;
 
@@ -38,6 +38,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Queue { options, target } => queue::run(target, options).await,
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),
+            Command::Collect { options, target } => collect::run(target, options).await,
             Command::Compare(options) => compare::run(options),
             Command::Report(options) => report::run(options),
             Command::Explain(options) => explain::run(options),

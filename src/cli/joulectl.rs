@@ -2,7 +2,9 @@
 //! `lab/`.
 
 use crate::lab::target::Target;
-use crate::lab::{compare, demo, explain, export, queue, recompute, report, sign, submit};
+use crate::lab::{
+    collect, compare, demo, explain, export, queue, recompute, report, sign, submit,
+};
 use clap::{Parser, Subcommand};
 
 /// Send language-model jobs to boards that run jouled, and show the energy of their tokens
@@ -83,6 +85,21 @@ pub enum Command {
     /// Windows of each rail, tokens with their energies, and phases, on one time in seconds
     /// from the attempt's start.
     Export(export::Options),
+    /// Write what boards publish into a dataset: Parquet, SQLite or CSV
+    ///
+    /// Example: joulectl collect --out lab
+    ///
+    /// Example: joulectl collect --out lab --until-idle 10s --json
+    ///
+    /// Runs until it is stopped, and then writes what it has. Each record is there once, also
+    /// after kill -9, and of several collectors. What the broker dropped is asked of the boards.
+    /// --device takes several boards, separated by commas; without it all are collected.
+    Collect {
+        #[command(flatten)]
+        options: collect::Options,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
     /// Say which of two configurations costs less, or that the noise doesn't tell
     ///
     /// Example: joulectl compare a.json b.json

@@ -5,6 +5,7 @@
 
 pub mod broker;
 pub mod client;
+pub mod collect;
 pub mod compare;
 pub mod dataset;
 pub mod demo;

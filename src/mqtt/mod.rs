@@ -17,7 +17,7 @@
 //! - `departures`, `waits`: which record of the outbox leaves next
 //! - `connection`: connections one after the other
 
-mod backoff;
+pub(crate) mod backoff;
 mod board;
 pub mod command;
 pub mod config;

@@ -1,0 +1,495 @@
+//! What boards are asked, and what they answer: their jobs, page by page, after each connection
+//! and every few minutes, and records that are missing. Nothing here does I/O or reads a clock.
+
+use super::connection::Question;
+use super::staging::{Gap, Listed, Outcome};
+use crate::record::answer::Refusal;
+use crate::record::device::{Presence, Status};
+use crate::units::{MonoNs, Span};
+use crate::workload::{JobId, JobState};
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Who writes to `status` could make up boards; no lab has more.
+const MOST_BOARDS: usize = 10_000;
+/// Replays that wait for their answers, of all boards. A broker keeps 1,000 messages for a slow
+/// client, and drops the rest.
+const MOST_REPLAYS: usize = 8;
+/// As many as fit into one answer.
+const PAGE: u32 = 500;
+const LIST_EVERY: Span = Span::from_millis(180_000);
+/// An answer that takes longer will not come. Questions expire at the broker then.
+pub const ANSWER_WITHIN: Span = Span::from_millis(20_000);
+/// Where a refusal does not say how long.
+const SOME_TIME: Span = Span::from_millis(10_000);
+
+/// A board's answer, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    ok: bool,
+    #[serde(default)]
+    records: u64,
+    #[serde(default)]
+    jobs: Vec<Row>,
+    #[serde(default)]
+    newest: u64,
+    #[serde(default)]
+    error: Option<Refusal>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    id: JobId,
+    attempt: u32,
+    state: JobState,
+    reason: Option<String>,
+    arrival: u64,
+}
+
+/// What an answer means.
+#[derive(Debug, PartialEq)]
+pub enum Said {
+    Jobs {
+        device: String,
+        jobs: Vec<Listed>,
+    },
+    Replay {
+        gap: Gap,
+        outcome: Outcome,
+    },
+    /// The board refuses to list its jobs, and why.
+    Refused {
+        device: String,
+        why: String,
+    },
+}
+
+#[derive(Debug)]
+enum Pending {
+    Jobs { device: String, after: u64 },
+    Replay(Gap),
+}
+
+#[derive(Debug)]
+struct Board {
+    online: bool,
+    /// Whether a job runs there.
+    runs: bool,
+    /// The arrival up to which all jobs have ended and are noted.
+    settled: u64,
+    /// Where the present round of pages goes on.
+    after: u64,
+    /// Whether every job up to `after` has ended.
+    all_ended: bool,
+    list_at: MonoNs,
+    /// It refused commands as too many.
+    quiet_until: MonoNs,
+}
+
+impl Board {
+    fn list_anew(&mut self, now: MonoNs) {
+        (self.settled, self.after, self.all_ended) = (0, 0, true);
+        self.list_at = now;
+    }
+}
+
+/// The boards of a broker.
+#[derive(Debug)]
+pub struct Boards {
+    prefix: String,
+    answers: String,
+    boards: BTreeMap<String, Board>,
+    pending: BTreeMap<String, (MonoNs, Pending)>,
+    /// In correlation data: tells apart questions, also those of earlier runs.
+    run: String,
+    asked: u64,
+}
+
+impl Boards {
+    /// Answers are to come to the topic `answers`.
+    pub fn new(prefix: &str, answers: &str, run: &str) -> Self {
+        Self {
+            prefix: prefix.to_owned(),
+            answers: answers.to_owned(),
+            boards: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            run: run.to_owned(),
+            asked: 0,
+        }
+    }
+
+    pub fn online(&self) -> usize {
+        self.boards.values().filter(|board| board.online).count()
+    }
+
+    /// What a board, or its last will, says on `status`.
+    pub fn status(&mut self, device: &str, payload: &[u8], now: MonoNs) {
+        let Ok(status) = serde_json::from_slice::<Status>(payload) else {
+            return;
+        };
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let fine = (1..=63).contains(&device.len()) && device.bytes().all(is_name);
+        let known = self.boards.contains_key(device);
+        if !fine || !known && self.boards.len() >= MOST_BOARDS {
+            return;
+        }
+        let board = self.boards.entry(device.to_owned()).or_insert(Board {
+            online: false,
+            runs: false,
+            settled: 0,
+            after: 0,
+            all_ended: true,
+            list_at: now,
+            quiet_until: MonoNs(0),
+        });
+        let online = status.state == Presence::Online;
+        if online && !board.online {
+            board.list_anew(now);
+        }
+        board.online = online;
+        board.runs = status.job_running.is_some();
+    }
+
+    /// After a new connection: nobody knows what was missed.
+    pub fn connected(&mut self, now: MonoNs) {
+        for board in self.boards.values_mut() {
+            board.list_anew(now);
+        }
+    }
+
+    /// Boards that can be asked for records now, and for how many attempts.
+    pub fn reachable(&self, now: MonoNs) -> (Vec<String>, usize) {
+        let reachable = |(_, board): &(&String, &Board)| board.online && board.quiet_until <= now;
+        let boards = self.boards.iter().filter(reachable);
+        let replays = self.pending.values();
+        let replays = replays.filter(|(_, pending)| matches!(pending, Pending::Replay(_)));
+        let room = MOST_REPLAYS.saturating_sub(replays.count());
+        (boards.map(|(name, _)| name.clone()).collect(), room)
+    }
+
+    /// Boards that are online.
+    pub fn names(&self) -> Vec<String> {
+        let online = self.boards.iter().filter(|(_, board)| board.online);
+        online.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether no answer is awaited, no list is due, and no job runs.
+    pub fn at_rest(&self, now: MonoNs) -> bool {
+        let works = |board: &Board| board.online && (board.runs || board.list_at <= now);
+        self.pending.is_empty() && !self.boards.values().any(works)
+    }
+
+    /// Questions for jobs that are due.
+    pub fn questions(&mut self, now: MonoNs) -> Vec<Question> {
+        let late = |at: MonoNs| at + ANSWER_WITHIN <= now;
+        self.pending.retain(|_, (at, _)| !late(*at));
+        let due = self.boards.iter_mut();
+        let due = due.filter(|(_, board)| board.online && board.list_at <= now);
+        let due: Vec<(String, u64)> = due
+            .map(|(name, board)| {
+                // Where no answer comes.
+                board.list_at = now + ANSWER_WITHIN + SOME_TIME;
+                (name.clone(), board.after)
+            })
+            .collect();
+        due.into_iter()
+            .map(|(device, after)| {
+                let body = json!({"after": after, "limit": PAGE});
+                let pending = Pending::Jobs {
+                    device: device.clone(),
+                    after,
+                };
+                self.question(&device, "jobs", &body, pending, now)
+            })
+            .collect()
+    }
+
+    /// The question for what an attempt misses.
+    pub fn replay(&mut self, gap: Gap, now: MonoNs) -> Question {
+        let mut body = json!({"id": gap.id, "attempt": gap.attempt});
+        if let Some(seq) = gap.from_seq {
+            body["from_seq"] = json!(seq);
+        }
+        let device = gap.device.clone();
+        self.question(&device, "replay", &body, Pending::Replay(gap), now)
+    }
+
+    fn question(
+        &mut self,
+        device: &str,
+        verb: &str,
+        body: &serde_json::Value,
+        pending: Pending,
+        now: MonoNs,
+    ) -> Question {
+        self.asked += 1;
+        let correlation = format!("{}-{}", self.run, self.asked);
+        self.pending.insert(correlation.clone(), (now, pending));
+        Question {
+            topic: format!("{}/{device}/cmd/{verb}", self.prefix),
+            payload: body.to_string(),
+            response_topic: self.answers.clone(),
+            correlation,
+        }
+    }
+
+    /// What came to the topic of answers. `None` where nothing like it was asked: an answer that
+    /// came twice, or of an earlier run.
+    pub fn answer(&mut self, correlation: &[u8], payload: &[u8], now: MonoNs) -> Option<Said> {
+        let correlation = std::str::from_utf8(correlation).ok()?;
+        let (_, pending) = self.pending.remove(correlation)?;
+        let answer = serde_json::from_slice::<Answer>(payload);
+        match pending {
+            Pending::Replay(gap) => {
+                let outcome = self.outcome(&gap.device, answer.ok(), now);
+                Some(Said::Replay { gap, outcome })
+            }
+            Pending::Jobs { device, after } => {
+                let why = match answer {
+                    Ok(answer) if answer.ok => {
+                        let jobs = self.page(&device, after, answer, now);
+                        return Some(Said::Jobs { device, jobs });
+                    }
+                    Ok(answer) => answer.error.map_or_else(
+                        || "it gives no reason".to_owned(),
+                        |refusal| refusal.message,
+                    ),
+                    Err(error) => error.to_string(),
+                };
+                let board = self.boards.get_mut(&device)?;
+                board.list_at = now + LIST_EVERY;
+                Some(Said::Refused { device, why })
+            }
+        }
+    }
+
+    fn outcome(&mut self, device: &str, answer: Option<Answer>, now: MonoNs) -> Outcome {
+        let Some(answer) = answer else {
+            return Outcome::Later(SOME_TIME);
+        };
+        if answer.ok {
+            return Outcome::Sends(answer.records);
+        }
+        let Some(refusal) = answer.error else {
+            return Outcome::Later(SOME_TIME);
+        };
+        match refusal.code.as_str() {
+            "unknown-job" => Outcome::Unknown,
+            "rate-limited" => {
+                let wait = wait_in(&refusal.message).unwrap_or(SOME_TIME);
+                if let Some(board) = self.boards.get_mut(device) {
+                    board.quiet_until = now + wait;
+                }
+                Outcome::Later(wait)
+            }
+            _ => Outcome::Later(SOME_TIME),
+        }
+    }
+
+    /// A page of jobs: those before the first that goes on are not asked for again.
+    fn page(&mut self, device: &str, after: u64, answer: Answer, now: MonoNs) -> Vec<Listed> {
+        let last = answer.jobs.last().map(|row| row.arrival);
+        if let Some(board) = self
+            .boards
+            .get_mut(device)
+            .filter(|board| board.after == after)
+        {
+            for row in &answer.jobs {
+                board.all_ended &= row.state.is_final();
+                if board.all_ended {
+                    board.settled = board.settled.max(row.arrival);
+                }
+            }
+            match last {
+                Some(last) if last < answer.newest => {
+                    board.after = last;
+                    board.list_at = now;
+                }
+                // Its store began anew.
+                None if answer.newest < after => board.list_anew(now),
+                _ => {
+                    (board.after, board.all_ended) = (board.settled, true);
+                    board.list_at = now + LIST_EVERY;
+                }
+            }
+        }
+        let rows = answer.jobs.into_iter();
+        rows.map(|row| Listed {
+            id: row.id.into(),
+            attempt: row.attempt,
+            state: row.state,
+            reason: row.reason,
+        })
+        .collect()
+    }
+}
+
+/// The time in `…; try again in 7 s`.
+fn wait_in(message: &str) -> Option<Span> {
+    let (_, rest) = message.rsplit_once(" in ")?;
+    let seconds: u64 = rest.split(' ').next()?.parse().ok()?;
+    Some(Span::from_millis(seconds.min(3_600) * 1_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    const START: MonoNs = MonoNs(1_000_000_000_000);
+
+    fn boards() -> Boards {
+        let mut boards = Boards::new("jouled", "answers/me", "r");
+        boards.status("pi5-01", &status("online"), START);
+        boards
+    }
+
+    fn status(state: &str) -> Vec<u8> {
+        json!({"state": state, "version": "1", "machine_id": "m", "since": "",
+               "jobs_queued": 0, "job_running": null})
+        .to_string()
+        .into_bytes()
+    }
+
+    fn job(arrival: u64, state: &str) -> Value {
+        json!({"id": format!("job-{arrival}"), "attempt": 1, "rev": 4, "state": state,
+               "reason": null, "priority": 0, "submitted_unix_s": 1, "arrival": arrival})
+    }
+
+    fn body(question: &Question) -> Value {
+        serde_json::from_str(&question.payload).unwrap()
+    }
+
+    fn gap() -> Gap {
+        Gap {
+            device: "pi5-01".to_owned(),
+            id: "smol-1".to_owned(),
+            attempt: 2,
+            from_seq: Some(7),
+        }
+    }
+
+    fn answered(boards: &mut Boards, question: &Question, answer: &Value) -> Said {
+        let correlation = question.correlation.as_bytes();
+        let payload = answer.to_string();
+        boards
+            .answer(correlation, payload.as_bytes(), START)
+            .unwrap()
+    }
+
+    #[test]
+    fn a_board_that_comes_online_is_asked_for_all_its_jobs_page_by_page() {
+        let mut boards = boards();
+        let [first] = &boards.questions(START)[..] else {
+            panic!("one question");
+        };
+        assert_eq!(first.topic, "jouled/pi5-01/cmd/jobs");
+        assert_eq!(body(first), json!({"after": 0, "limit": PAGE}));
+        assert!(!boards.at_rest(START));
+        let page = json!({"ok": true, "newest": 4, "left_out": 0,
+                          "jobs": [job(1, "succeeded"), job(2, "running"), job(3, "failed")]});
+        let Said::Jobs { jobs, .. } = answered(&mut boards, first, &page) else {
+            panic!("jobs");
+        };
+        assert_eq!(jobs.len(), 3);
+        let second = boards.questions(START).remove(0);
+        assert_eq!(body(&second)["after"], 3);
+        let page = json!({"ok": true, "newest": 4, "jobs": [job(4, "succeeded")]});
+        answered(&mut boards, &second, &page);
+        assert!(boards.questions(START).is_empty() && boards.at_rest(START));
+        // The next round begins after the last job before one that goes on.
+        let later = START + LIST_EVERY;
+        assert_eq!(body(&boards.questions(later)[0])["after"], 1);
+    }
+
+    #[test]
+    fn a_board_whose_store_began_anew_is_listed_from_the_start() {
+        let mut boards = boards();
+        let first = boards.questions(START).remove(0);
+        let page = json!({"ok": true, "newest": 9, "jobs": [job(9, "succeeded")]});
+        answered(&mut boards, &first, &page);
+        let later = START + LIST_EVERY;
+        let again = boards.questions(later).remove(0);
+        assert_eq!(body(&again)["after"], 9);
+        let none = json!({"ok": true, "newest": 2, "jobs": []});
+        answered(&mut boards, &again, &none);
+        assert_eq!(body(&boards.questions(later)[0])["after"], 0);
+    }
+
+    #[test]
+    fn a_board_without_an_answer_is_asked_again_later() {
+        let mut boards = boards();
+        assert_eq!(boards.questions(START).len(), 1);
+        assert!(boards.questions(START).is_empty());
+        let later = START + ANSWER_WITHIN + SOME_TIME;
+        assert_eq!(boards.questions(later).len(), 1);
+        boards.status("pi5-01", &status("offline"), later);
+        let much_later = later + LIST_EVERY;
+        assert!(boards.questions(much_later).is_empty() && boards.at_rest(much_later));
+    }
+
+    #[test]
+    fn a_replay_names_what_is_missing() {
+        let mut boards = boards();
+        let question = boards.replay(gap(), START);
+        assert_eq!(question.topic, "jouled/pi5-01/cmd/replay");
+        let wanted = json!({"id": "smol-1", "attempt": 2, "from_seq": 7});
+        assert_eq!(body(&question), wanted);
+        let answer = json!({"ok": true, "id": "smol-1", "state": "succeeded", "records": 5});
+        let said = answered(&mut boards, &question, &answer);
+        let outcome = Outcome::Sends(5);
+        assert_eq!(
+            said,
+            Said::Replay {
+                gap: gap(),
+                outcome
+            }
+        );
+        let correlation = question.correlation.as_bytes();
+        assert_eq!(
+            boards.answer(correlation, b"{}", START),
+            None,
+            "it came twice"
+        );
+    }
+
+    #[test]
+    fn who_asks_too_often_waits_as_told() {
+        let mut boards = boards();
+        let question = boards.replay(gap(), START);
+        let answer = json!({"ok": false, "error": {"code": "rate-limited", "field": null,
+            "message": "more than 60 commands came within a minute; try again in 7 s"}});
+        let wait = Span::from_millis(7_000);
+        let said = answered(&mut boards, &question, &answer);
+        let outcome = Outcome::Later(wait);
+        assert_eq!(
+            said,
+            Said::Replay {
+                gap: gap(),
+                outcome
+            }
+        );
+        assert!(boards.reachable(START).0.is_empty());
+        assert_eq!(boards.reachable(START + wait).0, ["pi5-01"]);
+    }
+
+    #[test]
+    fn few_replays_wait_at_a_time() {
+        let mut boards = boards();
+        for asked in 0..MOST_REPLAYS {
+            assert_eq!(boards.reachable(START).1, MOST_REPLAYS - asked);
+            boards.replay(gap(), START);
+        }
+        assert_eq!(boards.reachable(START).1, 0);
+    }
+
+    #[test]
+    fn names_that_are_no_devices_are_not_asked() {
+        let mut boards = Boards::new("jouled", "answers/me", "r");
+        for name in ["", "a/b", "+", "UPPER", "x\0"] {
+            boards.status(name, &status("online"), START);
+        }
+        assert_eq!(boards.online(), 0);
+    }
+}
