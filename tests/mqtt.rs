@@ -61,6 +61,10 @@ impl CommandHandler for Queue {
                 }
             },
             Command::Jobs { limit } => Ok(json!({"jobs": store.jobs(limit).expect("readable")})),
+            Command::JobsAfter { after, limit } => {
+                let (jobs, _) = store.jobs_after(after, limit).expect("readable");
+                Ok(json!({"jobs": jobs.len()}))
+            }
             Command::Job { id } => Ok(json!({"jobs": [store.state(&id).expect("readable")]})),
             Command::Queue { .. } => Ok(json!({"mode": store.queue_mode().expect("readable")})),
             Command::Replay {

@@ -2,9 +2,7 @@
 //! `lab/`.
 
 use crate::lab::target::Target;
-use crate::lab::{
-    collect, compare, demo, explain, export, queue, recompute, report, sign, submit,
-};
+use crate::lab::{collect, compare, demo, explain, export, queue, recompute, report, sign, submit};
 use clap::{Parser, Subcommand};
 
 /// Send language-model jobs to boards that run jouled, and show the energy of their tokens
