@@ -74,6 +74,11 @@ footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two
 	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
 	scripts/footprint $(dir $(RELEASE))compact/jouled
 
+.PHONY: notebook
+notebook: setup ## the notebook on a dataset of a real daemon; leaves it in target/energy-per-token.ipynb
+	mkdir -p target
+	NOTEBOOK_OUT=$(abspath target)/energy-per-token.ipynb $(CARGO) test --locked --test dataset notebook -- --nocapture
+
 .PHONY: yocto-check
 yocto-check: setup ## the Yocto layer: crates, lint, kas, and bitbake's parser and fetchers
 	scripts/yocto-check

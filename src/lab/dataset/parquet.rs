@@ -18,6 +18,8 @@ use std::path::Path;
 /// The key of the schema's version in a file's metadata.
 const SCHEMA_KEY: &str = "jouled.schema";
 
+const ROWS_AT_ONCE: usize = 65_536;
+
 /// Writes a part's rows of one place. Returns the file's size.
 pub(super) fn write(
     root: &Path,
@@ -59,7 +61,8 @@ pub(super) fn read(
     format::check_version(path, version.and_then(|key| key.value.as_deref()))?;
     let names = columns.iter().map(|column| column.name.as_str());
     let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-    let batches = builder.with_projection(mask).build().map_err(failed)?;
+    let builder = builder.with_projection(mask).with_batch_size(ROWS_AT_ONCE);
+    let batches = builder.build().map_err(failed)?;
     for batch in batches {
         let batch = batch.map_err(|error| failed(error.into()))?;
         each(&conformed(path, columns, &batch)?)?;

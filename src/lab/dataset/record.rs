@@ -401,7 +401,7 @@ mod tests {
                 with(&tokens, "tokens", json!("secret")),
                 "invalid type",
             ),
-            (of_job("tokens"), json!(["secret"]), "object"),
+            (of_job("tokens"), json!(["secret"]), "invalid type"),
             (
                 of_job("trace"),
                 with(&trace, "power_w", json!([1.0])),

@@ -136,8 +136,17 @@ pub(super) fn read(
     let database = Connection::open_with_flags(path, flags).map_err(broken)?;
     database.busy_timeout(PATIENCE).map_err(broken)?;
     let version = database.query_row("PRAGMA user_version", [], |row| row.get::<_, u32>(0));
-    let version = version.map_err(broken)?.to_string();
-    format::check_version(path, Some(&version))?;
+    let version = version.map_err(broken)?;
+    format::check_version(path, Some(&version.to_string()))?;
+    if version == 0 {
+        // Its first part was begun and not finished.
+        let is_empty = "SELECT count(*) = 0 FROM sqlite_schema";
+        let is_empty = database.query_row(is_empty, [], |row| row.get(0));
+        return match is_empty.map_err(broken)? {
+            true => Ok(()),
+            false => Err(DatasetError::foreign(path, "tables of something else")),
+        };
+    }
     let there = columns_of(&database, table).map_err(broken)?;
     let names: Vec<&str> = columns
         .iter()

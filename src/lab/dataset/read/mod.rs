@@ -114,17 +114,17 @@ impl Dataset {
         columns: &[&str],
         sample: impl Fn(&Row<'_>) -> Option<(K, S)>,
     ) -> Result<BTreeMap<Attempt, Vec<S>>, DatasetError> {
+        let asked: BTreeMap<(&str, &str, u64), &Attempt> = of
+            .iter()
+            .map(|of| ((of.device.as_str(), of.id.as_str(), of.attempt.into()), of))
+            .collect();
         let mut found: BTreeMap<Attempt, BTreeMap<K, S>> = BTreeMap::new();
         for source in &self.sources {
             source.rows(table, columns, &mut |device, row| {
                 let Some((id, attempt)) = row.value(0).text().zip(row.value(1).int()) else {
                     return;
                 };
-                let mut asked = of.iter();
-                let is = |a: &&Attempt| {
-                    a.device == device && a.id == id && u64::from(a.attempt) == attempt
-                };
-                let Some(attempt) = asked.find(is) else {
+                let Some(&attempt) = asked.get(&(device, id, attempt)) else {
                     return;
                 };
                 if let Some((key, sample)) = sample(row) {

@@ -50,7 +50,7 @@ pub fn columns() -> Columns<Intervals> {
     });
     c.always();
     c.bool(
-        "primary",
+        "is_primary",
         "whether the headline figures are of this rail",
         |r, n| Some(r.rows[n].primary),
     );
