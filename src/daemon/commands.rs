@@ -243,7 +243,7 @@ impl Commands {
         self.count();
         Ok(body(Replayed {
             place: place(&row),
-            records: records as u64,
+            records,
         }))
     }
 }
