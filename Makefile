@@ -127,8 +127,17 @@ schemas: setup ## write docs/schemas and docs/asyncapi.yaml anew, from the types
 asyncapi-check: setup ## docs/asyncapi.yaml by AsyncAPI's own parser, from npm
 	scripts/asyncapi-check
 
-integrations-test: setup ## what people have, fed by a real board: Node-RED (npm), Telegraf's queries, Python clients
+integrations-test: setup ## what people have, fed by a real board: Node-RED (npm), Telegraf's queries, Python clients, Prometheus, Grafana's types, Home Assistant
 	$(CARGO) test --locked --test consumers -- --include-ignored
+	tests/integrations/prometheus
+	tests/integrations/grafana
+	tests/integrations/homeassistant
+
+.PHONY: dashboard-screenshot screenshots
+dashboard-screenshot: setup
+	scripts/dashboard-screenshot
+
+screenshots: dashboard-screenshot
 
 # Debian's name of this machine's architecture.
 ARCH = $(shell dpkg --print-architecture)

@@ -154,7 +154,7 @@ fn home_assistant_understands_it() {
     let all = json!({"message": message, "records": records});
     std::fs::write(&file, all.to_string()).unwrap();
     let script =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/integrations/homeassistant.py");
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/integrations/read_announcement.py");
     let checked = Command::new(python)
         .arg(script)
         .arg(&file)

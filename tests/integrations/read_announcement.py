@@ -1,4 +1,4 @@
-"""homeassistant.py FILE [CONSTANTS]: whether Home Assistant understands an announcement.
+"""read_announcement.py FILE: whether Home Assistant understands an announcement.
 
 FILE holds the discovery message and records as they came from the broker (tests/discovery.rs).
 Each component goes through the schema of Home Assistant's own MQTT integration, and each record
