@@ -32,6 +32,7 @@ pub mod journal;
 pub mod lab;
 pub mod measure;
 pub mod metrics;
+pub mod minute;
 pub mod models;
 pub mod mqtt;
 pub mod probe;

@@ -1,6 +1,7 @@
 //! Figures as people read them: a dash for what is missing, never a zero.
 
 use crate::sensor::Quality;
+use crate::units::Span;
 
 /// What stands for a missing figure.
 pub const MISSING: &str = "–";
@@ -65,6 +66,17 @@ pub fn step(value: f64, unit: &str) -> String {
     format!("{number} {prefix}{unit}")
 }
 
+/// `1:05` or `2:01:05`.
+pub fn elapsed(span: Span) -> String {
+    let whole = span.as_secs_f64() as u64;
+    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
 /// As on the wire.
 pub fn quality(quality: Quality) -> &'static str {
     match quality {
@@ -109,6 +121,12 @@ mod tests {
         assert_eq!(step(0.4, "W"), "400 mW");
         assert_eq!(step(1.5, "W"), "1.5 W");
         assert_eq!(step(1e-6, "W"), "1 µW");
+    }
+
+    #[test]
+    fn hours_appear_when_there_are_any() {
+        assert_eq!(elapsed(Span::from_millis(65_900)), "1:05");
+        assert_eq!(elapsed(Span::from_millis(7_265_000)), "2:01:05");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod advice;
 mod block;
-mod figure;
+pub(crate) mod figure;
 mod find;
 pub mod follow;
 mod page;

@@ -1,7 +1,7 @@
 //! The running figures of every rail, from which either view draws a frame.
 
-use super::History;
 use crate::clock;
+use crate::minute::History;
 use crate::probe::find::{Candidate, Reach};
 use crate::probe::tally::Tally;
 use crate::probe::{advice, read};
@@ -137,7 +137,7 @@ impl Live {
 
     fn add(&mut self, window: &Window) {
         self.total.add(window);
-        self.history.add(window);
+        self.history.add(window.t0, window.t1, window.power);
         self.recent.push_back(*window);
     }
 

@@ -1,9 +1,6 @@
 //! The rails for as long as somebody watches: a live table in a terminal, elsewhere a line
 //! per rail and second.
 
-#[cfg(feature = "tui")]
-mod chart;
-mod history;
 mod lines;
 mod live;
 #[cfg(feature = "tui")]
@@ -11,7 +8,6 @@ mod screen;
 #[cfg(feature = "tui")]
 mod view;
 
-pub use history::History;
 pub use live::{Follow, Frame, RailFrame};
 
 use crate::daemon::signals;

@@ -1,7 +1,7 @@
 //! One frame drawn: a card a rail where there is room, else a row a rail.
 
-use super::chart::Chart;
 use super::{Frame, RailFrame};
+use crate::minute::Chart;
 use crate::probe::figure::{self, or_missing};
 use crate::sensor::Quality;
 use crate::units::MonoNs;
@@ -63,7 +63,7 @@ impl View {
     }
 
     fn title(&self, frame: &Frame, width: u16) -> Line<'static> {
-        let right = format!("{}  q quits ", clock(frame.elapsed.as_secs_f64()));
+        let right = format!("{}  q quits ", figure::elapsed(frame.elapsed));
         let left = format!(" jouled probe  {}", self.board);
         let room = usize::from(width).saturating_sub(right.chars().count() + 1);
         let left: String = left.chars().take(room).collect();
@@ -112,7 +112,13 @@ fn card(screen: &mut ratatui::Frame<'_>, area: Rect, bars: u16, rail: &RailFrame
         Constraint::Length(RIGHT),
     ])
     .areas(body);
-    let chart = Chart::new(rail, now, middle.width.saturating_sub(1), bars);
+    let chart = Chart::new(
+        &rail.history,
+        bars_color(rail),
+        now,
+        middle.width.saturating_sub(1),
+        bars,
+    );
     let mut numbers = vec![power(rail)];
     if bars >= 3 {
         numbers.push(chart.bounds().into());
@@ -129,17 +135,6 @@ fn card(screen: &mut ratatui::Frame<'_>, area: Rect, bars: u16, rail: &RailFrame
     };
     screen.render_widget(column(voltage(rail), current(rail)), volts);
     screen.render_widget(column(pace(rail), coverage(rail)), rate);
-}
-
-/// `1:05` or `2:01:05`.
-fn clock(seconds: f64) -> String {
-    let whole = seconds.max(0.0) as u64;
-    let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
 }
 
 /// A column of the rows: its heading, its width, its text.
@@ -222,7 +217,10 @@ fn rows(screen: &mut ratatui::Frame<'_>, body: Rect, rails: &[RailFrame], now: M
             screen.render_widget(line, *area);
         }
         let last = areas[areas.len() - 1];
-        screen.render_widget(Chart::new(rail, now, last.width, 1).bars(), last);
+        screen.render_widget(
+            Chart::new(&rail.history, bars_color(rail), now, last.width, 1).bars(),
+            last,
+        );
     }
 }
 
@@ -246,6 +244,16 @@ fn coverage(rail: &RailFrame) -> String {
     or_missing(rail.coverage, figure::share)
 }
 
+fn bars_color(rail: &RailFrame) -> Color {
+    match rail.quality {
+        Quality::Good if rail.simulated => Color::Magenta,
+        Quality::Good => Color::Green,
+        Quality::NearFullScale => Color::Yellow,
+        Quality::Saturated | Quality::Failed => Color::Red,
+        Quality::Stale => Color::DarkGray,
+    }
+}
+
 fn style(quality: Quality) -> Style {
     match quality {
         Quality::Good => Style::new().green(),
@@ -256,31 +264,24 @@ fn style(quality: Quality) -> Style {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-    use crate::probe::follow::History;
-    use crate::sensor::{Boundary, Window};
+    use crate::minute::History;
+    use crate::sensor::Boundary;
     use crate::units::{self, Amps, Joules, Volts, Watts};
     use proptest::prelude::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
 
-    pub const NOW_S: u64 = 500;
+    const NOW_S: u64 = 500;
 
-    pub fn rail(name: &str, power: impl Fn(f64) -> Option<f64>) -> RailFrame {
+    fn rail(name: &str, power: impl Fn(f64) -> Option<f64>) -> RailFrame {
         let mut history = History::default();
         for tick in 0..240 {
             let t0 = (NOW_S - 60) * 1_000_000_000 + tick * 250_000_000;
             if let Some(watts) = power(tick as f64 / 4.0) {
-                history.add(&Window {
-                    t0: MonoNs(t0),
-                    t1: MonoNs(t0 + 250_000_000),
-                    power: Watts(watts),
-                    voltage: None,
-                    current: None,
-                    quality: Quality::Good,
-                    lost: 0,
-                });
+                let length = units::Span::from_millis(250);
+                history.add(MonoNs(t0), MonoNs(t0) + length, Watts(watts));
             }
         }
         let now = power(59.75);
@@ -355,12 +356,6 @@ pub(super) mod tests {
     #[test]
     fn a_small_terminal_shows_the_power() {
         insta::assert_snapshot!(drawn(40, 6, &frame(waves())));
-    }
-
-    #[test]
-    fn hours_appear_when_there_are_any() {
-        assert_eq!(clock(65.9), "1:05");
-        assert_eq!(clock(7265.0), "2:01:05");
     }
 
     proptest! {

@@ -1,8 +1,7 @@
 //! The last minute of a rail as bars.
 
-use super::RailFrame;
+use super::History;
 use crate::probe::figure;
-use crate::sensor::Quality;
 use crate::units::MonoNs;
 use ratatui::style::{Color, Style};
 use ratatui::widgets::Sparkline;
@@ -20,8 +19,8 @@ pub struct Chart {
 }
 
 impl Chart {
-    pub fn new(rail: &RailFrame, now: MonoNs, width: u16, height: u16) -> Chart {
-        let columns = rail.history.columns(now, usize::from(width));
+    pub fn new(history: &History, color: Color, now: MonoNs, width: u16, height: u16) -> Chart {
+        let columns = history.columns(now, usize::from(width));
         let known = || columns.iter().flatten().copied();
         let low = known().reduce(f64::min);
         let high = known().reduce(f64::max);
@@ -43,13 +42,7 @@ impl Chart {
             levels,
             low,
             high,
-            color: match rail.quality {
-                Quality::Good if rail.simulated => Color::Magenta,
-                Quality::Good => Color::Green,
-                Quality::NearFullScale => Color::Yellow,
-                Quality::Saturated | Quality::Failed => Color::Red,
-                Quality::Stale => Color::DarkGray,
-            },
+            color,
         }
     }
 
@@ -78,18 +71,21 @@ impl Chart {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::tests::{NOW_S, rail};
     use super::*;
+    use crate::units::Watts;
 
     #[test]
     fn a_gap_is_blank_and_a_constant_is_flat() {
-        let gone = rail("gone", |t| (t < 30.0).then_some(5.0));
-        let chart = Chart::new(&gone, MonoNs(NOW_S * 1_000_000_000), 60, 1);
+        let at = |s: u64| MonoNs(s * 1_000_000_000);
+        let mut history = History::default();
+        history.add(at(440), at(470), Watts(5.0));
+        let chart = Chart::new(&history, Color::Cyan, at(500), 60, 1);
         assert!(
             chart.bars[1..30].iter().all(|bar| *bar == Some(4)),
             "{:?}",
             chart.bars
         );
         assert!(chart.bars[31..].iter().all(Option::is_none));
+        assert_eq!(chart.bounds(), "5.000–5.000 W");
     }
 }

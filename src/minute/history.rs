@@ -1,7 +1,6 @@
 //! The last minute of one rail, in bins of a quarter of a second.
 
-use crate::sensor::Window;
-use crate::units::{MonoNs, Span};
+use crate::units::{MonoNs, Span, Watts};
 use std::collections::VecDeque;
 
 const BIN: Span = Span::from_millis(250);
@@ -25,20 +24,21 @@ struct Bin {
 }
 
 impl History {
-    /// Spreads a window over the bins that it touches. Windows come in their order.
-    pub fn add(&mut self, window: &Window) {
-        if window.t1 <= window.t0 {
+    /// Spreads the mean power from `t0` to `t1` over the bins between. Readings come in their
+    /// order.
+    pub fn add(&mut self, t0: MonoNs, t1: MonoNs, power: Watts) {
+        if t1 <= t0 {
             return;
         }
-        let last = (window.t1.0 - 1) / BIN.0;
-        let first = (window.t0.0 / BIN.0).max(last.saturating_sub(OLDEST));
+        let last = (t1.0 - 1) / BIN.0;
+        let first = (t0.0 / BIN.0).max(last.saturating_sub(OLDEST));
         for number in first..=last {
-            let begin = window.t0.0.max(number * BIN.0);
-            let end = window.t1.0.min((number + 1) * BIN.0);
+            let begin = t0.0.max(number * BIN.0);
+            let end = t1.0.min((number + 1) * BIN.0);
             let seconds = Span(end.saturating_sub(begin)).as_secs_f64();
             if let Some(bin) = self.bin(number) {
                 bin.covered_s += seconds;
-                bin.energy_j += window.power.0 * seconds;
+                bin.energy_j += power.0 * seconds;
             }
         }
         while self.bins.len() as u64 > BINS + 4 {
@@ -93,21 +93,7 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sensor::Quality;
-    use crate::units::Watts;
     use proptest::prelude::*;
-
-    fn window(t0_ms: u64, t1_ms: u64, watts: f64) -> Window {
-        Window {
-            t0: MonoNs(t0_ms * 1_000_000),
-            t1: MonoNs(t1_ms * 1_000_000),
-            power: Watts(watts),
-            voltage: None,
-            current: None,
-            quality: Quality::Good,
-            lost: 0,
-        }
-    }
 
     fn at(ms: u64) -> MonoNs {
         MonoNs(ms * 1_000_000)
@@ -117,7 +103,11 @@ mod tests {
     fn a_minute_fills_sixty_columns_and_gaps_stay_empty() {
         let mut history = History::default();
         for second in (100..160).filter(|second| *second != 130) {
-            history.add(&window(second * 1000, (second + 1) * 1000, second as f64));
+            history.add(
+                at(second * 1000),
+                at((second + 1) * 1000),
+                Watts(second as f64),
+            );
         }
         let columns = history.columns(at(160_250), 60);
         assert_eq!(columns.len(), 60);
@@ -147,7 +137,7 @@ mod tests {
             let mut history = History::default();
             let mut t = start;
             for length in lengths {
-                history.add(&window(t, t + length, 3.0));
+                history.add(at(t), at(t + length), Watts(3.0));
                 t += length;
             }
             for mean in history.columns(at(t), width).into_iter().flatten() {
