@@ -181,8 +181,18 @@ fn health() {
         events_left_out: 0,
         damaged_stores: 0,
         last_job: Some(last_job()),
+        temperature_c: Some(48.2),
+        reasons: BTreeMap::new(),
     };
-    assert_json_snapshot!(on_the_wire(health));
+    assert_json_snapshot!(on_the_wire(&health));
+    let measuring = Health {
+        temperature_c: None,
+        reasons: BTreeMap::from([("temperature_c".to_owned(), Reason::NotMeasured)]),
+        ..health
+    };
+    let record = on_the_wire(&measuring);
+    assert_eq!(record["temperature_c"], serde_json::Value::Null);
+    assert_eq!(record["reasons"]["temperature_c"], "not-measured");
 }
 
 #[test]

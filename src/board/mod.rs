@@ -25,8 +25,9 @@ pub use detect::BoardIdentity;
 pub use evidence::{Evidence, Finding};
 pub use facts::{Board, Host};
 pub use memory::{available_bytes, disk_free_bytes, disk_free_share, own_rss_bytes};
-pub use moment::{Moment, Outlook};
+pub use moment::Moment;
 pub use profile::{
     OwnSensor, Profile, ProfileError, Profiles, Status, ThermalZones, parse as parse_profile,
 };
+pub use thermal::Zones;
 pub use watch::BoardWatch;

@@ -11,7 +11,7 @@ const TOO_WARM_C: f64 = 150.0;
 
 /// The thermal zones that count.
 #[derive(Debug)]
-pub(super) struct Zones(Vec<Gauge>);
+pub struct Zones(Vec<Gauge>);
 
 impl Zones {
     /// Those that the profile names.

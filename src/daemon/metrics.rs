@@ -1,7 +1,7 @@
 //! What the daemon tells its metrics, where somebody reads them, and `health` of its last job.
 
 use super::Shared;
-use crate::board::{Board, Outlook};
+use crate::board::Board;
 use crate::clock;
 use crate::config::{Config, Identity};
 use crate::metrics::{About, Around, Metrics, server};
@@ -58,16 +58,11 @@ pub fn note_health(shared: &Shared, mqtt: &MqttHandle, health: &Health) {
     let Some(metrics) = &shared.metrics else {
         return;
     };
-    // To look for the board's files would disturb what is measured.
-    let temperature_c = match shared.queue.is_running() {
-        true => None,
-        false => Outlook::find(&shared.host).look().temperature_c.ok(),
-    };
     let broken = shared.sensors.broken().into_iter();
     let around = Around {
         unopened: broken.map(|sensor| sensor.name).collect(),
         connected: mqtt.connected(),
-        temperature_c,
+        temperature_c: health.temperature_c,
     };
     metrics.health(health, around);
 }

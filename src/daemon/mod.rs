@@ -23,7 +23,7 @@ pub mod signals;
 mod trouble;
 mod watchdog;
 
-use crate::board::{Board, Host};
+use crate::board::{Board, Host, Zones};
 use crate::config::{Config, Identity, IdlePace};
 use crate::measure::Meter;
 use crate::metrics::Metrics;
@@ -64,6 +64,7 @@ pub struct Shared {
     pub host: Host,
     /// What was read about it last.
     board: Mutex<Board>,
+    zones: Zones,
     sensors: Sensors,
     pub queue: Queue,
     /// Of the thread that runs jobs.
@@ -152,6 +153,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         models: ModelDirectory::new(config.models.dir.clone(), Arc::clone(&store)),
         meter: Meter::new(sampler, idle_pace),
         board: Mutex::new(board),
+        zones: Zones::find(&host.sysfs, &host.profile.thermal),
         host,
         sensors,
         queue: Queue::default(),

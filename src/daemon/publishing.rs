@@ -6,7 +6,9 @@ use super::faults::Faults;
 use super::metrics;
 use super::watchdog::Watchdog;
 use crate::mqtt::MqttHandle;
+use crate::record::Reason;
 use crate::record::device::{Health, OutboxHealth, SensorHealth};
+use crate::record::result::Reasons;
 use crate::units::{MonoNs, Span};
 use crate::{board, clock};
 use crate::{sampler, store};
@@ -148,6 +150,7 @@ fn health(
             (sensor.name, health)
         })
         .collect();
+    let temperature = temperature_c(shared);
     Ok(Health {
         sensors,
         queue: counts.queued,
@@ -167,5 +170,19 @@ fn health(
         events_left_out: mqtt.events_left_out(),
         damaged_stores,
         last_job: shared.last_job(),
+        temperature_c: temperature.ok(),
+        reasons: temperature
+            .err()
+            .map(|reason| ("temperature_c".to_owned(), reason))
+            .into_iter()
+            .collect::<Reasons>(),
     })
+}
+
+/// Some chips take milliseconds for it: an attempt looks for itself, between its repetitions.
+fn temperature_c(shared: &Shared) -> Result<f64, Reason> {
+    match shared.queue.is_running() {
+        true => Err(Reason::NotMeasured),
+        false => shared.zones.hottest_c().map_err(Reason::from),
+    }
 }

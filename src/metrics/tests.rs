@@ -55,6 +55,8 @@ fn health() -> Health {
         events_left_out: 0,
         damaged_stores: 0,
         last_job: None,
+        temperature_c: None,
+        reasons: std::collections::BTreeMap::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Records about the board: `status`, `info`, `health` and `rails/<rail>`.
 
 use super::last_job::LastJob;
+use super::result::Reasons;
 pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
 use crate::workload::{Limits, QueueMode};
 use schemars::JsonSchema;
@@ -121,6 +122,11 @@ pub struct Health {
     /// The last one that succeeded since the daemon started.
     #[serde(default)]
     pub last_job: Option<LastJob>,
+    /// The hottest thermal zone that counts; `null` while an attempt runs, which looks itself.
+    #[serde(default)]
+    pub temperature_c: Option<f64>,
+    #[serde(default)]
+    pub reasons: Reasons,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
