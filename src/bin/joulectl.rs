@@ -3,7 +3,8 @@
 use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
-    LabError, collect, compare, demo, explain, export, jobs, queue, recompute, report, sign, submit,
+    LabError, collect, compare, demo, explain, export, jobs, queue, recompute, report, sign,
+    submit, watch,
 };
 use std::process::ExitCode;
 
@@ -35,6 +36,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             } => submit::run(target, job, signing, after).await,
             Command::Keygen(options) => sign::keygen(options),
             Command::Jobs { json, target } => jobs::list(target, *json).await,
+            Command::Watch { options, target } => watch::run(target, options).await,
             Command::Queue { options, target } => queue::run(target, options).await,
             Command::Recompute(options) => recompute::run(options),
             Command::Export(options) => export::run(options),

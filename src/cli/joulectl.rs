@@ -2,7 +2,9 @@
 //! `lab/`.
 
 use crate::lab::target::Target;
-use crate::lab::{collect, compare, demo, explain, export, queue, recompute, report, sign, submit};
+use crate::lab::{
+    collect, compare, demo, explain, export, queue, recompute, report, sign, submit, watch,
+};
 use clap::{Parser, Subcommand};
 
 /// Send language-model jobs to boards that run jouled, and show the energy of their tokens
@@ -53,6 +55,18 @@ pub enum Command {
         /// Print the list as JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
+    /// Watch all boards of a broker live, or one
+    ///
+    /// Example: joulectl watch --json --device pi5-01 | jq -r 'select(.type == "rail").record.power_w'
+    ///
+    /// Keys: arrows and Enter, / filters, s sorts, p pauses, c cancels a job, ? shows all, q quits.
+    /// While a job is measured undisturbed its board says nothing, and is shown as measuring.
+    Watch {
+        #[command(flatten)]
+        options: watch::Options,
         #[command(flatten, next_help_heading = "Connection")]
         target: Target,
     },

@@ -38,9 +38,9 @@ const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 pub struct Message {
     pub topic: String,
     pub payload: Vec<u8>,
-    correlation: Option<Vec<u8>>,
+    pub(super) correlation: Option<Vec<u8>>,
     /// It was published before this client asked for it.
-    retained: bool,
+    pub(super) retained: bool,
 }
 
 impl Message {
@@ -128,14 +128,7 @@ impl Client {
         match connected.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(no_connection(&address, &error)),
-            Err(_) => {
-                return Err(LabError::Unreachable(format!(
-                    "the broker at {}:{} did not answer within {} s",
-                    address.host,
-                    address.port,
-                    CONNECT_WITHIN.as_secs()
-                )));
-            }
+            Err(_) => return Err(no_answer(&address, CONNECT_WITHIN)),
         }
         let filters = Arc::new(Mutex::new(Vec::new()));
         let (sender, arrivals) = mpsc::channel(ARRIVALS);
@@ -335,7 +328,7 @@ impl Drop for Client {
     }
 }
 
-fn options(name: &str, address: &Address) -> MqttOptions {
+pub(super) fn options(name: &str, address: &Address) -> MqttOptions {
     let mut options = MqttOptions::new(name, &address.host, address.port);
     options
         .set_keep_alive(Duration::from_secs(30))
@@ -389,7 +382,7 @@ async fn poll(
     }
 }
 
-fn message(publish: &Publish) -> Message {
+pub(super) fn message(publish: &Publish) -> Message {
     let correlation = publish
         .properties
         .as_ref()
@@ -403,7 +396,27 @@ fn message(publish: &Publish) -> Message {
     }
 }
 
-fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
+pub(super) fn no_answer(address: &Address, within: Duration) -> LabError {
+    LabError::Unreachable(format!(
+        "the broker at {}:{} did not answer within {} s",
+        address.host,
+        address.port,
+        within.as_secs()
+    ))
+}
+
+/// Why a connection that was accepted before is gone, or does not come back.
+pub(super) fn reason(address: &Address, error: &ConnectionError) -> String {
+    let tried = Tried {
+        names: &OPTIONS,
+        tls: address.tls.is_some(),
+        user: address.user.as_deref(),
+        accepted: true,
+    };
+    tried.reason(error)
+}
+
+pub(super) fn no_connection(address: &Address, error: &ConnectionError) -> LabError {
     let Address {
         host, port, user, ..
     } = address;

@@ -33,5 +33,6 @@ pub mod table;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod watch;
 
 pub use error::LabError;

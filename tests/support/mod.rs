@@ -21,6 +21,8 @@ pub mod scripted;
 #[cfg(feature = "lab")]
 pub mod smollm2;
 pub mod systemd;
+#[cfg(feature = "lab")]
+pub mod terminal;
 pub mod tiny_gguf;
 pub mod tool;
 
