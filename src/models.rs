@@ -43,6 +43,9 @@ pub struct FoundModel {
     pub size_bytes: u64,
 }
 
+/// The files of the directory that a job could name, and what makes them what they are.
+pub type Seen = Vec<(ModelName, FileIdentity)>;
+
 impl ModelDirectory {
     pub fn new(dir: PathBuf, store: Arc<Mutex<Store>>) -> Self {
         Self { dir, store }
@@ -103,6 +106,21 @@ impl ModelDirectory {
             sha256,
             size_bytes: identity.size_bytes,
         })
+    }
+
+    /// Size of a model that is there, and its SHA-256 if it is known; nothing is hashed.
+    pub fn glance(&self, name: &ModelName) -> Option<(u64, Option<String>)> {
+        let identity = FileIdentity::of(&std::fs::metadata(self.path(name).ok()?).ok()?);
+        Some((identity.size_bytes, self.known_hash(name, identity)))
+    }
+
+    /// A look at the directory, to tell whether anything has changed.
+    pub fn seen(&self) -> Seen {
+        let identity = |name: &ModelName| {
+            let file = std::fs::metadata(self.dir.join(name.as_str())).ok()?;
+            Some((name.clone(), FileIdentity::of(&file)))
+        };
+        self.names().iter().filter_map(identity).collect()
     }
 
     /// Every model, hashed; see [`ModelDirectory::find`] about `go_on`.
@@ -207,7 +225,11 @@ mod tests {
             stopped.map(|found| found.sha256),
             Err(ModelError::NotHashed("m.gguf".to_owned()))
         );
+        assert_eq!(models.glance(&name), Some((3, None)));
+        let seen = models.seen();
         let found = models.find(&name, None, &|| true).expect("it is there");
+        assert_eq!(models.glance(&name), Some((3, Some(ABC.to_owned()))));
+        assert_eq!(models.seen(), seen);
         assert_eq!((found.sha256.as_str(), found.size_bytes), (ABC, 3));
         let known = models.find(&name, Some(ABC), &|| false).expect("known");
         assert_eq!(known.sha256, ABC);

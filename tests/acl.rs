@@ -217,6 +217,7 @@ async fn a_board_writes_its_records_and_nothing_of_another() {
             "rails/input.vdd_in",
             "jobs/a/state",
             "jobs/a/result",
+            "models/m.gguf/state",
         ] {
             board.may_write(&[&topic(rest)]).await;
         }
@@ -230,6 +231,7 @@ async fn a_board_writes_its_records_and_nothing_of_another() {
                 "jouled/pi5-02/cmd/submit",
                 "jouled/pi5-02/status",
                 "jouled/pi5-02/jobs/a/result",
+                "jouled/pi5-02/models/m.gguf/state",
                 "jouled/pi5-02/events",
                 "homeassistant/device/pi5-02/config",
                 "elsewhere",
@@ -294,6 +296,7 @@ async fn a_person_is_no_board_and_who_looks_on_says_nothing() {
             "events",
             "rails/a",
             "jobs/a/result",
+            "models/m.gguf/state",
         ] {
             let topic = format!("jouled/{name}/{rest}");
             person.may_not_write(&[&topic]).await;
@@ -319,10 +322,11 @@ async fn who_looks_on_hears_all_records() {
         "jouled/pi5-01/events",
         "jouled/pi5-01/rails/input.vdd_in",
         "jouled/pi5-01/jobs/a/state",
+        "jouled/pi5-01/models/m.gguf/state",
         "jouled/pi5-01/jobs/a/result",
     ];
     board.may_write(&topics).await;
-    assert_eq!(reader.hears_until(topics[6]).await, topics);
+    assert_eq!(reader.hears_until(topics[7]).await, topics);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use jouled::record::device::{
 };
 use jouled::record::job::State;
 use jouled::record::last_job::LastJob;
+use jouled::record::model::{FetchState, ModelRecord};
 use jouled::record::probe::{ProbeReport, ProbeState, ProbedBoard, ProbedRail, ProbedSensor};
 use jouled::record::result::Board;
 use jouled::record::{Reason, Stamp, Stamped, VERSION};
@@ -67,6 +68,37 @@ fn status_online_and_as_a_last_will() {
     assert_json_snapshot!(
         "status_offline",
         on_the_wire(status(Presence::Offline, None))
+    );
+}
+
+#[test]
+fn states_of_a_model() {
+    let record = |rev, state, bytes, reason: Option<&str>| {
+        on_the_wire(ModelRecord {
+            name: "m.gguf".to_owned(),
+            sha256: "ab".repeat(32),
+            rev,
+            state,
+            bytes,
+            total_bytes: Some(98_362_432),
+            reason: reason.map(str::to_owned),
+        })
+    };
+    assert_json_snapshot!(
+        "states_of_a_model",
+        [
+            record(1, FetchState::Queued, 0, None),
+            record(2, FetchState::Fetching, 65_536, None),
+            record(3, FetchState::Paused, 98_304, Some("a job runs")),
+            record(4, FetchState::Verifying, 98_362_432, None),
+            record(5, FetchState::Ready, 98_362_432, None),
+            record(
+                6,
+                FetchState::Failed,
+                0,
+                Some("the catalogue's server answers 404")
+            ),
+        ]
     );
 }
 

@@ -1,5 +1,5 @@
 //! Reads the layers. Each file is validated alone first, so that an error can name its
-//! file and line; then the layers are merged, `[[sensor]]` by name.
+//! file and line; then the layers are merged, `[[sensor]]` and `[[catalogue]]` by name.
 
 use super::Config;
 use crate::board::{ProfileError, Profiles};
@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// Arrays whose blocks complete those of the same name in earlier files.
+const BY_NAME: [&str; 2] = ["sensor", "catalogue"];
 const ENV_PREFIX: &str = "JOULED";
 /// The log filter and joulectl's variables are not configuration keys.
 const NOT_KEYS: [&str; 7] = [
@@ -81,11 +83,13 @@ fn merged(
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Config, ConfigError> {
     let mut builder = config::Config::builder();
-    let mut sensors = Vec::new();
+    let mut lists = BY_NAME.map(|key| (key, Vec::new()));
     for (path, text) in files {
         let mut table = validated(path, text)?;
-        if let Some(toml::Value::Array(blocks)) = table.remove("sensor") {
-            merge_by_name(&mut sensors, blocks);
+        for (key, earlier) in &mut lists {
+            if let Some(toml::Value::Array(blocks)) = table.remove(*key) {
+                merge_by_name(earlier, blocks);
+            }
         }
         builder = builder.add_source(File::from_str(&table.to_string(), FileFormat::Toml));
     }
@@ -99,8 +103,10 @@ fn merged(
         .try_parsing(true)
         .source(Some(variables));
     validate_environment(&environment)?;
-    let mut last = toml::Table::new();
-    last.insert("sensor".to_owned(), toml::Value::Array(sensors));
+    let last: toml::Table = lists
+        .into_iter()
+        .map(|(key, blocks)| (key.to_owned(), toml::Value::Array(blocks)))
+        .collect();
     builder
         .add_source(environment)
         .add_source(File::from_str(&last.to_string(), FileFormat::Toml))
@@ -184,15 +190,15 @@ fn validate_environment(environment: &Environment) -> Result<(), ConfigError> {
 }
 
 /// A block completes and overrides the one of the same name in an earlier file.
-fn merge_by_name(sensors: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
-    let of_earlier_files = sensors.len();
+fn merge_by_name(merged: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
+    let of_earlier_files = merged.len();
     for block in blocks {
-        let same = sensors[..of_earlier_files].iter_mut().find(|earlier| {
+        let same = merged[..of_earlier_files].iter_mut().find(|earlier| {
             block.get("name").is_some() && earlier.get("name") == block.get("name")
         });
         match (same, block) {
             (Some(toml::Value::Table(earlier)), toml::Value::Table(later)) => earlier.extend(later),
-            (_, block) => sensors.push(block),
+            (_, block) => merged.push(block),
         }
     }
 }
@@ -266,6 +272,35 @@ mod tests {
         assert_eq!(config.device.group.as_deref(), Some("g"));
         assert_eq!(config.sensor.len(), 1);
         assert_eq!(config.sensor[0].shunt_ohm, Some(0.02));
+    }
+
+    #[test]
+    fn a_later_file_adds_to_the_catalogue_and_replaces_by_name() {
+        let entry = |name: &str, host: &str| {
+            let sha256 = "ab".repeat(32);
+            format!(
+                "[[catalogue]]\nname = \"{name}\"\nurl = \"https://{host}/m\"\nsha256 = \"{sha256}\"\n"
+            )
+        };
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = entry("a.gguf", "old") + &entry("b.gguf", "old");
+        let main = write(dir.path(), "jouled.toml", &main);
+        let later = entry("c.gguf", "new") + &entry("a.gguf", "new");
+        write(dir.path(), "conf.d/10.toml", &later);
+        let config = load(&main, []).expect("a valid configuration");
+        let found: Vec<_> = config
+            .catalogue
+            .iter()
+            .map(|entry| (entry.name.as_str(), entry.url.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("a.gguf", "https://new/m"),
+                ("b.gguf", "https://old/m"),
+                ("c.gguf", "https://new/m")
+            ]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Layers, later wins: built-in defaults, the main file, `conf.d/*.toml` beside it, the
 //! environment (`JOULED_` with `__` between levels). See [`load`].
 
+mod catalogue;
 mod homeassistant;
 mod identity;
 mod load;
@@ -11,6 +12,7 @@ mod runtime;
 mod signing;
 mod worker;
 
+pub use catalogue::{CatalogueEntry, FetchConfig};
 pub use homeassistant::HomeAssistantConfig;
 pub use identity::Identity;
 pub use load::{ConfigError, load, parse};
@@ -38,6 +40,9 @@ pub struct Config {
     pub mqtt: MqttConfig,
     pub storage: StorageConfig,
     pub models: ModelsConfig,
+    /// Models that may be fetched.
+    pub catalogue: Vec<CatalogueEntry>,
+    pub fetch: FetchConfig,
     pub data: DataConfig,
     pub limits: Limits,
     pub signing: SigningConfig,
@@ -254,6 +259,7 @@ impl Config {
         self.storage.keep_s()?;
         self.storage.max_bytes()?;
         self.signing.trusted()?;
+        catalogue::check(&self.catalogue, &self.fetch)?;
         if self.limits.commands_per_min == 0 {
             return Err(value(
                 "limits.commands_per_min",

@@ -5,16 +5,18 @@ use super::{Shared, listing};
 use crate::config::ConfigError;
 use crate::mqtt::{Command, CommandHandler};
 use crate::record::answer::{Place, Refusal, Replayed, Standing};
+use crate::record::model::Fetched;
 use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
 use crate::workload::signature::{SignatureError, TrustedKeys};
-use crate::workload::{Job, JobId, QueueMode, SpecError, SpecErrorCode};
+use crate::workload::{Job, JobId, ModelName, QueueMode, SpecError, SpecErrorCode};
 use crate::{board, clock};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Below this share of free disk no job is taken, and no raw data kept: records might not fit.
+/// Below this share of free disk no job is taken, no raw data kept and no model fetched: records
+/// might not fit.
 pub(super) const DISK_FREE_AT_LEAST: f64 = 0.05;
 
 pub struct Commands {
@@ -134,12 +136,7 @@ impl Commands {
             let message = "the deadline has passed already";
             return Err(refusal("invalid-spec", message, Some("deadline_unix_s")));
         }
-        if let Some(model) = &job.model {
-            shared
-                .models
-                .path(model)
-                .map_err(|error| refusal("unknown-model", error.to_string(), Some("model")))?;
-        }
+        self.check_model(job)?;
         let max_bytes = shared
             .config
             .storage
@@ -156,6 +153,77 @@ impl Commands {
             return Err(refusal("disk-full", message, None));
         }
         Ok(())
+    }
+
+    /// Whether the model is there and, as far as that is known already, the one that is meant.
+    fn check_model(&self, job: &Job) -> Result<(), Refusal> {
+        let shared = &self.shared;
+        let Some(model) = &job.model else {
+            return Ok(());
+        };
+        shared.models.path(model).map_err(|error| {
+            let hint = match (
+                shared.catalogue.entry(model),
+                shared.catalogue.under_way(model),
+            ) {
+                (None, _) => "",
+                (Some(_), None) => "; the catalogue has it: have it fetched with cmd/models first",
+                (Some(_), Some(_)) => "; it is being fetched, submit again when it is ready",
+            };
+            refusal("unknown-model", format!("{error}{hint}"), Some("model"))
+        })?;
+        let known = shared.models.glance(model).and_then(|(_, hash)| hash);
+        if let (Some(actual), Some(wanted)) = (known, &job.model_sha256)
+            && !wanted.eq_ignore_ascii_case(&actual)
+        {
+            let message = format!("the model of this name has SHA-256 {actual} here");
+            return Err(refusal("wrong-model", message, Some("model_sha256")));
+        }
+        Ok(())
+    }
+
+    fn models(&self) -> Value {
+        let shared = &self.shared;
+        let catalogue = shared.catalogue.list(&shared.models);
+        body(listing::models(shared.inventory.models(), catalogue))
+    }
+
+    /// Has a model of the administrator's catalogue fetched, and nothing else.
+    fn fetch(&self, name: &ModelName) -> Result<Value, Refusal> {
+        let catalogue = &self.shared.catalogue;
+        let entry = catalogue.entry(name).ok_or_else(|| {
+            let known = catalogue.names();
+            let message = match known.is_empty() {
+                true => "this board has no catalogue; its administrator writes one".to_owned(),
+                false => "the board's catalogue has no model of this name; an empty cmd/models \
+                          lists it"
+                    .to_owned(),
+            };
+            refusal("unknown-model", message, Some("fetch"))
+        })?;
+        let standing = match catalogue.under_way(name) {
+            Some(standing) => standing,
+            None => {
+                self.check_rate()?;
+                let asked = catalogue.ask(entry).map_err(|error| {
+                    tracing::error!(%error, %name, "its fetch can't begin");
+                    let code = match error.kind() {
+                        std::io::ErrorKind::StorageFull => "disk-full",
+                        _ => "storage",
+                    };
+                    let message = "the model directory takes no file; the board's log says why";
+                    refusal(code, message, None)
+                })?;
+                self.count();
+                asked
+            }
+        };
+        Ok(body(Fetched {
+            name: name.to_string(),
+            state: standing.state,
+            bytes: standing.bytes,
+            total_bytes: standing.total_bytes,
+        }))
     }
 
     fn cancel(&self, id: &JobId) -> Result<Value, Refusal> {
@@ -262,11 +330,8 @@ impl CommandHandler for Commands {
                 attempt,
                 from_seq,
             } => self.replay(&id, attempt, from_seq),
-            Command::Models { .. } => Err(refusal(
-                "unsupported",
-                "this version has no model catalogue; the administrator copies models",
-                None,
-            )),
+            Command::Models { fetch: None } => Ok(self.models()),
+            Command::Models { fetch: Some(name) } => self.fetch(&name),
         }
     }
 }

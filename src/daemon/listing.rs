@@ -1,10 +1,12 @@
-//! What `cmd/jobs` answers: the queue, or one job with its attempts, within what one message
-//! may hold.
+//! What `cmd/jobs` and `cmd/models` answer, within what one message may hold.
 
 use crate::mqtt::MAX_PAYLOAD;
 use crate::record::answer::{ListedAttempt, ListedJob, Listing};
+use crate::record::device::ModelInfo;
+use crate::record::model::{Offered, Stock};
 use crate::store::{Arrived, AttemptRow, StateRow};
 use crate::workload::QueueMode;
+use serde::Serialize;
 
 /// Of one job; the newest.
 pub const MOST_ATTEMPTS: u32 = 100;
@@ -13,7 +15,7 @@ const FRAME: usize = 1024;
 
 /// The jobs in their order, as many as fit; `left_out` says how many did not.
 pub fn jobs(rows: &[StateRow], queue: QueueMode) -> Listing {
-    let jobs = as_many_as_fit(rows.iter().map(job));
+    let jobs = as_many_as_fit(rows.iter().map(job), &mut room());
     Listing {
         queue,
         left_out: (rows.len() - jobs.len()) as u64,
@@ -25,10 +27,13 @@ pub fn jobs(rows: &[StateRow], queue: QueueMode) -> Listing {
 /// A stretch of all jobs, as many as fit. There are more while the last one's `arrival` is below
 /// `newest`.
 pub fn arrivals(rows: &[Arrived], newest: u64, queue: QueueMode) -> Listing {
-    let jobs = as_many_as_fit(rows.iter().map(|Arrived { arrival, row }| ListedJob {
-        arrival: Some(*arrival),
-        ..job(row)
-    }));
+    let jobs = as_many_as_fit(
+        rows.iter().map(|Arrived { arrival, row }| ListedJob {
+            arrival: Some(*arrival),
+            ..job(row)
+        }),
+        &mut room(),
+    );
     Listing {
         queue,
         left_out: (rows.len() - jobs.len()) as u64,
@@ -37,16 +42,32 @@ pub fn arrivals(rows: &[Arrived], newest: u64, queue: QueueMode) -> Listing {
     }
 }
 
-fn as_many_as_fit(jobs: impl Iterator<Item = ListedJob>) -> Vec<ListedJob> {
-    let mut room = MAX_PAYLOAD - FRAME;
-    jobs.take_while(|job| {
-        let text = serde_json::to_string(job).expect("a job has only JSON-able fields");
+/// The catalogue, then the models, as many as fit.
+pub fn models(models: Vec<ModelInfo>, catalogue: Vec<Offered>) -> Stock {
+    let all = models.len() + catalogue.len();
+    let mut room = room();
+    let catalogue = as_many_as_fit(catalogue, &mut room);
+    let models = as_many_as_fit(models, &mut room);
+    Stock {
+        left_out: (all - models.len() - catalogue.len()) as u64,
+        models,
+        catalogue,
+    }
+}
+
+fn room() -> usize {
+    MAX_PAYLOAD - FRAME
+}
+
+fn as_many_as_fit<T: Serialize>(items: impl IntoIterator<Item = T>, room: &mut usize) -> Vec<T> {
+    let fits = |item: &T| {
+        let text = serde_json::to_string(item).expect("a record has only JSON-able fields");
         let bytes = text.len() + 1;
-        let fits = bytes <= room;
-        room = room.saturating_sub(bytes);
+        let fits = bytes <= *room;
+        *room = room.saturating_sub(bytes);
         fits
-    })
-    .collect()
+    };
+    items.into_iter().take_while(fits).collect()
 }
 
 /// One job as the list has it, with its attempts.

@@ -1,11 +1,13 @@
 //! The daemon: its parts, wired together.
 
+mod catalogue;
 mod commands;
 mod confinement;
 mod discovery;
 mod expiring;
 mod faults;
 mod info;
+mod inventory;
 mod keeping;
 mod listing;
 mod live;
@@ -38,6 +40,8 @@ use crate::sensor::{Pace, Source};
 use crate::store::{self, Damage, Moment, Recovered, Store};
 use crate::units::Span;
 use anyhow::Context;
+use catalogue::Catalogue;
+use inventory::Inventory;
 use queue::Queue;
 use runner::Running;
 use rustix::fs::Mode;
@@ -75,6 +79,8 @@ pub struct Shared {
     pub metrics: Option<Arc<Metrics>>,
     /// Its figures, for `health`.
     pub last_job: Mutex<Option<LastJob>>,
+    pub catalogue: Catalogue,
+    inventory: Inventory,
     tried: confinement::Tried,
 }
 
@@ -132,6 +138,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         Err(error) => tracing::error!(%error, "raw data can't be swept"),
     }
     store.republish_open_states(&Moment::now(&identity.device))?;
+    let model_rev = store.reserve_model_revs()?;
     let store = Arc::new(Mutex::new(store));
     let host = config.board.host().context("board.profile is unknown")?;
     if config.sensor.is_empty() {
@@ -161,6 +168,8 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         rate_limited: AtomicU64::new(0),
         metrics,
         last_job: Mutex::default(),
+        catalogue: Catalogue::new(&config, &identity.device, model_rev),
+        inventory: Inventory::default(),
         tried: confinement::Tried::default(),
         identity,
         store,
@@ -227,6 +236,7 @@ async fn serve(shared: Arc<Shared>, lost: Vec<Recovered>) -> anyhow::Result<()> 
             id: None,
         });
     }
+    catalogue::start(&shared, &mqtt).context("no thread to fetch models")?;
     let Running { thread, ended } = runner::start(Arc::clone(&shared), Arc::clone(&mqtt))?;
     let outcome = tokio::select! {
         () = terminated => Ok(()),

@@ -3,6 +3,7 @@
 use super::Shared;
 use super::expiring::Expiring;
 use super::faults::Faults;
+use super::inventory::Looking;
 use super::metrics;
 use super::watchdog::Watchdog;
 use crate::mqtt::MqttHandle;
@@ -24,10 +25,9 @@ const HEALTH_EVERY_TICKS: u64 = 10;
 
 /// Publishes for as long as the daemon runs.
 pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible {
-    hash_models(shared, mqtt);
+    let mut looking = Looking::default();
     let mut rates = Rates::default();
     let mut faults = Faults::default();
-    let mut info_is_old = false;
     let mut ticks = tokio::time::interval(RAILS_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut expiring = Expiring::new(shared);
@@ -45,13 +45,9 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
         for event in faults.changes(&shared.meter.sampler().sensors()) {
             tracing::warn!(code = event.code, "{}", event.message);
             mqtt.event(event);
-            info_is_old = true;
+            looking.info_is_old();
         }
-        // Making it reads the store and hashes new models: not in a measured window.
-        if info_is_old && !shared.queue.is_running() {
-            hash_models(shared, mqtt);
-            info_is_old = false;
-        }
+        looking.tick(tick, shared, mqtt);
         let reported = reporting.as_ref().is_none_or(JoinHandle::is_finished);
         if tick.is_multiple_of(HEALTH_EVERY_TICKS) && reported {
             let rates = rates.since_last(shared);
@@ -84,23 +80,6 @@ impl Rates {
         };
         sensors.into_iter().map(rate).collect()
     }
-}
-
-/// `info` goes out at once with what is known, and again when every model is hashed. While
-/// an attempt runs no model is hashed: it would take one of its cores. Either may wait for a
-/// disk or for the trial of the confinement.
-fn hash_models(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) {
-    let shared = Arc::clone(shared);
-    let mqtt = Arc::clone(mqtt);
-    tokio::task::spawn_blocking(move || {
-        super::discovery::announce(&shared, &mqtt);
-        let known = shared.models.list(&|| false);
-        mqtt.set_info(shared.record(super::info::info(&shared, known)));
-        let models = shared.models.list(&|| shared.queue.wait_until_free());
-        if !shared.queue.is_stopping() {
-            mqtt.set_info(shared.record(super::info::info(&shared, models)));
-        }
-    });
 }
 
 /// On a thread of its own: the store may be busy for long with the records of an attempt, and

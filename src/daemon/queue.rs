@@ -2,7 +2,7 @@
 
 use crate::measure::{Control, Stop};
 use crate::workload::JobId;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Wakes the runner, and reaches the attempt that it runs.
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub struct Queue {
     state: Mutex<QueueState>,
     changed: Condvar,
+    /// Held while a piece of work is done beside the attempts.
+    aside: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -95,6 +97,19 @@ impl Queue {
         !state.stopping
     }
 
+    /// Does a piece of work that would disturb an attempt, unless one runs. One that begins
+    /// meanwhile [waits](Self::settle) for its end, so it is a short piece.
+    pub fn aside<T>(&self, piece: impl FnOnce() -> T) -> Option<T> {
+        let _held = self.aside.lock().unwrap_or_else(PoisonError::into_inner);
+        (!self.is_running()).then(piece)
+    }
+
+    /// After [`begin`](Self::begin): waits for a piece of work that is being done. From then on
+    /// none is.
+    pub fn settle(&self) {
+        drop(self.aside.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     pub fn is_stopping(&self) -> bool {
         self.state().stopping
     }
@@ -146,6 +161,32 @@ mod tests {
         queue.begin(&id("b"), &Arc::default());
         queue.stop();
         assert!(!queue.wait_until_free());
+    }
+
+    #[test]
+    fn an_attempt_waits_for_the_piece_that_is_being_done_and_no_other_is() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let queue = Arc::new(Queue::default());
+        let done = Arc::new(AtomicBool::new(false));
+        let (begun, begins) = std::sync::mpsc::channel();
+        let (beside, marks) = (Arc::clone(&queue), Arc::clone(&done));
+        let working = std::thread::spawn(move || {
+            beside.aside(|| {
+                begun.send(()).expect("someone listens");
+                while !beside.is_running() {
+                    std::thread::yield_now();
+                }
+                marks.store(true, Ordering::SeqCst);
+            })
+        });
+        begins.recv().expect("the piece has begun");
+        queue.begin(&id("a"), &Arc::default());
+        queue.settle();
+        assert!(done.load(Ordering::SeqCst));
+        assert!(working.join().expect("no panic").is_some());
+        assert_eq!(queue.aside(|| ()), None);
+        queue.end();
+        assert_eq!(queue.aside(|| ()), Some(()));
     }
 
     #[test]

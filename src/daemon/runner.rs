@@ -101,6 +101,9 @@ impl Runner {
         self.let_states_leave();
         match self.take(&control) {
             Ok(Some((job, begun))) => {
+                // A model that is being fetched lets go of disk and network.
+                shared.queue.settle();
+                shared.catalogue.pause();
                 self.trouble.over(&self.mqtt);
                 self.announce();
                 self.let_states_leave();

@@ -41,6 +41,14 @@ pub(super) struct LiveState {
     pub payload: Vec<u8>,
 }
 
+/// The newest record of a topic that the broker keeps. It leaves over each new connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeptRecord {
+    pub payload: Vec<u8>,
+    pub expiry_s: Option<u32>,
+    pub due: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Board {
     /// What changes of the online status.
@@ -52,6 +60,8 @@ pub(super) struct Board {
     /// back.
     pub announced: BTreeMap<String, Vec<u8>>,
     pub announcements_due: BTreeSet<String>,
+    /// Further records that the broker keeps, by topic.
+    pub kept: BTreeMap<String, KeptRecord>,
     /// The newest of each job.
     pub states: VecDeque<LiveState>,
     /// Revision of the newest live state that left, for each job whose later state has not
@@ -96,6 +106,34 @@ impl Board {
     pub fn announce(&mut self, topic: String, payload: Vec<u8>) {
         self.announcements_due.insert(topic.clone());
         self.announced.insert(topic, payload);
+    }
+
+    /// A record that the broker is to keep.
+    pub fn keep(&mut self, topic: String, payload: Vec<u8>, expiry_s: Option<u32>) {
+        let due = true;
+        self.kept.insert(
+            topic,
+            KeptRecord {
+                payload,
+                expiry_s,
+                due,
+            },
+        );
+    }
+
+    /// A new connection: the broker may have forgotten everything.
+    pub fn keep_again(&mut self) {
+        for record in self.kept.values_mut() {
+            record.due = true;
+        }
+    }
+
+    /// The next kept record that is to leave, and that `may`.
+    pub fn next_kept(&mut self, may: impl Fn(&str) -> bool) -> Option<(String, KeptRecord)> {
+        let next = |(topic, record): &(&String, &mut KeptRecord)| record.due && may(topic);
+        let (topic, record) = self.kept.iter_mut().find(next)?;
+        record.due = false;
+        Some((topic.clone(), record.clone()))
     }
 
     /// Lets an event of the board `device` leave. `false` where too many of its code did lately;
@@ -247,6 +285,21 @@ mod tests {
         );
         assert_eq!(board.dropped, 6);
         assert_eq!(board.events[0], [3]);
+    }
+
+    #[test]
+    fn kept_records_leave_once_a_connection_and_in_their_newest_form() {
+        let mut board = Board::default();
+        for n in 1..=2 {
+            board.keep("a".to_owned(), vec![n], Some(60));
+        }
+        board.keep("b".to_owned(), vec![3], None);
+        assert_eq!(board.next_kept(|topic| topic != "a").unwrap().0, "b");
+        let (topic, record) = board.next_kept(|_| true).unwrap();
+        assert_eq!((topic.as_str(), record.payload), ("a", vec![2]));
+        assert_eq!(board.next_kept(|_| true), None);
+        board.keep_again();
+        assert_eq!(board.next_kept(|_| true).unwrap().1.payload, [2]);
     }
 
     #[test]

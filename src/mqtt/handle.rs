@@ -125,6 +125,12 @@ impl MqttHandle {
         self.shared.change(|board| board.announce(topic, payload));
     }
 
+    /// A record that the broker keeps for `expiry_s`, published now and with each new connection.
+    pub fn keep(&self, topic: String, payload: Vec<u8>, expiry_s: Option<u32>) {
+        self.shared
+            .change(|board| board.keep(topic, payload, expiry_s));
+    }
+
     /// The job fields of `status`, which is published when they change.
     pub fn set_jobs(&self, jobs: Counts) {
         self.shared.change(|board| board.set_jobs(jobs));
@@ -155,8 +161,8 @@ impl MqttHandle {
         self.shared.change(|board| board.outbox_due = true);
     }
 
-    /// While `hold` is true nothing leaves but answers, pings and, when they change, status
-    /// and info, and nothing is marked in the store: an attempt runs undisturbed.
+    /// While `hold` is true nothing leaves but answers, pings and, when they change, status,
+    /// info and the states of models, and nothing is marked in the store: an attempt runs undisturbed.
     pub fn hold(&self, hold: bool) {
         self.shared.change(|board| {
             board.held = hold;

@@ -111,6 +111,7 @@ impl Session<'_> {
                     Flying::Status | Flying::Goodbye => self.setup.topics.status(),
                     Flying::Info => self.setup.topics.info(),
                     Flying::Announcement { topic, .. } => topic,
+                    Flying::Kept(topic) => topic,
                     Flying::Event(_) => self.setup.topics.events(),
                     Flying::State(state) => self.setup.topics.job(&state.job, RecordKind::State),
                     Flying::Tokens(job) => self.setup.topics.job(&job, RecordKind::Tokens),

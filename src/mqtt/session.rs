@@ -40,6 +40,8 @@ pub(super) enum Flying {
         topic: String,
         back: bool,
     },
+    /// By its topic.
+    Kept(String),
     Goodbye,
     Answer(OutMessage),
     Event(Vec<u8>),
@@ -192,6 +194,7 @@ impl<'s> Session<'s> {
             board.status_due = true;
             board.info_due = board.info.is_some();
             board.announcements_due = board.announced.keys().cloned().collect();
+            board.keep_again();
         }
         loop {
             self.shared.pulse.back_within(BACK_WITHIN);
@@ -333,7 +336,7 @@ impl<'s> Session<'s> {
         Ok(())
     }
 
-    /// Status and info, at most one of each in flight.
+    /// Status, info and what else the broker keeps, at most one of each in flight.
     fn send_own(&mut self) -> Result<(), Stuck> {
         let flies = |what: fn(&Flying) -> bool| self.flying.values().any(what);
         let status_flies = flies(|flying| matches!(flying, Flying::Status));
@@ -357,6 +360,21 @@ impl<'s> Session<'s> {
                 self.publish(Flying::Info, message)?;
             } else {
                 tracing::error!("info is larger than the broker's packets and is not published");
+            }
+        }
+        while self.room(Reserve::Live) > 0 {
+            let flies = |topic: &str| {
+                let mut flying = self.flying.values();
+                flying.any(|flying| matches!(flying, Flying::Kept(other) if other == topic))
+            };
+            let next = self.shared.lock().next_kept(|topic| !flies(topic));
+            let Some((topic, record)) = next else { break };
+            let message = OutMessage {
+                expiry_s: record.expiry_s,
+                ..retained(topic.clone(), record.payload)
+            };
+            if self.link.fits(&message) {
+                self.publish(Flying::Kept(topic), message)?;
             }
         }
         Ok(())

@@ -198,6 +198,18 @@ fn malformed(error: &pem::Error) -> Fault {
     Fault::Malformed(what.to_owned())
 }
 
+/// The authorities that a server's certificate may come from: those in `file`, which is called
+/// `name`, or the system's.
+pub fn authorities(
+    name: &'static str,
+    file: Option<&Path>,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    match file {
+        Some(path) => certificates(name, path),
+        None => system_certificates(name),
+    }
+}
+
 fn own_roots(name: &'static str, path: &Path) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(name, path)? {
@@ -209,11 +221,21 @@ fn own_roots(name: &'static str, path: &Path) -> Result<RootCertStore, TlsError>
 }
 
 fn system_roots(ca: &'static str) -> Result<RootCertStore, TlsError> {
-    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     // A system's list may hold old certificates that can't be parsed any more.
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
+    roots.add_parsable_certificates(system_certificates(ca)?);
+    match roots.is_empty() {
+        true => Err(TlsError::NoRoots {
+            ca,
+            why: String::new(),
+        }),
+        false => Ok(roots),
+    }
+}
+
+fn system_certificates(ca: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() {
         let why = found
             .errors
             .first()
@@ -221,7 +243,7 @@ fn system_roots(ca: &'static str) -> Result<RootCertStore, TlsError> {
             .unwrap_or_default();
         return Err(TlsError::NoRoots { ca, why });
     }
-    Ok(roots)
+    Ok(found.certs)
 }
 
 #[cfg(test)]

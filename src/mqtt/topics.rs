@@ -1,7 +1,7 @@
 //! Topic names of one device.
 
 use crate::store::RecordKind;
-use crate::workload::JobId;
+use crate::workload::{JobId, ModelName};
 
 /// The topics of one device, all under `<prefix>/<device>/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +73,10 @@ impl Topics {
 
     pub fn job(&self, id: &JobId, kind: RecordKind) -> String {
         format!("{}/jobs/{id}/{}", self.base, kind.as_str())
+    }
+
+    pub fn model(&self, name: &ModelName) -> String {
+        format!("{}/models/{name}/state", self.base)
     }
 
     /// What to subscribe to for every command.

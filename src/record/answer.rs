@@ -104,7 +104,7 @@ pub struct ListedAttempt {
 /// Why a command was refused. A refusal changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
-    /// `invalid-spec`, `unsupported`, `conflict`, `unknown-model`, `unknown-job`,
+    /// `invalid-spec`, `unsupported`, `conflict`, `unknown-model`, `wrong-model`, `unknown-job`,
     /// `queue-full`, `disk-full`, ...
     pub code: String,
     pub message: String,

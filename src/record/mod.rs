@@ -5,6 +5,7 @@ pub mod answer;
 pub mod device;
 pub mod job;
 pub mod last_job;
+pub mod model;
 pub mod probe;
 pub mod result;
 

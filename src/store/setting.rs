@@ -1,7 +1,8 @@
-//! What the administrator or the lab has set, kept over restarts: the queue's mode; and what the
-//! board has announced to Home Assistant, which has to be taken back some day.
+//! What is kept over restarts: the queue's mode, as the lab has set it; which revisions of the
+//! states of models are taken; and what the board has announced to Home Assistant, which has to be
+//! taken back some day.
 
-use super::{Store, StoreError};
+use super::{LIVE_REVS, Store, StoreError};
 use crate::workload::QueueMode;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 pub(super) const QUEUE: &str = "queue";
 /// Followed by the topic of the announcement.
 const DISCOVERY: &str = "discovery:";
+const MODEL_REVS: &str = "model-revs";
 
 impl Store {
     pub fn queue_mode(&self) -> Result<QueueMode, StoreError> {
@@ -37,6 +39,17 @@ impl Store {
                 .map(|_| ())
         })
     }
+
+    /// The revision after which this start may count the states of models: they live in memory,
+    /// and rise over a restart all the same.
+    pub fn reserve_model_revs(&mut self) -> Result<u64, StoreError> {
+        self.change(|tx| {
+            let taken = get(tx, MODEL_REVS)?;
+            let taken = taken.and_then(|text| text.parse().ok()).unwrap_or(0);
+            set(tx, MODEL_REVS, &(taken + LIVE_REVS).to_string())?;
+            Ok(taken)
+        })
+    }
 }
 
 pub(super) fn discoveries(db: &Connection) -> rusqlite::Result<BTreeMap<String, String>> {
@@ -56,13 +69,15 @@ pub(super) fn set_discovery(db: &Connection, topic: &str, said: &str) -> rusqlit
 /// A mode that this version doesn't know stops the queue rather than runs it: somebody set
 /// it for a reason, and `paused` loses nothing.
 pub(super) fn queue_mode(db: &Connection) -> rusqlite::Result<QueueMode> {
-    let kept: Option<String> = db
-        .prepare_cached("SELECT value FROM setting WHERE name = ?1")?
-        .query_row([QUEUE], |row| row.get(0))
-        .optional()?;
-    Ok(kept.map_or(QueueMode::Open, |name| {
+    Ok(get(db, QUEUE)?.map_or(QueueMode::Open, |name| {
         QueueMode::parse(&name).unwrap_or(QueueMode::Paused)
     }))
+}
+
+fn get(db: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
+    db.prepare_cached("SELECT value FROM setting WHERE name = ?1")?
+        .query_row([name], |row| row.get(0))
+        .optional()
 }
 
 pub(super) fn set(db: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
@@ -96,6 +111,15 @@ mod tests {
             assert_eq!(store.queue_mode().expect("readable"), mode);
             assert_eq!(store.counts().expect("readable").mode, mode);
         }
+    }
+
+    #[test]
+    fn revisions_of_models_are_never_given_out_twice() {
+        let (dir, mut store) = new_store();
+        assert_eq!(store.reserve_model_revs().expect("writable"), 0);
+        drop(store);
+        let mut store = Store::open(dir.path()).expect("opens again");
+        assert_eq!(store.reserve_model_revs().expect("writable"), LIVE_REVS);
     }
 
     #[test]

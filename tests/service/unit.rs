@@ -43,6 +43,24 @@ fn every_open_point_is_explained() {
     }
 }
 
+/// Models of the catalogue come over the network into the state directory.
+#[test]
+fn models_can_be_fetched() {
+    let unit = std::fs::read_to_string("systemd/jouled.service").unwrap();
+    let words = |key: &str| -> Vec<String> {
+        let lines = unit.lines().filter_map(|line| line.strip_prefix(key));
+        lines
+            .flat_map(str::split_whitespace)
+            .map(str::to_owned)
+            .collect()
+    };
+    assert!(words("StateDirectory=").contains(&"jouled/models".to_owned()));
+    for family in ["AF_INET", "AF_INET6"] {
+        assert!(words("RestrictAddressFamilies=").contains(&family.to_owned()));
+    }
+    assert!(!words("PrivateNetwork=").contains(&"yes".to_owned()));
+}
+
 /// A group that a system has not would keep the unit from starting, so it names none:
 /// memberships come from sysusers.d, which makes the groups.
 #[test]

@@ -25,6 +25,7 @@ pub mod systemd;
 pub mod terminal;
 pub mod tiny_gguf;
 pub mod tool;
+pub mod web;
 
 /// Says that a test cannot be done here, past the test harness, which keeps what is printed by
 /// a test that passes to itself.

@@ -1,0 +1,336 @@
+//! The thread that fetches: one model after the other, tried again while that may help, and
+//! paused while an attempt runs.
+
+use super::fault::Fault;
+use super::part::{self, Part};
+use super::transfer::{self, Came, Terms};
+use super::{Standing, paused};
+use crate::config::CatalogueEntry;
+use crate::daemon::Shared;
+use crate::daemon::commands::DISK_FREE_AT_LEAST;
+use crate::models::ModelError;
+use crate::mqtt::MqttHandle;
+use crate::record::model::FetchState;
+use crate::units::Span;
+use crate::workload::job::hex;
+use crate::{board, clock, store};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Tries in a row that brought nothing.
+const MOST_TRIES: u32 = 5;
+/// The first pause between two tries is this part of `fetch.timeout_s`; each is twice as long
+/// as the one before, up to the whole.
+const FIRST_PAUSE: u32 = 30;
+/// Hashed at a time, between attempts.
+const BLOCK: usize = 256 << 10;
+const TELL_EVERY: Span = Span::from_millis(1_000);
+
+/// Why a fetch did not end well.
+enum End {
+    Failed(Fault),
+    /// The daemon ends; the next one goes on.
+    Stopping,
+}
+
+impl From<Fault> for End {
+    fn from(fault: Fault) -> Self {
+        Self::Failed(fault)
+    }
+}
+
+/// Starts the thread, where there is a catalogue; what an earlier daemon began goes on.
+pub fn start(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> std::io::Result<()> {
+    let catalogue = &shared.catalogue;
+    if catalogue.entries.is_empty() && part::names(&catalogue.dir).is_empty() {
+        return Ok(());
+    }
+    catalogue.connect(mqtt);
+    catalogue.resume();
+    let fetcher = Fetcher {
+        shared: Arc::clone(shared),
+    };
+    // It ends with the process: whatever it was at goes on after the next start.
+    std::thread::Builder::new()
+        .name("fetch".to_owned())
+        .spawn(move || fetcher.run())?;
+    Ok(())
+}
+
+struct Fetcher {
+    shared: Arc<Shared>,
+}
+
+impl Fetcher {
+    fn run(&self) {
+        let catalogue = &self.shared.catalogue;
+        while self.shared.queue.wait_until_free() {
+            let entry = catalogue.next();
+            match self.fetch(entry) {
+                Ok(size) => {
+                    tracing::info!(name = %entry.name, "the model is here and verified");
+                    self.shared.inventory.has_changed();
+                    let ready = Standing::new(FetchState::Ready, size, Some(size));
+                    catalogue.set(entry, ready);
+                }
+                Err(End::Failed(fault)) => {
+                    tracing::warn!(name = %entry.name, "not fetched: {fault}");
+                    let have = match fault.discards() {
+                        true => {
+                            Part::forget(&catalogue.dir, &entry.name);
+                            0
+                        }
+                        false => self.have(entry),
+                    };
+                    let failed = Standing::new(FetchState::Failed, have, entry.size_bytes);
+                    catalogue.set(entry, failed.because(fault.to_string()));
+                }
+                Err(End::Stopping) => return,
+            }
+        }
+    }
+
+    fn have(&self, entry: &CatalogueEntry) -> u64 {
+        let part = Part::open(&self.shared.catalogue.dir, &entry.name);
+        part.map_or(0, |part| part.have())
+    }
+
+    /// Returns the model's size once it is in its place.
+    fn fetch(&self, entry: &CatalogueEntry) -> Result<u64, End> {
+        let catalogue = &self.shared.catalogue;
+        if let Some(size) = self.is_there(entry)? {
+            Part::forget(&catalogue.dir, &entry.name);
+            return Ok(size);
+        }
+        let open = Part::open(&catalogue.dir, &entry.name);
+        let mut part = open.map_err(|error| Fault::of_disk(&error))?;
+        loop {
+            self.transfer(entry, &mut part)?;
+            let size = part.have();
+            if let Some(stated) = entry.size_bytes.filter(|stated| *stated != size) {
+                return Err(Fault::TooShort(size, stated).into());
+            }
+            let actual = self.hash(entry, &mut part)?;
+            if actual == entry.sha256 {
+                return self.place(entry, part);
+            }
+            if !part.pieced {
+                let stated = entry.sha256.clone();
+                return Err(Fault::OtherHash { actual, stated }.into());
+            }
+            // Pieces of two files, or a disk that lost power: once more, from the beginning.
+            tracing::warn!(name = %entry.name, "its pieces do not fit together; it is fetched anew");
+            part.start_over().map_err(|error| Fault::of_disk(&error))?;
+        }
+    }
+
+    /// The size of the model, where it lies there already.
+    fn is_there(&self, entry: &CatalogueEntry) -> Result<Option<u64>, End> {
+        let shared = &self.shared;
+        let Some((size, _)) = shared.models.glance(&entry.name) else {
+            return Ok(None);
+        };
+        if !self.enter(entry, FetchState::Verifying, 0, Some(size)) {
+            return Err(End::Stopping);
+        }
+        let wanted = Some(entry.sha256.as_str());
+        match shared
+            .models
+            .find(&entry.name, wanted, &|| self.is_free(entry, 0, Some(size)))
+        {
+            Ok(found) => Ok(Some(found.size_bytes)),
+            Err(ModelError::NotHashed(_)) => Err(End::Stopping),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Has everything that the server has, whatever comes in between.
+    fn transfer(&self, entry: &CatalogueEntry, part: &mut Part) -> Result<(), End> {
+        let shared = &self.shared;
+        let fetch = &shared.catalogue.fetch;
+        let total = entry.size_bytes;
+        let longest = Span(u64::from(fetch.timeout_s) * 1_000_000_000);
+        let mut pause = Span(longest.0 / u64::from(FIRST_PAUSE));
+        let mut tries = 0;
+        loop {
+            let before = part.have();
+            if !self.enter(entry, FetchState::Fetching, before, total) {
+                return Err(End::Stopping);
+            }
+            let fault = match self.try_once(entry, part) {
+                Ok(Came::All) => return Ok(()),
+                Ok(Came::Paused) => continue,
+                Err(fault) if !fault.may_pass() => return Err(fault.into()),
+                Err(fault) => fault,
+            };
+            // A few bytes each time are no progress.
+            if part.have().saturating_sub(before) >= transfer::least_bytes(fetch.timeout_s) {
+                (tries, pause) = (0, Span(longest.0 / u64::from(FIRST_PAUSE)));
+            }
+            tries += 1;
+            if tries >= MOST_TRIES {
+                return Err(fault.into());
+            }
+            tracing::info!(name = %entry.name, "{fault}; it is tried again");
+            let queued = Standing::new(FetchState::Queued, part.have(), total);
+            shared
+                .catalogue
+                .set(entry, queued.because(format!("{fault}; it is tried again")));
+            clock::sleep(pause);
+            pause = Span((pause.0 * 2).min(longest.0));
+        }
+    }
+
+    fn try_once(&self, entry: &CatalogueEntry, part: &mut Part) -> Result<Came, Fault> {
+        let shared = &self.shared;
+        let fetch = &shared.catalogue.fetch;
+        // Read anew, so that a renewed file counts.
+        let authorities = match entry.is_http() {
+            true => Vec::new(),
+            false => fetch.authorities().map_err(|error| {
+                tracing::error!("{error}");
+                Fault::Authorities
+            })?,
+        };
+        let terms = Terms {
+            authorities,
+            timeout_s: fetch.timeout_s,
+            max_bytes: fetch
+                .max_bytes()
+                .expect("checked when the configuration was loaded"),
+            queue: &shared.queue,
+            has_room: &|more| has_room(&shared.catalogue.dir, more),
+            tell: &|have, total| self.tell(entry, FetchState::Fetching, have, total),
+        };
+        transfer::run(entry, part, &terms)
+    }
+
+    /// SHA-256 of what has come.
+    fn hash(&self, entry: &CatalogueEntry, part: &mut Part) -> Result<String, End> {
+        let total = part.have();
+        let file = part
+            .read_from_start()
+            .map_err(|error| Fault::of_disk(&error))?;
+        let mut sha256 = Sha256::new();
+        let mut block = vec![0; BLOCK];
+        let (mut hashed, mut tell_at) = (0, clock::now());
+        loop {
+            let piece = self.shared.queue.aside(|| {
+                let n = file.read(&mut block)?;
+                sha256.update(&block[..n]);
+                hashed += n as u64;
+                if clock::now() >= tell_at {
+                    self.tell(entry, FetchState::Verifying, hashed, Some(total));
+                    tell_at = clock::now() + TELL_EVERY;
+                }
+                Ok(n)
+            });
+            match piece {
+                Some(Ok(0)) => return Ok(hex(&sha256.finalize())),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(Fault::of_disk(&error).into()),
+                None if self.is_free(entry, hashed, Some(total)) => {}
+                None => return Err(End::Stopping),
+            }
+        }
+    }
+
+    fn place(&self, entry: &CatalogueEntry, part: Part) -> Result<u64, End> {
+        let shared = &self.shared;
+        let size = part.have();
+        let mut part = Some(part);
+        loop {
+            let placed = shared.queue.aside(|| {
+                let part = part.take().expect("it is placed once");
+                let identity = part.place(&shared.catalogue.dir, &entry.name)?;
+                let name = entry.name.as_str();
+                let kept =
+                    store::lock(&shared.store).keep_model_hash(name, identity, &entry.sha256);
+                if let Err(error) = kept {
+                    tracing::warn!(%error, "the hash of {name} is not remembered");
+                }
+                Ok(())
+            });
+            match placed {
+                Some(Ok(())) => return Ok(size),
+                Some(Err(error)) => return Err(Fault::of_disk(&error).into()),
+                None if self.is_free(entry, size, Some(size)) => {}
+                None => return Err(End::Stopping),
+            }
+        }
+    }
+
+    /// Tells that the next state has begun, once no attempt runs. `false` when the daemon is
+    /// stopping.
+    fn enter(
+        &self,
+        entry: &CatalogueEntry,
+        state: FetchState,
+        bytes: u64,
+        total: Option<u64>,
+    ) -> bool {
+        while self.is_free(entry, bytes, total) {
+            let queue = &self.shared.queue;
+            // Between attempts, so that one that begins finds the state to pause.
+            if queue
+                .aside(|| self.tell(entry, state, bytes, total))
+                .is_some()
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Waits while an attempt runs, and says so unless it was said when that began. `false` when
+    /// the daemon is stopping.
+    fn is_free(&self, entry: &CatalogueEntry, bytes: u64, total: Option<u64>) -> bool {
+        let Shared {
+            queue, catalogue, ..
+        } = &*self.shared;
+        let is_paused = |standing: Standing| standing.state == FetchState::Paused;
+        if queue.is_running() && !catalogue.standing(&entry.name).is_some_and(is_paused) {
+            catalogue.set(entry, paused(bytes, total));
+        }
+        queue.wait_until_free()
+    }
+
+    fn tell(&self, entry: &CatalogueEntry, state: FetchState, bytes: u64, total: Option<u64>) {
+        self.shared
+            .catalogue
+            .set(entry, Standing::new(state, bytes, total));
+    }
+}
+
+/// Whether as much stays free as jobs need, when `more` bytes have come.
+fn has_room(dir: &Path, more: u64) -> bool {
+    let share = board::disk_free_share(dir);
+    let free = board::disk_free_bytes(dir);
+    match (share, free) {
+        (Some(share), Some(free)) => leaves_enough(share, free, more),
+        // Unknown; a full disk says so itself.
+        _ => true,
+    }
+}
+
+fn leaves_enough(share: f64, free: u64, more: u64) -> bool {
+    let after = free as f64 - more as f64;
+    free > 0 && share * after / free as f64 >= DISK_FREE_AT_LEAST
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leaves_enough;
+
+    #[test]
+    fn a_twentieth_of_the_disk_stays_free() {
+        // Of 1,000 bytes 100 are free.
+        assert!(leaves_enough(0.1, 100, 50));
+        assert!(!leaves_enough(0.1, 100, 51));
+        assert!(!leaves_enough(0.1, 100, 1 << 40));
+        assert!(!leaves_enough(0.04, 40, 0));
+        assert!(!leaves_enough(0.0, 0, 0));
+    }
+}
