@@ -3,7 +3,7 @@
 use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
-    LabError, collect, compare, demo, explain, export, jobs, queue, recompute, report, sign,
+    LabError, collect, compare, demo, explain, export, jobs, models, queue, recompute, report, sign,
     submit, watch,
 };
 use std::process::ExitCode;
@@ -30,10 +30,11 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Demo(options) => demo::run(options).await,
             Command::Submit {
                 after,
+                placement,
                 job,
                 signing,
                 target,
-            } => submit::run(target, job, signing, after).await,
+            } => submit::run(target, job, placement, signing, after).await,
             Command::Keygen(options) => sign::keygen(options),
             Command::Jobs { json, target } => jobs::list(target, *json).await,
             Command::Watch { options, target } => watch::run(target, options).await,
@@ -44,6 +45,7 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Compare(options) => compare::run(options),
             Command::Report(options) => report::run(options),
             Command::Explain(options) => explain::run(options),
+            Command::Models { action } => models::run(action).await,
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
         }
     })

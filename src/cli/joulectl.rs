@@ -3,7 +3,7 @@
 
 use crate::lab::target::Target;
 use crate::lab::{
-    collect, compare, demo, explain, export, queue, recompute, report, sign, submit, watch,
+    collect, compare, demo, explain, export, models, queue, recompute, report, sign, submit, watch,
 };
 use clap::{Parser, Subcommand};
 
@@ -30,7 +30,7 @@ pub enum Command {
     /// by pip once), prints the result and writes it as a page. Without a readable power sensor
     /// the power is simulated, and everything says so.
     Demo(demo::Options),
-    /// Send a job to a board
+    /// Send a job, or several, to a board or to the least busy one of a group
     ///
     /// Example: joulectl submit -m SmolLM2-135M-Instruct.Q4_1.gguf -p 'The sky is' -n 64 --wait
     ///
@@ -39,6 +39,8 @@ pub enum Command {
     Submit {
         #[command(flatten)]
         after: submit::After,
+        #[command(flatten, next_help_heading = "Board")]
+        placement: submit::Placement,
         #[command(flatten, next_help_heading = "Job")]
         job: Box<submit::Options>,
         #[command(flatten, next_help_heading = "Signature")]
@@ -134,6 +136,16 @@ pub enum Command {
     ///
     /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input
     Explain(explain::Options),
+    /// List, fetch and verify the models of boards
+    ///
+    /// Example: joulectl models fetch SmolLM2-135M-Instruct.Q4_1.gguf --group pi5 --wait
+    ///
+    /// A board fetches what its administrator has put into its catalogue, by name, and checks
+    /// its SHA-256.
+    Models {
+        #[command(subcommand)]
+        action: models::Action,
+    },
     /// Cancel a job, whether it waits or runs
     Cancel {
         /// The job's id, as submit printed it

@@ -97,8 +97,9 @@ impl Waiting {
         Some(message)
     }
 
-    fn forget_retained(&mut self) {
-        self.messages.retain(|message| !message.retained);
+    fn forget_retained(&mut self, which: impl Fn(&str) -> bool) {
+        self.messages
+            .retain(|message| !message.retained || !which(&message.topic));
         self.bytes = self.messages.iter().map(Message::bytes).sum();
     }
 }
@@ -147,10 +148,12 @@ impl Client {
     /// by itself after a lost connection.
     pub async fn subscribe(&mut self, topic: &str) -> Result<(), LabError> {
         let filter = Filter::new(topic, QoS::AtLeastOnce);
-        self.filters
-            .lock()
-            .expect("no holder of this lock panics")
-            .push(filter);
+        {
+            let mut filters = self.filters.lock().expect("no holder of this lock panics");
+            if !filters.contains(&filter) {
+                filters.push(filter);
+            }
+        }
         self.mqtt
             .subscribe(topic, QoS::AtLeastOnce)
             .await
@@ -179,6 +182,87 @@ impl Client {
         }
     }
 
+    /// What the broker keeps under these filters.
+    pub async fn kept(&mut self, filters: &[String]) -> Result<Vec<Message>, LabError> {
+        for filter in filters {
+            self.subscribe(filter).await?;
+        }
+        // A broker sends what it retains before what is published later: our own message
+        // marks the end of the list.
+        let marker = format!("answers/{}/marker", self.name);
+        self.subscribe(&marker).await?;
+        self.requests += 1;
+        let mark = self.requests.to_string();
+        self.mqtt
+            .publish(marker.clone(), QoS::AtLeastOnce, false, mark.clone())
+            .await
+            .map_err(|_| self.lost())?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        let (mut kept, mut others) = (Vec::new(), Vec::new());
+        while let Some(message) = self.next(deadline).await? {
+            if message.topic == marker {
+                match message.payload == mark.as_bytes() {
+                    true => break,
+                    false => continue,
+                }
+            }
+            let wanted = |filter: &String| is_under(&message.topic, filter);
+            match filters.iter().any(wanted) {
+                true => kept.push(message),
+                false => others.push(message),
+            }
+        }
+        for filter in filters {
+            self.unsubscribe(filter).await?;
+        }
+        // Of jobs that are followed; nobody has looked at them yet.
+        for message in others {
+            self.waiting.push(message)?;
+        }
+        Ok(kept)
+    }
+
+    async fn unsubscribe(&mut self, topic: &str) -> Result<(), LabError> {
+        self.filters
+            .lock()
+            .expect("no holder of this lock panics")
+            .retain(|filter| filter.path != topic);
+        let asked = self.mqtt.unsubscribe(topic).await;
+        asked.map_err(|_| self.lost())
+    }
+
+    /// Sends a command whose answer nobody waits for; the broker has it when this returns.
+    pub async fn send(
+        &mut self,
+        board: &Board,
+        verb: &str,
+        body: &serde_json::Value,
+    ) -> Result<(), LabError> {
+        let published = self
+            .mqtt
+            .publish(
+                board.command(verb),
+                QoS::AtLeastOnce,
+                false,
+                body.to_string(),
+            )
+            .await;
+        published.map_err(|_| self.lost())?;
+        let deadline = Instant::now() + ANSWER_WITHIN;
+        loop {
+            match self.arrival(deadline).await? {
+                Some(Arrival::Acknowledged(_)) => return Ok(()),
+                Some(Arrival::Message(message)) => self.waiting.push(message)?,
+                Some(Arrival::Subscribed(_)) => {}
+                None => {
+                    return Err(LabError::Unreachable(
+                        "the broker did not confirm that it has the command".to_owned(),
+                    ));
+                }
+            }
+        }
+    }
+
     /// The next publication; `None` when none comes before `deadline`.
     pub async fn next(&mut self, deadline: Instant) -> Result<Option<Message>, LabError> {
         if let Some(message) = self.waiting.pop() {
@@ -196,7 +280,12 @@ impl Client {
     /// Leaves out what the broker had kept and nobody has looked at yet: records of a job of
     /// another life of the board, where it has forgotten the id.
     pub fn forget_retained(&mut self) {
-        self.waiting.forget_retained();
+        self.waiting.forget_retained(|_| true);
+    }
+
+    /// The same for some topics.
+    pub fn forget_retained_of(&mut self, which: impl Fn(&str) -> bool) {
+        self.waiting.forget_retained(which);
     }
 
     /// Sends a command to `board` and returns its answer.
@@ -279,21 +368,8 @@ impl Client {
 
     /// Names of the boards whose retained status says online.
     async fn online(&mut self, prefix: &str) -> Result<BTreeSet<String>, LabError> {
-        self.subscribe(&format!("{prefix}/+/status")).await?;
-        // A broker sends what it retains before what is published later: our own message
-        // marks the end of the list.
-        let marker = format!("answers/{}/marker", self.name);
-        self.subscribe(&marker).await?;
-        self.mqtt
-            .publish(marker.clone(), QoS::AtLeastOnce, false, "")
-            .await
-            .map_err(|_| self.lost())?;
-        let deadline = Instant::now() + ANSWER_WITHIN;
         let mut online = BTreeSet::new();
-        while let Some(message) = self.next(deadline).await? {
-            if message.topic == marker {
-                break;
-            }
+        for message in self.kept(&[format!("{prefix}/+/status")]).await? {
             let mut levels = message.topic.rsplit('/');
             if let (Some("status"), Some(name)) = (levels.next(), levels.next())
                 && let Ok(status) = serde_json::from_slice::<Status>(&message.payload)
@@ -445,6 +521,17 @@ pub(super) fn no_connection(address: &Address, error: &ConnectionError) -> LabEr
     })
 }
 
+/// Whether a filter with `+` for single levels holds a topic.
+fn is_under(topic: &str, filter: &str) -> bool {
+    let mut levels = topic.split('/');
+    let fits = |wanted: &str| {
+        levels
+            .next()
+            .is_some_and(|level| wanted == "+" || wanted == level)
+    };
+    filter.split('/').all(fits) && levels.next().is_none()
+}
+
 fn acknowledged(board: &Board, verb: &str, reason: &PubAckReason) -> Result<(), LabError> {
     match reason {
         PubAckReason::Success => Ok(()),
@@ -511,6 +598,20 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_holds_its_levels_and_no_others() {
+        assert!(is_under("jouled/a/status", "jouled/+/status"));
+        assert!(is_under("jouled/a/jobs/x/state", "jouled/+/jobs/x/state"));
+        for other in [
+            "jouled/a/info",
+            "jouled/a/status/x",
+            "jouled/status",
+            "x/a/status",
+        ] {
+            assert!(!is_under(other, "jouled/+/status"), "{other}");
+        }
+    }
+
+    #[test]
     fn what_the_broker_kept_can_be_left_out() {
         let message = |retained| Message {
             topic: "jouled/pi5-01/jobs/a/state".to_owned(),
@@ -522,7 +623,9 @@ mod tests {
         for retained in [true, false, true] {
             waiting.push(message(retained)).unwrap();
         }
-        waiting.forget_retained();
+        waiting.forget_retained(|topic| topic.ends_with("/result"));
+        assert_eq!(waiting.messages.len(), 3);
+        waiting.forget_retained(|topic| topic.ends_with("/state"));
         assert_eq!(waiting.pop(), Some(message(false)));
         assert_eq!((waiting.pop(), waiting.bytes), (None, 0));
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long records may take that belong to a final job.
-const REST_WITHIN: Duration = Duration::from_secs(30);
+pub(super) const REST_WITHIN: Duration = Duration::from_secs(30);
 /// A job publishes its phases; between two of them may lie a long prefill, or another job.
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 86_400);
 
@@ -93,7 +93,7 @@ impl Collected {
 
     /// Whether the job is final and its result is here, or none will come: a job that was
     /// cancelled in the queue has no attempt to tell of.
-    fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         let never_ran = |state: &State| state.attempt == 0;
         let state = self.state.as_ref();
         state.is_some_and(|state| {

@@ -183,6 +183,27 @@ impl Board {
         format!("{}/cmd/{verb}", self.base)
     }
 
+    /// The same topics of every board, to subscribe to.
+    pub fn everywhere(&self) -> Self {
+        Self {
+            base: format!(
+                "{}/+",
+                self.base.rsplit_once('/').map_or("", |(prefix, _)| prefix)
+            ),
+            name: "+".to_owned(),
+        }
+    }
+
+    /// A topic of one job: `state`, `tokens`, `trace` or `result`.
+    pub fn of_job(&self, id: &str, leaf: &str) -> String {
+        format!("{}/jobs/{id}/{leaf}", self.base)
+    }
+
+    /// Where the board tells how far a model of its catalogue has come.
+    pub fn model_state(&self, model: &str) -> String {
+        format!("{}/models/{model}/state", self.base)
+    }
+
     /// Everything that is published about one job.
     pub fn job_filter(&self, id: &str) -> String {
         format!("{}/jobs/{id}/#", self.base)
@@ -293,5 +314,7 @@ mod tests {
         assert_eq!(leaf("jouled/pi5-01/jobs/a/state"), Some("state"));
         assert_eq!(leaf("jouled/pi5-01/jobs/ab/state"), None);
         assert_eq!(leaf("jouled/pi5-02/jobs/a/state"), None);
+        let everywhere = board.everywhere().of_job("a", "state");
+        assert_eq!(everywhere, "jouled/+/jobs/a/state");
     }
 }

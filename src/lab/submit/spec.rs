@@ -1,16 +1,8 @@
-//! `joulectl submit`: a job from flags or from a file, sent to a board, followed if wished.
+//! Jobs as the command line and files give them.
 
-use super::client::{Client, random_hex};
-use super::follow::{self, Display, Until};
-use super::interrupt::interrupted;
-use super::sheet::Sheet;
-use super::sign::{Signing, sign};
-use super::target::{Board, Target};
-use super::{LabError, table};
-use crate::record::answer::Refusal;
-use crate::workload::SpecErrorCode;
-use crate::workload::{Job, JobState, Limits};
-use serde::Deserialize;
+use crate::lab::LabError;
+use crate::lab::client::random_hex;
+use crate::workload::{Job, Limits, SpecErrorCode};
 use serde_json::{Map, Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,7 +10,8 @@ use std::path::{Path, PathBuf};
 /// The job, field by field. What is left out keeps the board's default.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Options {
-    /// Read the job from a JSON file; `-` is standard input. Flags override its fields
+    /// Read the job from a JSON file, or several as JSON Lines; `-` is standard input. Flags
+    /// override their fields
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// Name of the job [default: made of model, time and a random number]
@@ -30,6 +23,9 @@ pub struct Options {
     /// A model in the board's model directory
     #[arg(long, short, value_name = "FILE_NAME")]
     pub model: Option<String>,
+    /// Run it only with this very file
+    #[arg(long, value_name = "HEX")]
+    pub model_sha256: Option<String>,
     /// The text to go on from, as it is
     #[arg(long, short, value_name = "TEXT", conflicts_with = "message")]
     pub prompt: Option<String>,
@@ -98,122 +94,6 @@ pub struct Options {
     pub tag: Vec<String>,
 }
 
-/// What happens after the board has accepted the job.
-#[derive(Debug, Clone, Default, clap::Args)]
-pub struct After {
-    /// Follow the job and print its result
-    #[arg(long, short)]
-    pub wait: bool,
-    /// Write the result to DIR/<id>.json (implies --wait)
-    #[arg(long, value_name = "DIR")]
-    pub out: Option<PathBuf>,
-    /// Print the answer, or with --wait the result record, as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// A board's answer to `submit`.
-#[derive(Debug, Deserialize)]
-pub struct Accepted {
-    pub id: String,
-    pub state: JobState,
-}
-
-pub async fn run(
-    target: &Target,
-    options: &Options,
-    signing: &Signing,
-    after: &After,
-) -> Result<(), LabError> {
-    let file = options.file.as_deref().map(read).transpose()?;
-    let mut job = job(options, file.as_deref())?;
-    let id = job["id"].as_str().unwrap_or_default().to_owned();
-    let mut client = Client::connect(target).await?;
-    let board = client.board(target).await?;
-    sign(&mut job, &board, signing)?;
-
-    let wait = after.wait || after.out.is_some();
-    if wait {
-        follow::subscribe(&mut client, &board, &id).await?;
-    }
-    let accepted = send(&mut client, &board, &job).await?;
-    if !wait {
-        if after.json {
-            let answer = json!({"device": board.name(), "id": accepted.id,
-                "state": accepted.state});
-            println!("{answer}");
-        } else {
-            println!("{}  {}", accepted.id, accepted.state.as_str());
-        }
-        return Ok(());
-    }
-    // A board that has lost its store runs a known id again, and the broker still has the
-    // result of the first time.
-    if !accepted.state.is_final() {
-        client.forget_retained();
-    }
-    let display = if after.json {
-        Display::nowhere()
-    } else {
-        Display::on_stderr()
-    };
-    let collected = tokio::select! {
-        // First, so that the signal is caught before anything is shown.
-        biased;
-        () = interrupted() => return Err(goes_on(&board, &id)),
-        collected = follow::follow(&mut client, &board, &id, Until::Result, &display) => collected?,
-    };
-    if let Some(result) = &collected.result {
-        if let Some(dir) = &after.out {
-            let path = save(dir, &id, &collected.result_json)?;
-            eprintln!("wrote {}", path.display());
-        }
-        if after.json {
-            println!("{}", collected.result_json);
-        } else {
-            let sheet = Sheet::new(&result.stamp, &result.body);
-            print!("{}", table::render(&sheet, table::width()));
-        }
-    }
-    follow::outcome(&collected, &board, &id)
-}
-
-/// Submits `job` and returns the board's consent.
-pub async fn send(client: &mut Client, board: &Board, job: &Value) -> Result<Accepted, LabError> {
-    client
-        .request(board, "submit", job)
-        .await?
-        .map_err(|refusal| refused(board, &refusal))
-}
-
-/// The end of a command that the board refused: a wrong job is the caller's mistake, a full
-/// queue is not.
-pub fn refused(board: &Board, refusal: &Refusal) -> LabError {
-    let field = match &refusal.field {
-        Some(field) => format!(" ({field})"),
-        None => String::new(),
-    };
-    let text = format!(
-        "board {} refused: {}{field}: {}",
-        board.name(),
-        refusal.code,
-        refusal.message
-    );
-    match refusal.code.as_str() {
-        "invalid-spec" | "unsigned" | "bad-signature" | "signature-expired" | "unsupported"
-        | "conflict" | "unknown-model" | "unknown-job" => LabError::Usage(text),
-        _ => LabError::Failed(text),
-    }
-}
-
-fn goes_on(board: &Board, id: &str) -> LabError {
-    LabError::Interrupted(format!(
-        "stopped waiting; job {id} goes on. Cancel it with `joulectl cancel {id} --device {}`, \
-         or run the same submit again with --id {id} --wait to see its result",
-        board.name()
-    ))
-}
-
 fn read(file: &Path) -> Result<String, LabError> {
     let mut text = String::new();
     let outcome = if file == Path::new("-") {
@@ -225,15 +105,54 @@ fn read(file: &Path) -> Result<String, LabError> {
     Ok(text)
 }
 
-/// The job to send: the file's fields, then the flags, then an id, and nothing else, so that
+/// The jobs to send, one or, from a file, several.
+pub fn jobs(options: &Options) -> Result<Vec<Value>, LabError> {
+    let Some(file) = &options.file else {
+        return Ok(vec![job(options, Map::new())?]);
+    };
+    let all = parsed(&read(file)?)?;
+    let several = all.len() > 1;
+    if several && options.id.is_some() {
+        let message = "--id: the file holds several jobs, which need an id each";
+        return Err(LabError::Usage(message.to_owned()));
+    }
+    let one = |(n, fields)| {
+        job(options, fields).map_err(|error| match error {
+            LabError::Usage(text) if several => LabError::Usage(format!("job {}: {text}", n + 1)),
+            other => other,
+        })
+    };
+    let jobs: Vec<Value> = all
+        .into_iter()
+        .enumerate()
+        .map(one)
+        .collect::<Result<_, _>>()?;
+    let mut ids = std::collections::BTreeSet::new();
+    match jobs.iter().find(|job| !ids.insert(job["id"].to_string())) {
+        Some(twice) => Err(LabError::Usage(format!(
+            "two jobs have the id {}",
+            twice["id"]
+        ))),
+        None => Ok(jobs),
+    }
+}
+
+/// The JSON objects of a text, one after the other.
+fn parsed(text: &str) -> Result<Vec<Map<String, Value>>, LabError> {
+    let jobs = serde_json::Deserializer::from_str(text).into_iter();
+    let jobs: Vec<Map<String, Value>> = jobs
+        .collect::<Result<_, _>>()
+        .map_err(|error| LabError::Usage(format!("the job is no JSON object: {error}")))?;
+    match jobs.is_empty() {
+        true => Err(LabError::Usage("the file holds no job".to_owned())),
+        false => Ok(jobs),
+    }
+}
+
+/// One job to send: the file's fields, then the flags, then an id, and nothing else, so that
 /// a board of another version fills in its own defaults. It is checked here as far as that is
 /// possible without knowing the board.
-pub fn job(options: &Options, file: Option<&str>) -> Result<Value, LabError> {
-    let mut job = match file {
-        None => Map::new(),
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| LabError::Usage(format!("the job is no JSON object: {error}")))?,
-    };
+fn job(options: &Options, mut job: Map<String, Value>) -> Result<Value, LabError> {
     apply(options, &mut job)?;
     job.entry("v")
         .or_insert(json!(crate::workload::job::VERSION));
@@ -263,6 +182,10 @@ fn apply(options: &Options, job: &mut Map<String, Value>) -> Result<(), LabError
         ("id", options.id.as_ref().map(|v| json!(v))),
         ("kind", options.kind.as_ref().map(|v| json!(v))),
         ("model", options.model.as_ref().map(|v| json!(v))),
+        (
+            "model_sha256",
+            options.model_sha256.as_ref().map(|v| json!(v)),
+        ),
         ("prompt", options.prompt.as_ref().map(|v| json!(v))),
         ("messages", messages),
         ("n_predict", options.n_predict.map(|v| json!(v))),
@@ -318,7 +241,7 @@ fn no_object(field: &str) -> LabError {
     LabError::Usage(format!("{field}: must be an object"))
 }
 
-fn no_limits() -> Limits {
+pub(in crate::lab) fn no_limits() -> Limits {
     Limits {
         n_ctx: u32::MAX,
         n_batch: u32::MAX,
@@ -352,20 +275,19 @@ pub fn made_up_id(model: &str) -> String {
     format!("{name}-{moment}-{}", random_hex(4))
 }
 
-/// Writes `DIR/<id>.json`, byte for byte what the board published.
-fn save(dir: &Path, id: &str, result: &str) -> Result<PathBuf, LabError> {
-    let path = dir.join(format!("{id}.json"));
-    let failed = |error: std::io::Error| LabError::Failed(format!("{}: {error}", path.display()));
-    std::fs::create_dir_all(dir).map_err(failed)?;
-    std::fs::write(&path, format!("{result}\n")).map_err(failed)?;
-    Ok(path)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::workload::JobId;
     use proptest::prelude::*;
+
+    fn from(options: &Options, file: Option<&str>) -> Result<Value, LabError> {
+        let fields = match file {
+            Some(text) => parsed(text)?.remove(0),
+            None => Map::new(),
+        };
+        job(options, fields)
+    }
 
     fn minimal() -> Options {
         Options {
@@ -377,7 +299,7 @@ mod tests {
 
     #[test]
     fn only_what_was_said_is_sent() {
-        let job = job(&minimal(), None).unwrap();
+        let job = from(&minimal(), None).unwrap();
         let keys: Vec<&String> = job.as_object().unwrap().keys().collect();
         assert_eq!(keys, ["id", "kind", "model", "prompt", "v"]);
     }
@@ -393,7 +315,7 @@ mod tests {
             tag: vec!["b=2=3".to_owned()],
             ..Options::default()
         };
-        let job = job(&options, Some(file)).unwrap();
+        let job = from(&options, Some(file)).unwrap();
         assert_eq!((&job["n_predict"], &job["id"]), (&json!(7), &json!("a")));
         assert_eq!(job["params"], json!({"threads": 2, "n_ctx": 1024}));
         assert_eq!(job["tags"], json!({"a": "1", "b": "2=3"}));
@@ -406,17 +328,50 @@ mod tests {
             n_gen: Some(3),
             ..minimal()
         };
-        let error = job(&wrong, None).expect_err("n_gen belongs to bench");
+        let error = from(&wrong, None).expect_err("n_gen belongs to bench");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().starts_with("n_gen"), "{error}");
-        assert!(job(&minimal(), Some("[1]")).is_err());
-        assert!(job(&minimal(), Some(r#"{"tags": 1}"#)).is_err());
+        assert!(from(&minimal(), Some("[1]")).is_err());
+        assert!(from(&minimal(), Some(r#"{"tags": 1}"#)).is_err());
     }
 
     #[test]
     fn what_another_version_may_know_is_left_to_the_board() {
         let idle = r#"{"id":"i","kind":"idle","duration_s":5}"#;
-        assert!(job(&Options::default(), Some(idle)).is_ok());
+        assert!(from(&Options::default(), Some(idle)).is_ok());
+    }
+
+    #[test]
+    fn a_file_holds_one_job_or_several() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("jobs");
+        let with = |text: &str, id: Option<&str>| {
+            std::fs::write(&file, text).unwrap();
+            let options = Options {
+                file: Some(file.clone()),
+                id: id.map(str::to_owned),
+                n_predict: Some(7),
+                ..Options::default()
+            };
+            jobs(&options).map_err(|error| error.to_string())
+        };
+        let pretty = "{\n \"id\": \"a\",\n \"model\": \"m.gguf\", \"prompt\": \"x\"}\n";
+        assert_eq!(with(pretty, None).unwrap().len(), 1);
+        assert_eq!(with(pretty, Some("b")).unwrap()[0]["id"], "b");
+        let line = |id: &str| format!(r#"{{"id":"{id}","model":"m.gguf","prompt":"x"}}"#);
+        let two = format!("{}\n\n{}\n", line("a"), line("b"));
+        let jobs = with(&two, None).unwrap();
+        assert_eq!((&jobs[0]["id"], &jobs[1]["id"]), (&json!("a"), &json!("b")));
+        assert_eq!(jobs[1]["n_predict"], 7);
+        assert!(with(&two, Some("c")).unwrap_err().contains("--id"));
+        let twice = format!("{}\n{}\n", line("a"), line("a"));
+        assert!(with(&twice, None).unwrap_err().contains("two jobs"));
+        let bad = format!("{}\n{}\n", line("a"), line("b/"));
+        let error = with(&bad, None).unwrap_err();
+        assert!(error.starts_with("job 2: id"), "{error}");
+        let error = with(&format!("{}\nx", line("a")), None).unwrap_err();
+        assert!(error.contains("line 2"), "{error}");
+        assert!(with(" \n", None).unwrap_err().contains("no job"));
     }
 
     proptest! {
