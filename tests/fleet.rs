@@ -249,12 +249,14 @@ fn a_job_is_taken_away_only_after_its_cancel() {
     // Where it has succeeded there is nothing to take away.
     let done = fleet.refused(1, &[&move_it[..], &["--device", "b1"]].concat());
     assert!(done.contains("has succeeded on board b2"), "{done}");
-    let unknown = ["submit", "-f", &again, "--id", "x"];
-    assert!(
-        fleet
-            .refused(2, &[&unknown[..], &["--from", "b1"]].concat())
-            .contains("--reassign")
-    );
+    for wrong in [
+        &["--from", "b1", "--id", "x"][..],
+        &["--force"],
+        &["--reassign", "x", "--dry-run"],
+    ] {
+        let complaint = fleet.refused(2, &[&["submit", "-f", &again], wrong].concat());
+        assert!(complaint.contains("--reassign"), "{complaint}");
+    }
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub struct Placement {
     pub dry_run: bool,
     /// Take job ID away from the board that has it, once that has confirmed the cancel, and send
     /// it to another; the job itself is given again
-    #[arg(long, value_name = "ID", conflicts_with_all = ["id", "dry_run"])]
+    #[arg(long, value_name = "ID")]
     pub reassign: Option<String>,
     /// The board that has it [default: the one that told of it last]
     #[arg(long, value_name = "DEVICE", requires = "reassign")]
@@ -63,6 +63,21 @@ pub struct Placement {
     /// Send it elsewhere even if the board that has it does not answer: it may run twice
     #[arg(long, requires = "reassign")]
     pub force: bool,
+}
+
+impl Placement {
+    /// What clap can't tell: it drops `requires` where something conflicts.
+    fn check(&self, id: Option<&str>) -> Result<(), LabError> {
+        let Some(reassign) = self.reassign.as_deref() else {
+            return Ok(());
+        };
+        let wrong = match (self.dry_run, id) {
+            (true, _) => "--reassign with --dry-run: a cancel can't be tried out",
+            (_, Some(id)) if id != reassign => "--reassign with another --id: a job keeps its id",
+            _ => return Ok(()),
+        };
+        Err(LabError::Usage(wrong.to_owned()))
+    }
 }
 
 /// A board's answer to `submit`.
@@ -79,6 +94,7 @@ pub async fn run(
     signing: &Signing,
     after: &After,
 ) -> Result<(), LabError> {
+    placement.check(options.id.as_deref())?;
     let options = Options {
         id: placement.reassign.clone().or_else(|| options.id.clone()),
         ..options.clone()
