@@ -3,8 +3,8 @@
 use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
-    LabError, collect, compare, demo, explain, export, jobs, models, queue, recompute, report, sign,
-    submit, watch,
+    LabError, collect, compare, demo, explain, export, jobs, models, queue, recompute, report,
+    sign, submit, watch,
 };
 use std::process::ExitCode;
 
