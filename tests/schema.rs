@@ -152,11 +152,14 @@ fn the_snapshots_are_examples_of_their_schemas() {
         record["from a later version"] = json!(1);
         assert_eq!(violations(schema, &record), Vec::<String>::new(), "{file}");
     }
-    for state in snapshot("tests/snapshots/records__states_of_a_life.snap")
-        .as_array()
-        .unwrap()
-    {
-        assert_eq!(violations("state", state), Vec::<String>::new());
+    for (schema, file) in [
+        ("state", "states_of_a_life"),
+        ("model", "states_of_a_model"),
+    ] {
+        let states = snapshot(&format!("tests/snapshots/records__{file}.snap"));
+        for state in states.as_array().unwrap() {
+            assert_eq!(violations(schema, state), Vec::<String>::new());
+        }
     }
 }
 
@@ -257,13 +260,22 @@ fn the_schema_of_a_job_has_its_bounds() {
 /// A job's life with everything that it can publish, and each command's answer.
 #[test]
 fn what_a_board_sends_is_what_the_contract_says() {
-    let mut rig = Rig::start(support::daemon::STEADY);
+    // Nobody listens at that address: what is told of the model is that it waits, or failed.
+    let offered = format!(
+        "[[catalogue]]\nname = \"m.gguf\"\nurl = \"https://127.0.0.1:1/m\"\nsha256 = \"{}\"\n",
+        "ab".repeat(32)
+    );
+    let mut rig = Rig::start_with(support::daemon::STEADY, |daemon| {
+        daemon.configure("10.toml", &offered);
+    });
     let mut sub = MosquittoSub::start(rig.broker.port, &["jouled/#"]);
     sub.wait("status", |seen| seen.topic == topic("status"));
     let mut changes = watched();
     changes["publish"]["trace"] = json!(true);
     rig.submit(&job("a", changes));
     rig.lab.publish(&topic("cmd/cancel"), "{}");
+    rig.lab
+        .publish(&topic("cmd/models"), r#"{"fetch":"m.gguf"}"#);
     let mut kinds = BTreeSet::new();
     for (published, schema, retained) in asyncapi::published() {
         let levels: Vec<&str> = published.split('/').collect();
@@ -290,6 +302,8 @@ fn what_a_board_sends_is_what_the_contract_says() {
         ("queue", json!({})),
         ("replay", json!({"id": "a"})),
         ("models", json!({})),
+        ("models", json!({"fetch": "m.gguf"})),
+        ("models", json!({"fetch": "n.gguf"})),
     ] {
         let mut received = asyncapi::received().into_iter();
         let known = received.find(|known| known.name == command).unwrap();

@@ -5,7 +5,7 @@ use super::{Shared, listing};
 use crate::config::ConfigError;
 use crate::mqtt::{Command, CommandHandler};
 use crate::record::answer::{Place, Refusal, Replayed, Standing};
-use crate::record::model::Fetched;
+use crate::record::model::{Fetched, ModelsAnswer};
 use crate::store::{self, Cancelled, StateRow, StoreError, Submitted};
 use crate::workload::signature::{SignatureError, TrustedKeys};
 use crate::workload::{Job, JobId, ModelName, QueueMode, SpecError, SpecErrorCode};
@@ -185,7 +185,8 @@ impl Commands {
     fn models(&self) -> Value {
         let shared = &self.shared;
         let catalogue = shared.catalogue.list(&shared.models);
-        body(listing::models(shared.inventory.models(), catalogue))
+        let stock = listing::models(shared.inventory.models(), catalogue);
+        body(ModelsAnswer::Stock(stock))
     }
 
     /// Has a model of the administrator's catalogue fetched, and nothing else.
@@ -218,12 +219,12 @@ impl Commands {
                 asked
             }
         };
-        Ok(body(Fetched {
+        Ok(body(ModelsAnswer::Fetched(Fetched {
             name: name.to_string(),
             state: standing.state,
             bytes: standing.bytes,
             total_bytes: standing.total_bytes,
-        }))
+        })))
     }
 
     fn cancel(&self, id: &JobId) -> Result<Value, Refusal> {

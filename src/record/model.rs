@@ -1,4 +1,4 @@
-//! Models of the administrator's catalogue: `models/<name>/state`, and the answers to `cmd/models`.
+//! Models of the administrator's catalogue: `models/<model>/state`, and the answers to `cmd/models`.
 
 use super::device::ModelInfo;
 use schemars::JsonSchema;
@@ -32,6 +32,14 @@ pub enum FetchState {
     Verifying,
     Ready,
     Failed,
+}
+
+/// The answer to `models`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ModelsAnswer {
+    Fetched(Fetched),
+    Stock(Stock),
 }
 
 /// The answer to `models` with `fetch`.

@@ -44,7 +44,7 @@ fn sent() -> Vec<Sent> {
             "src/measure/snapshots/jouled__measure__tests__{name}.snap"
         ))
     };
-    let states = small("states_of_a_life");
+    let (states, models) = (small("states_of_a_life"), small("states_of_a_model"));
     let job = |kind: RecordKind, name, summary, examples| Sent {
         name,
         summary,
@@ -142,6 +142,22 @@ fn sent() -> Vec<Sent> {
                 ("failed", made("failed_result")),
             ],
         ),
+        Sent {
+            name: "model",
+            summary: "How far a model of the catalogue is, at most once a second.",
+            topic: topics()
+                .model(&"MODEL".parse().expect("a valid name"))
+                .replace("/MODEL/", "/{model}/"),
+            qos: 1,
+            retain: true,
+            expiry_s: Some(86_400),
+            schema: "model",
+            examples: vec![
+                ("fetching", models[1].clone()),
+                ("a job runs", models[2].clone()),
+                ("failed", models[5].clone()),
+            ],
+        },
     ]
 }
 
@@ -204,7 +220,10 @@ pub fn received() -> Vec<Received> {
             "Asks for a model of the administrator's catalogue, or what there is.",
             "models",
             "answer-models",
-            vec![("ask", json!({}))],
+            vec![
+                ("ask", json!({})),
+                ("fetch", json!({"fetch": "SmolLM2-135M-Instruct.Q4_1.gguf"})),
+            ],
         ),
     ]
 }
@@ -374,6 +393,7 @@ pub fn document() -> Value {
                 "prefix": {"description": "`[mqtt] prefix` of the boards.", "default": "jouled"},
                 "device": {"description": "The board's name.", "examples": ["pi5-01"]},
                 "rail": {"description": "A rail of the board's `info`.", "examples": ["input"]},
+                "model": {"description": "A model's file name.", "examples": ["SmolLM2-135M-Instruct.Q4_1.gguf"]},
                 "id": {"description": "The client's name of the job.", "examples": ["smol-1"]},
             },
             "schemas": {

@@ -4,6 +4,7 @@ use jouled::mqtt::command;
 use jouled::record::answer::{Event, Listing, Place, Refusal, Replayed, Standing};
 use jouled::record::device::{Health, Info, RailRecord, Status};
 use jouled::record::job::{State, Tokens, Trace};
+use jouled::record::model::{ModelRecord, ModelsAnswer};
 use jouled::record::probe::ProbeReport;
 use jouled::record::result::JobResult;
 use jouled::record::{Stamp, Stamped};
@@ -27,6 +28,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         record::<Tokens>("tokens", "Energy of each token, a batch of one repetition"),
         record::<Trace>("trace", "Power of one rail over the attempt, a chunk"),
         record::<JobResult>("result", "Everything about an attempt"),
+        record::<ModelRecord>("model", "How far a model is that is fetched"),
         command::<Job>("job", "A job, for cmd/submit"),
         command::<command::Cancel>("cancel", "Cancels a job, for cmd/cancel"),
         command::<command::Jobs>("jobs", "Asks for jobs, for cmd/jobs"),
@@ -37,7 +39,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         answer::<Listing>("answer-jobs", "The answer to cmd/jobs"),
         answer::<Standing>("answer-queue", "The answer to cmd/queue"),
         answer::<Replayed>("answer-replay", "The answer to cmd/replay"),
-        answer::<Map<String, Value>>("answer-models", "The answer to cmd/models"),
+        answer::<ModelsAnswer>("answer-models", "The answer to cmd/models"),
         printed::<ProbeReport>("probe", "What `jouled probe --json` prints"),
     ]
 }
