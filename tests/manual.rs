@@ -136,7 +136,8 @@ fn the_pages_are_set_without_a_warning() {
         let text = String::from_utf8_lossy(&set.stdout).into_owned();
         let long: Vec<&str> = text
             .lines()
-            .filter(|line| line.chars().count() > 80)
+            // A checksum can't be broken.
+            .filter(|line| line.chars().count() > 80 && !line.contains("sha256 = "))
             .collect();
         assert!(long.is_empty(), "{name}: wider than 80 columns: {long:#?}");
     }
