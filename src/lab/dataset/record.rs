@@ -31,7 +31,7 @@ pub enum Body {
     Trace(Trace),
     State(State),
     Rail(RailRecord),
-    Health(Health),
+    Health(Box<Health>),
     Event(Event),
 }
 
@@ -68,7 +68,9 @@ impl Record {
             ["jobs", id, "trace"] => trace(payload, id),
             ["jobs", id, "state"] => state(payload, id),
             ["rails", rail] => rail_record(payload, rail),
-            ["health"] => stamped(payload).map(|(stamp, body)| (stamp, Body::Health(body))),
+            ["health"] => {
+                stamped(payload).map(|(stamp, body)| (stamp, Body::Health(Box::new(body))))
+            }
             ["events"] => stamped(payload).map(|(stamp, body)| (stamp, Body::Event(body))),
             _ => return Ok(None),
         };

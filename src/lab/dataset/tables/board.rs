@@ -66,6 +66,14 @@ pub fn health() -> Columns<Health> {
         "QoS 0 records left out, since the start",
         |r, _| Some(r.outbox.dropped),
     );
+    c.float(
+        "temperature_c",
+        "hottest thermal zone; null while an attempt runs",
+        |r, _| r.temperature_c,
+    );
+    c.reason("temperature_c", |r, _| {
+        r.reasons.get("temperature_c").copied()
+    });
     c.int("rss_bytes", "resident memory of the daemon", |r, _| {
         r.rss_bytes
     });
