@@ -1,6 +1,8 @@
 //! Files of the repository that are made from the code: compared, or with `SCHEMAS=write`
 //! written.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 pub fn in_repository(path: &str) -> PathBuf {
@@ -10,7 +12,11 @@ pub fn in_repository(path: &str) -> PathBuf {
 pub fn kept(path: &str, content: &str) {
     let file = in_repository(path);
     if std::env::var_os("SCHEMAS").is_some_and(|value| value == "write") {
-        std::fs::write(&file, content).unwrap();
+        // Whole at once: other tests read it meanwhile.
+        let whole = tempfile::NamedTempFile::new_in(file.parent().unwrap()).unwrap();
+        std::fs::write(whole.path(), content).unwrap();
+        std::fs::set_permissions(whole.path(), Permissions::from_mode(0o644)).unwrap();
+        whole.persist(&file).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
