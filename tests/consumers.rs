@@ -1,5 +1,6 @@
 //! What people have reads what a board publishes: a real daemon, a real broker, and the files
 //! of deploy/ as they are shipped. Node-RED comes from npm: `make integrations-test`.
+#![cfg(feature = "llama")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "support/mod.rs"]
@@ -118,7 +119,7 @@ fn telegraf_gets_every_figure_with_its_type() {
     assert_eq!(
         whole["tags"],
         json!({"device": DEVICE, "id": "a", "kind": "generate", "state": "succeeded",
-               "model": MODEL, "primary_rail": "input"})
+               "model": MODEL, "primary_rail": "input", "simulated": "true"})
     );
     let fields = &whole["fields"];
     for (field, figure) in [

@@ -1,5 +1,6 @@
 //! The published contract: JSON Schemas and docs/asyncapi.yaml are made from the types, so that
 //! they can't lag behind; `make schemas` writes them.
+#![cfg(feature = "llama")]
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 #[path = "schema/asyncapi.rs"]
