@@ -4,6 +4,7 @@
 use super::board::Board;
 use super::heard::{self, Heard, Record, Unheard};
 use crate::units::MonoNs;
+use crate::workload::Phase;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Names cost a stranger nothing.
@@ -155,7 +156,13 @@ impl Fleet {
                 wanted.insert(format!("{}/{name}/jobs/{id}/{leaf}", self.prefix));
             };
             if let Some(run) = board.run.as_ref().filter(|run| run.spoke.is_some()) {
-                want(&run.id, "tokens");
+                // The outbox sends all of them once more when the attempt has ended, to those
+                // who keep them: by then this watch must not count as one.
+                let state = board.jobs.get(&run.id).map(|job| &job.state);
+                let has_all = state.is_some_and(|state| state.phase == Some(Phase::IdleAfter));
+                if !has_all {
+                    want(&run.id, "tokens");
+                }
             }
             if let Some(job) = board.newest_result() {
                 let state = &job.state;
@@ -259,7 +266,10 @@ mod tests {
         let live = state("d", 3, "running", Some("decode"), Some(0.1));
         board.say(9, BOARD, "jobs/d/state", &live);
         assert_eq!(wanted(&board), ["jouled/pi5-01/jobs/d/tokens"]);
-        board.say(9, BOARD, "status", &status(None));
+        let idle = state("d", 4, "running", Some("idle_after"), Some(1.0));
+        board.say(10, BOARD, "jobs/d/state", &idle);
+        assert_eq!(wanted(&board), [""; 0]);
+        board.say(11, BOARD, "status", &status(None));
         assert_eq!(wanted(&board), [""; 0]);
     }
 
