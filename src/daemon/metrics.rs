@@ -1,6 +1,6 @@
 //! What the daemon tells its metrics, where somebody reads them, and `health` of its last job.
 
-use super::Shared;
+use super::{Shared, publishing};
 use crate::board::Board;
 use crate::clock;
 use crate::config::{Config, Identity};
@@ -55,16 +55,33 @@ pub fn note_rails(shared: &Shared, records: &[RailRecord]) {
 
 /// With each `health`.
 pub fn note_health(shared: &Shared, mqtt: &MqttHandle, health: &Health) {
+    if let Some(metrics) = &shared.metrics {
+        metrics.health(health, around(shared, mqtt));
+    }
+}
+
+/// Just before an attempt begins, while nothing is measured yet.
+pub fn note_before_an_attempt(shared: &Shared, mqtt: &MqttHandle) {
     let Some(metrics) = &shared.metrics else {
         return;
     };
+    // Those of the attempt are not known yet.
+    let rates = vec![None; shared.meter.sampler().sensors().len()];
+    match publishing::health(shared, mqtt, rates) {
+        Ok(health) => {
+            let energies = shared.meter.energies();
+            metrics.before_an_attempt(&energies, &health, around(shared, mqtt), clock::now());
+        }
+        Err(error) => tracing::error!(%error, "the metrics stay as they are"),
+    }
+}
+
+fn around(shared: &Shared, mqtt: &MqttHandle) -> Around {
     let broken = shared.sensors.broken().into_iter();
-    let around = Around {
+    Around {
         unopened: broken.map(|sensor| sensor.name).collect(),
         connected: mqtt.connected(),
-        temperature_c: health.temperature_c,
-    };
-    metrics.health(health, around);
+    }
 }
 
 impl Shared {

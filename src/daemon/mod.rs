@@ -75,6 +75,8 @@ pub struct Shared {
     pub runner: Pulse,
     /// Commands refused as `rate-limited`.
     pub rate_limited: AtomicU64,
+    /// Records that were too old before a broker took them.
+    pub expired: AtomicU64,
     /// `None` where nobody reads them.
     pub metrics: Option<Arc<Metrics>>,
     /// Its figures, for `health`.
@@ -166,6 +168,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         queue: Queue::default(),
         runner: Pulse::default(),
         rate_limited: AtomicU64::new(0),
+        expired: AtomicU64::new(0),
         metrics,
         last_job: Mutex::default(),
         catalogue: Catalogue::new(&config, &identity.device, model_rev),

@@ -51,9 +51,12 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
         let reported = reporting.as_ref().is_none_or(JoinHandle::is_finished);
         if tick.is_multiple_of(HEALTH_EVERY_TICKS) && reported {
             let rates = rates.since_last(shared);
-            reporting = Some(report_health(shared, mqtt, rates, expiring.undelivered));
+            reporting = Some(report_health(shared, mqtt, rates));
         }
         expiring.tick(tick, shared, mqtt);
+        shared
+            .expired
+            .store(expiring.undelivered, Ordering::Relaxed);
     }
     unreachable!("2^64 seconds have not passed")
 }
@@ -88,10 +91,9 @@ fn report_health(
     shared: &Arc<Shared>,
     mqtt: &Arc<MqttHandle>,
     rates: Vec<Option<f64>>,
-    expired: u64,
 ) -> JoinHandle<()> {
     let (shared, mqtt) = (Arc::clone(shared), Arc::clone(mqtt));
-    tokio::task::spawn_blocking(move || match health(&shared, &mqtt, rates, expired) {
+    tokio::task::spawn_blocking(move || match health(&shared, &mqtt, rates) {
         Ok(health) => {
             metrics::note_health(&shared, &mqtt, &health);
             mqtt.health(shared.record(health));
@@ -100,11 +102,11 @@ fn report_health(
     })
 }
 
-fn health(
+/// `rates` are of the sensors, in their order.
+pub fn health(
     shared: &Shared,
     mqtt: &MqttHandle,
     rates: Vec<Option<f64>>,
-    expired: u64,
 ) -> Result<Health, store::StoreError> {
     let store = store::lock(&shared.store);
     let backlog = store.backlog()?;
@@ -140,7 +142,7 @@ fn health(
                 .oldest_unix_s
                 .map(|oldest| (clock::unix_seconds() - oldest) as f64),
             parked: backlog.parked,
-            expired,
+            expired: shared.expired.load(Ordering::Relaxed),
             dropped: mqtt.dropped(),
         },
         rss_bytes: board::own_rss_bytes(),

@@ -4,6 +4,7 @@
 use super::Shared;
 use super::keeping::{self, Limits, keep_raw};
 use super::live::Live;
+use super::metrics;
 use super::sensors::{BEFORE_A_JOB, IDLE};
 use super::trouble::Trouble;
 use crate::measure::{
@@ -266,6 +267,7 @@ impl Runner {
         };
         // The attempt keeps to its own time, whatever the worker does.
         self.goes_on(Span::from_secs_f64(f64::from(job.timeout_s)) + RECORDING);
+        metrics::note_before_an_attempt(shared, &self.mqtt);
         shared.meter.start_recording();
         let live = Live::new(shared, &self.mqtt, &context, begun.rev);
         let mut observed = Attempt {

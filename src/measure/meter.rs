@@ -193,6 +193,13 @@ impl Meter {
             .collect()
     }
 
+    /// Of each rail, what it took since the daemon started; `None` before its first window.
+    pub fn energies(&self) -> Vec<Option<Joules>> {
+        self.drain();
+        let energy = |total: &Total| total.newest.map(|_| total.energy);
+        self.state().totals.iter().map(energy).collect()
+    }
+
     /// The newest bus voltage of each rail.
     pub fn voltages(&self) -> Vec<Option<Volts>> {
         let newest = |total: &Total| total.newest?.voltage;
@@ -344,6 +351,13 @@ mod tests {
             assert!(patience.elapsed().as_secs() < 60, "it never came");
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn energies_leave_the_means_of_the_next_report_alone() {
+        let meter = simulated();
+        assert!(meter.energies()[0].is_some_and(|energy| energy.0 > 0.0));
+        assert!(meter.rail_records()[0].power_w.is_some());
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Collector for Board {
             "temperature",
             Some(Unit::Celsius),
             "Of the hottest thermal zone that counts.",
-            around.as_ref().and_then(|around| around.temperature_c),
+            health.as_ref().and_then(|health| health.temperature_c),
         )
     }
 }

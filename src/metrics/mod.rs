@@ -4,10 +4,10 @@
 //! scrape reads memory alone, never a sensor, the store or a disk.
 //!
 //! **Undisturbed attempts.** While an attempt is measured nothing is taken in and nothing is
-//! encoded: its begin ([`Metrics::hold`]) encodes what is known, and a scrape sends those
-//! bytes with their age. They hold no power, voltage, current, quality, rate or temperature, which
-//! are of a moment that is over: a gap is true where a plateau would not be. Counters stay, so that the
-//! energy of the whole attempt is in the first scrape after it.
+//! encoded: its begin ([`Metrics::before_an_attempt`], [`Metrics::hold`]) encodes what is known,
+//! and a scrape sends those bytes with their age. They hold no power, voltage, current, quality,
+//! rate or temperature, which are of a moment that is over: a gap is true where a plateau would
+//! not be. Counters stay, so that the energy of the whole attempt is in the first scrape after it.
 //!
 //! - [`snapshot`]: what is known; `families`: the names and units that it gets; `text`: the two
 //!   text formats
@@ -24,7 +24,7 @@ pub use snapshot::About;
 use crate::record::device::{Health, RailRecord};
 use crate::record::last_job::LastJob;
 use crate::sensor::RailSpec;
-use crate::units::MonoNs;
+use crate::units::{Joules, MonoNs};
 use crate::workload::JobState;
 use request::Format;
 use snapshot::Snapshot;
@@ -65,6 +65,22 @@ impl Metrics {
     /// What `health` says, and what else is looked at as rarely.
     pub fn health(&self, health: &Health, around: Around) {
         self.unless_held(|snapshot| {
+            snapshot.health = Some(health.clone());
+            snapshot.around = Some(around);
+        });
+    }
+
+    /// What holds just before an attempt begins. Attempts may follow one another for hours
+    /// without a second in between: without this, metrics would stand still for as long.
+    pub fn before_an_attempt(
+        &self,
+        energies: &[Option<Joules>],
+        health: &Health,
+        around: Around,
+        now: MonoNs,
+    ) {
+        self.unless_held(|snapshot| {
+            snapshot.take_energies(energies, now);
             snapshot.health = Some(health.clone());
             snapshot.around = Some(around);
         });
@@ -128,8 +144,6 @@ pub struct Around {
     /// Sensors that could not be opened.
     pub unopened: Vec<String>,
     pub connected: bool,
-    /// Of the hottest thermal zone that counts.
-    pub temperature_c: Option<f64>,
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::Around;
 use crate::record::device::{Boundary, BoundaryBasis, Health, Quality, RailRecord};
 use crate::record::last_job::LastJob;
 use crate::sensor::RailSpec;
-use crate::units::MonoNs;
+use crate::units::{Joules, MonoNs};
 use crate::workload::JobState;
 
 /// Models whose last job is remembered; of more, those that ran last.
@@ -99,6 +99,14 @@ impl Snapshot {
         self.taken = now;
     }
 
+    /// Of the rails that are known, in their order.
+    pub fn take_energies(&mut self, energies: &[Option<Joules>], now: MonoNs) {
+        for (rail, energy) in self.rails.iter_mut().zip(energies) {
+            rail.last.energy_wh = energy.map(|energy| energy.0 / 3600.0);
+        }
+        self.taken = now;
+    }
+
     pub fn take_job(&mut self, job: LastJob) {
         self.last_jobs.retain(|other| other.model != job.model);
         self.last_jobs.push(job);
@@ -114,15 +122,11 @@ impl Snapshot {
             rail.last.current_a = None;
             rail.quality = None;
         }
-        if let Some(around) = &mut self.around {
-            around.temperature_c = None;
-        }
-        let sensors = self
-            .health
-            .iter_mut()
-            .flat_map(|health| health.sensors.values_mut());
-        for sensor in sensors {
-            sensor.rate_hz = None;
+        if let Some(health) = &mut self.health {
+            health.temperature_c = None;
+            for sensor in health.sensors.values_mut() {
+                sensor.rate_hz = None;
+            }
         }
     }
 }

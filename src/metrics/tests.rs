@@ -55,7 +55,7 @@ fn health() -> Health {
         events_left_out: 0,
         damaged_stores: 0,
         last_job: None,
-        temperature_c: None,
+        temperature_c: Some(48.5),
         reasons: std::collections::BTreeMap::new(),
     }
 }
@@ -64,7 +64,6 @@ fn around() -> Around {
     Around {
         unopened: vec!["wall".to_owned()],
         connected: true,
-        temperature_c: Some(48.5),
     }
 }
 
@@ -129,6 +128,27 @@ fn an_attempt_is_told_of_with_counters_and_the_age_of_what_was_before() {
     metrics.hold(false);
     assert!(text(&metrics).contains("jouled_rail_power_watts{rail=\"input\"} 2.5\n"));
     assert!(text(&metrics).contains("jouled_snapshot_held 0.0\n"));
+}
+
+#[test]
+fn attempts_that_follow_one_another_do_not_make_it_stand_still() {
+    let metrics = told();
+    for (attempt, joules) in [(2, 1_900.0), (3, 2_000.0)] {
+        let now = MonoNs(attempt * SECOND);
+        let mut health = health();
+        health.queue = u32::try_from(attempt).unwrap();
+        metrics.before_an_attempt(&[Some(Joules(joules))], &health, around(), now);
+        metrics.hold(true);
+        let during = text(&metrics);
+        for line in [
+            format!("jouled_rail_energy_joules_total{{rail=\"input\"}} {joules:.1}\n"),
+            format!("jouled_queue_jobs {attempt}.0\n"),
+            format!("jouled_snapshot_age_seconds {}.0\n", 3 - attempt),
+        ] {
+            assert!(during.contains(&line), "{line}{during}");
+        }
+        metrics.hold(false);
+    }
 }
 
 #[test]
