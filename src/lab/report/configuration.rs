@@ -11,7 +11,6 @@ use std::fmt;
 pub enum Dimension {
     Model,
     Quant,
-    Sha256,
     Kind,
     PromptTokens,
     OutputTokens,
@@ -31,6 +30,7 @@ pub enum Dimension {
     Rail,
     Boundary,
     Power,
+    Sha256,
 }
 
 impl Dimension {
@@ -160,10 +160,6 @@ impl Key {
                 Dimension::Quant,
                 text(model.and_then(|model| model.quant.as_deref())),
             ),
-            (
-                Dimension::Sha256,
-                text(model.map(|model| short(&model.sha256))),
-            ),
             (Dimension::Kind, Value::wire(result.kind)),
             (Dimension::PromptTokens, prompt.unwrap_or(Value::Unknown)),
             (Dimension::OutputTokens, output_tokens(result)),
@@ -202,6 +198,10 @@ impl Key {
                 }),
             ),
             (Dimension::Power, text(power)),
+            (
+                Dimension::Sha256,
+                text(model.map(|model| short(&model.sha256))),
+            ),
         ])
     }
 

@@ -33,7 +33,7 @@ pub const METHOD: [(&str, &str); 9] = [
         "Uncertainty",
         "± is an expanded uncertainty (u95): twice the combined standard uncertainty of shunt, gain, \
          offset, time base, quantisation, noise, and of the windows that an interval's ends cut. \
-         `joulectl explain` takes any figure of a result apart.",
+         joulectl explain takes any figure of a result apart.",
     ),
     (
         "Over repetitions",

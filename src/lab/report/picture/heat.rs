@@ -15,6 +15,9 @@ const FRAME: Frame = Frame {
     x_ticks: 6,
 };
 
+const NOTE: &str =
+    "At the start and end of each repetition of one run; the axis does not begin at zero.";
+
 /// Seconds since the attempt's start, and °C.
 type Reading = (f64, f64);
 
@@ -37,10 +40,12 @@ pub fn heat(study: &Study) -> Option<Picture> {
     let shown = &runs[..runs.len().min(SERIES.len())];
     let all = || shown.iter().flat_map(|(_, readings)| readings);
     let end = all().map(|reading| reading.0).max_by(f64::total_cmp)?;
+    let begin = all().map(|reading| reading.0).min_by(f64::total_cmp)?;
     let low = all().map(|reading| reading.1).min_by(f64::total_cmp)?;
     let high = all().map(|reading| reading.1).max_by(f64::total_cmp)?;
     let pad = (high - low).max(2.0) * 0.12;
-    let (x_range, y_range) = ((0.0, end * 1.02), (low - pad, high + pad));
+    let margin = (end - begin) * 0.03;
+    let (x_range, y_range) = ((begin - margin, end + margin), (low - pad, high + pad));
     let mut plot = Plot::new(
         FRAME,
         x_range,
@@ -71,13 +76,13 @@ pub fn heat(study: &Study) -> Option<Picture> {
     }
     plot.description = "Temperature over the run, at the ends of repetitions".to_owned();
     Some(Picture {
-        caption: "Temperature over the run, at the start and end of each repetition; the axis does not begin at zero".to_owned(),
+        caption: "Temperature over the run".to_owned(),
         plot,
         key,
         bands: Vec::new(),
         note: match runs.len() - shown.len() {
-            0 => String::new(),
-            n => format!("{n} more configurations are in the table, not in this picture."),
+            0 => NOTE.to_owned(),
+            n => format!("{NOTE} {n} more configurations are in the table, not in this picture."),
         },
     })
 }

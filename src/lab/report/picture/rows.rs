@@ -163,7 +163,7 @@ fn draw(
             y: above + if nothing { MARK + 4.0 } else { NAME },
             text: match figures.len() {
                 1 => missing(*reason),
-                _ => cut(&all.join(", "), 40),
+                _ => cut(&all.join(", "), if nothing { CHARACTERS } else { 32 }),
             },
             class: "absent",
             title: reason.map_or(String::new(), |reason| sentence(reason).to_owned()),
