@@ -24,7 +24,7 @@ mod tables;
 mod tests;
 
 use super::LabError;
-use content::Report;
+use content::{Report, plural};
 use source::Source;
 use std::path::{Path, PathBuf};
 use study::{Marked, Study};
@@ -86,16 +86,13 @@ pub fn run(options: &Options) -> Result<(), LabError> {
     }
     std::fs::write(&out, text)
         .map_err(|error| LabError::Failed(format!("{}: {error}", out.display())))?;
-    let left_out = study
-        .configurations
-        .iter()
-        .map(|c| c.left_out.len())
-        .sum::<usize>();
+    let left_out = study.configurations.iter().map(|c| c.left_out.len());
     eprintln!(
-        "{}: {} runs in {} configurations, {left_out} of them marked and left out",
+        "{}: {} in {}, {} marked and left out of means",
         out.display(),
-        study.runs.len(),
-        study.configurations.len()
+        plural(study.runs.len(), "run"),
+        plural(study.configurations.len(), "configuration"),
+        left_out.sum::<usize>(),
     );
     Ok(())
 }
