@@ -114,7 +114,7 @@ impl Chaos {
     }
 
     fn start(&mut self, which: usize) {
-        self.collectors[which] = Some(self.collector(which, &["--roll", "2s"]));
+        self.collectors[which] = Some(self.collector(which, &["--roll", "200ms"]));
     }
 
     fn collector(&self, which: usize, more: &[&str]) -> Collect {

@@ -190,7 +190,7 @@ pub fn received() -> Vec<Received> {
         ),
         command(
             "jobs",
-            "Asks for the queue and the jobs that ended last, or for one job.",
+            "Asks for the queue and the jobs that ended last, for one job, or for all.",
             "jobs",
             "answer-jobs",
             vec![

@@ -116,9 +116,12 @@ impl Keeper {
             let error = message.record.as_ref().err()?;
             Some(format!("{}: {error}", message.topic))
         });
-        let kept = insist(&mut self.staging, &self.words, &self.ends, |staging| {
-            staging.keep(&batch, now, grace)
-        })?;
+        let kept = match batch.is_empty() {
+            true => Kept::default(),
+            false => insist(&mut self.staging, &self.words, &self.ends, |staging| {
+                staging.keep(&batch, now, grace)
+            })?,
+        };
         drop(batch);
         Some(Word::Kept {
             arrivals,

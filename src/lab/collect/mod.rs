@@ -25,6 +25,7 @@ mod session;
 mod show;
 pub mod staging;
 mod tally;
+mod traffic;
 
 pub use options::Options;
 

@@ -12,10 +12,12 @@
 //! count as passed.
 
 mod attempts;
+mod gaps;
 mod keep;
 mod rolls;
 
-pub use attempts::{Closed, Gap, Listed, Outcome, Standing};
+pub use attempts::Listed;
+pub use gaps::{Closed, Gap, Outcome, Standing};
 pub use keep::{Kept, Parsed};
 pub use rolls::Roll;
 
