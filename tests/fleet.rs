@@ -242,12 +242,17 @@ fn a_job_is_taken_away_only_after_its_cancel() {
     fleet.joulectl_ok(&["submit", "-f", &long, "--device", "b1"]);
     fleet.wait_state("b1", "long", "running");
     let move_it = ["submit", "-f", &again, "--reassign", "long"];
+    // Nothing is cancelled where nobody else could take it.
+    let same = fleet.refused(2, &[&move_it[..], &["--device", "b1"]].concat());
+    assert!(same.contains("b1 has the job already"), "{same}");
+    let lacks = [&move_it[..], &["--group", "pi5", "-m", "absent.gguf"]].concat();
+    assert!(fleet.refused(2, &lacks).contains("no model absent.gguf"));
     let to_group = [&move_it[..], &["--group", "pi5"]].concat();
     assert_eq!(fleet.joulectl_ok(&to_group), "long  queued  b2\n");
     fleet.wait_state("b1", "long", "cancelled");
     fleet.wait_state("b2", "long", "succeeded");
     // Where it has succeeded there is nothing to take away.
-    let done = fleet.refused(1, &[&move_it[..], &["--device", "b1"]].concat());
+    let done = fleet.refused(1, &to_group);
     assert!(done.contains("has succeeded on board b2"), "{done}");
     for wrong in [
         &["--from", "b1", "--id", "x"][..],

@@ -78,23 +78,18 @@ impl Fetcher {
                 Err(End::Failed(fault)) => {
                     tracing::warn!(name = %entry.name, "not fetched: {fault}");
                     let have = match fault.discards() {
-                        true => {
-                            Part::forget(&catalogue.dir, &entry.name);
-                            0
-                        }
-                        false => self.have(entry),
+                        true => 0,
+                        false => Part::length(&catalogue.dir, &entry.name),
                     };
+                    if have == 0 {
+                        Part::forget(&catalogue.dir, &entry.name);
+                    }
                     let failed = Standing::new(FetchState::Failed, have, entry.size_bytes);
                     catalogue.set(entry, failed.because(fault.to_string()));
                 }
                 Err(End::Stopping) => return,
             }
         }
-    }
-
-    fn have(&self, entry: &CatalogueEntry) -> u64 {
-        let part = Part::open(&self.shared.catalogue.dir, &entry.name);
-        part.map_or(0, |part| part.have())
     }
 
     /// Returns the model's size once it is in its place.

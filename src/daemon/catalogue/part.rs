@@ -64,6 +64,11 @@ impl Part {
         })
     }
 
+    /// Bytes that have come.
+    pub fn length(dir: &Path, name: &ModelName) -> u64 {
+        std::fs::metadata(path(dir, name)).map_or(0, |file| file.len())
+    }
+
     /// Removes the file, if there is one.
     pub fn forget(dir: &Path, name: &ModelName) {
         let removed = std::fs::remove_file(path(dir, name));

@@ -1,6 +1,6 @@
 //! Sends jobs where they belong: to the board that is named, or to one of a group.
 
-use super::choice::{LeftOut, Unfit, lacks, order};
+use super::choice::{LeftOut, Unfit, lacks, order, unfit};
 use super::{Accepted, refused};
 use crate::lab::LabError;
 use crate::lab::client::Client;
@@ -68,6 +68,31 @@ impl Dispatch {
                 members.retain(|member| member.board != *board);
                 Ok(())
             }
+        }
+    }
+
+    /// Whether somebody is there who can take the job, by what the boards say of themselves.
+    pub async fn check(
+        &self,
+        client: &mut Client,
+        target: &Target,
+        job: &Value,
+    ) -> Result<(), LabError> {
+        let id = job["id"].as_str().unwrap_or_default();
+        match self {
+            Self::One(board) => {
+                let all = fleet::boards(client, &target.prefix).await?;
+                let member = all.into_iter().find(|member| member.board == *board);
+                let why = match member {
+                    Some(member) => unfit(&member, job),
+                    None => Some(Unfit::Away("it has never been on this broker".to_owned())),
+                };
+                why.map_or(Ok(()), |why| Err(cannot(board, &why)))
+            }
+            Self::Group { members, sent, .. } => match order(members, job, sent) {
+                (fit, left_out) if fit.is_empty() => Err(nobody(id, &left_out)),
+                _ => Ok(()),
+            },
         }
     }
 
@@ -197,16 +222,25 @@ pub async fn holders<'m>(
     Ok(found.into_values().collect())
 }
 
+fn cannot(board: &Board, why: &Unfit) -> LabError {
+    let text = format!("board {}: {}", board.name(), why.reason());
+    match why {
+        Unfit::Lacks(_) => LabError::Usage(text),
+        Unfit::Away(_) => LabError::Failed(text),
+    }
+}
+
 /// Nobody can have the job.
-pub fn nobody(id: &str, left_out: &[(&Member, Unfit)]) -> LabError {
+fn nobody(id: &str, left_out: &[(&Member, Unfit)]) -> LabError {
     let reasons: Vec<String> = left_out
         .iter()
         .map(|(member, why)| format!("\n  {}: {}", member.name(), why.reason()))
         .collect();
-    let text = format!(
-        "no board of the group can take job {id}:{}",
-        reasons.concat()
-    );
+    let reasons = match reasons.is_empty() {
+        true => " each has had it already".to_owned(),
+        false => reasons.concat(),
+    };
+    let text = format!("no board of the group can take job {id}:{reasons}");
     let all_lack = left_out
         .iter()
         .all(|(_, why)| matches!(why, Unfit::Lacks(_)));
@@ -227,11 +261,7 @@ pub async fn try_out(
         let member = fleet::one(client, target).await?;
         for job in jobs {
             if let Some(why) = lacks(&member, job) {
-                let text = format!("board {}: {}", member.name(), why.reason());
-                return Err(match why {
-                    Unfit::Lacks(_) => LabError::Usage(text),
-                    Unfit::Away(_) => LabError::Failed(text),
-                });
+                return Err(cannot(&member.board, &why));
             }
         }
         return Ok(jobs.iter().map(|_| (member.clone(), Vec::new())).collect());

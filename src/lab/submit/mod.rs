@@ -107,15 +107,16 @@ pub async fn run(
     }
     let mut dispatch = Dispatch::to(&mut client, target, group).await?;
     if let Some(id) = &placement.reassign {
-        let from = placement.from.as_deref();
-        // Known before anything is cancelled.
-        if let Dispatch::One(board) = &dispatch
-            && from == Some(board.name())
-        {
-            dispatch.without(&board.clone())?;
+        let holders = reassign::find(&mut client, target, id, placement.from.as_deref()).await?;
+        // Before anything is cancelled: somebody else can take it.
+        for holder in &holders {
+            dispatch.without(holder.board())?;
         }
-        for board in reassign::free(&mut client, target, id, from, placement.force).await? {
-            dispatch.without(&board)?;
+        for job in &jobs {
+            dispatch.check(&mut client, target, job).await?;
+        }
+        for holder in &holders {
+            reassign::release(&mut client, holder, id, placement.force).await?;
         }
     }
     match jobs.as_slice() {

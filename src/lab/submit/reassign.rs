@@ -16,14 +16,25 @@ use tokio::time::Instant;
 /// An attempt ends within seconds of its cancel; a board with a full disk takes longer to say so.
 const CANCELLED_WITHIN: Duration = Duration::from_secs(60);
 
-/// Frees job `id`, and returns the boards that had it, which must not get it again.
-pub async fn free(
+/// A board that has the job, and where that stands as far as it is known.
+pub struct Holder {
+    member: Member,
+    known: Option<State>,
+}
+
+impl Holder {
+    pub fn board(&self) -> &Board {
+        &self.member.board
+    }
+}
+
+/// The boards that have job `id`, which must not get it again.
+pub async fn find(
     client: &mut Client,
     target: &Target,
     id: &str,
     from: Option<&str>,
-    force: bool,
-) -> Result<Vec<Board>, LabError> {
+) -> Result<Vec<Holder>, LabError> {
     let members = fleet::boards(client, &target.prefix).await?;
     let mut found = holders(client, &members, id).await?;
     if let Some(from) = from {
@@ -40,30 +51,34 @@ pub async fn free(
                 ),
             }));
         };
-        release(client, member, None, id, force).await?;
-        return Ok(vec![member.board.clone()]);
+        return Ok(vec![Holder {
+            member: member.clone(),
+            known: None,
+        }]);
     }
-    for (member, state) in &found {
-        release(client, member, Some(state), id, force).await?;
+    let succeeded = |(_, state): &&(&Member, State)| state.state == JobState::Succeeded;
+    if let Some((member, _)) = found.iter().find(succeeded) {
+        return Err(has_succeeded(member.name(), id));
     }
-    Ok(found
-        .into_iter()
-        .map(|(member, _)| member.board.clone())
-        .collect())
+    let holder = |(member, state): (&Member, State)| Holder {
+        member: member.clone(),
+        known: Some(state),
+    };
+    Ok(found.into_iter().map(holder).collect())
 }
 
-async fn release(
+/// Sees to it that the board will not run the job.
+pub async fn release(
     client: &mut Client,
-    member: &Member,
-    known: Option<&State>,
+    holder: &Holder,
     id: &str,
     force: bool,
 ) -> Result<(), LabError> {
+    let member = &holder.member;
     let name = member.name();
-    match known.map(|state| state.state) {
-        Some(JobState::Succeeded) => return Err(has_succeeded(name, id)),
-        Some(JobState::Failed | JobState::Cancelled) => return Ok(()),
-        Some(JobState::Queued | JobState::Running) | None => {}
+    match holder.known.as_ref().map(|state| state.state) {
+        Some(state) if state.is_final() => return Ok(()),
+        _ => {}
     }
     if member.is_online() {
         match cancel(client, &member.board, id).await {
