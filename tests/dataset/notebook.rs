@@ -73,7 +73,7 @@ fn measured() -> Vec<Message> {
         ("three", 512, json!([])),
         ("busy", 768, json!(["contended"])),
     ] {
-        let n_predict = n_ctx / 4;
+        let n_predict = n_ctx / 2;
         let changes = json!({"n_predict": n_predict, "repetitions": 3,
             "params": {"threads": 1, "n_ctx": n_ctx}});
         let mut result = rig.run(&job(id, changes));
