@@ -209,9 +209,12 @@ fn readers_pass_over_what_was_not_finished() {
     assert_eq!(open(dir.path()).results().unwrap().len(), 1);
 }
 
+/// What befalls a file.
+type Spoil = fn(&Path);
+
 #[test]
 fn torn_and_foreign_files_are_named() {
-    let spoil: [(Format, fn(&Path), &str); 6] = [
+    let spoil: [(Format, Spoil, &str); 6] = [
         (Format::Parquet, cut, "no whole Parquet file"),
         (
             Format::Parquet,
