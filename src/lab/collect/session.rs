@@ -125,7 +125,6 @@ impl Collector {
             let began = clock::now();
             let reason = match opened {
                 Ok(mut connection) => {
-                    self.show.connected(&self.setup.broker, number > 0);
                     self.state.tally.reconnects += u64::from(number > 0);
                     number += 1;
                     match self.attend(&mut connection, stop.as_mut()).await {

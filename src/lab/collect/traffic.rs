@@ -35,6 +35,11 @@ impl Collector {
                 let is_first = !std::mem::replace(&mut self.state.subscribed, true);
                 let refused = refused.filter(|_| is_first);
                 let Some((place, word)) = refused else {
+                    // From now on nothing passes unheard.
+                    if is_first {
+                        let again = self.state.tally.reconnects > 0;
+                        self.show.connected(&self.setup.broker, again);
+                    }
                     return Ok(());
                 };
                 let refused = &subscriptions[place];
