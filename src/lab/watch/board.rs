@@ -120,7 +120,7 @@ impl Board {
         match record {
             Record::Status(status) => self.status(status, retained, now),
             Record::Info(info) => self.info = Some(*info),
-            Record::Health(health) => self.health(health, now),
+            Record::Health(health) => self.health(*health, now),
             Record::Rail(rail) => self.rail(rail, now),
             Record::Event(event) => {
                 self.events.push_back(Noted {

@@ -20,7 +20,7 @@ pub struct Heard {
 pub enum Record {
     Status(Status),
     Info(Box<Info>),
-    Health(Health),
+    Health(Box<Health>),
     Rail(RailRecord),
     Event(Event),
     State(State),
@@ -88,7 +88,7 @@ pub fn read(prefix: &str, topic: &str, payload: &[u8]) -> Result<Heard, Unheard>
     let (record, time) = match leaf {
         ["status"] => parse(payload, Record::Status),
         ["info"] => parse(payload, |info| Record::Info(Box::new(info))),
-        ["health"] => parse(payload, Record::Health),
+        ["health"] => parse(payload, |health| Record::Health(Box::new(health))),
         ["rails", _] => parse(payload, Record::Rail),
         ["events"] => parse(payload, Record::Event),
         ["jobs", _, "state"] => parse(payload, Record::State),
