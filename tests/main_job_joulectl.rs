@@ -83,8 +83,11 @@ fn a_result_of_an_earlier_life_is_not_taken_for_this_one_s() {
     assert!(first.status.success(), "{first:?}");
     let mut old = parsed(&first);
     old["id"] = "again".into();
-    let state = json!({"id": "again", "attempt": 1, "rev": 99, "state": "succeeded",
+    let mut state = json!({"id": "again", "attempt": 1, "rev": 99, "state": "succeeded",
         "phase": null, "progress": null, "reason": null});
+    for field in ["v", "device", "time", "mono_ns", "boot_id", "clock_sync"] {
+        state[field] = old[field].clone();
+    }
     for (kind, record) in [("state", &state), ("result", &old)] {
         let topic = of_job("again", kind);
         mosquitto_pub(rig.broker.port, &topic, &record.to_string(), &["-r"]);
