@@ -82,6 +82,10 @@ async function look(browser, file) {
     await page.setViewport(DESK);
     await page.goto(address);
     await keep(page, `${name}-${scheme}`);
+    if (scheme === "light") {
+      await page.evaluate(() => document.getElementById("pictures")?.scrollIntoView());
+      await keep(page, `${name}-pictures`);
+    }
     await accessible(page, `${name}, ${scheme}`);
     await page.setViewport(PHONE);
     await page.goto(address);
