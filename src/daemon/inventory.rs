@@ -123,10 +123,11 @@ fn look(shared: &Shared, mqtt: &MqttHandle, anyhow: bool) {
     if next == Next::Nothing && !anyhow {
         return;
     }
+    tell(shared, mqtt, shared.models.list(&|| false), anyhow);
+    // After it, since it may wait for the end of an attempt.
     if anyhow {
         super::discovery::announce(shared, mqtt);
     }
-    tell(shared, mqtt, shared.models.list(&|| false), anyhow);
     if next == Next::Hash {
         let models = shared.models.list(&|| shared.queue.wait_until_free());
         if !shared.queue.is_stopping() {
