@@ -18,7 +18,7 @@ use support::tiny_gguf::{self, Damage};
 
 /// What two boards of a lab might have: a board input and a USB rail, and a lone input.
 const FIRST: &str = "[[sensor]]\nname = \"input\"\nkind = \"simulated\"\nboundary = \"board-input\"\n\
-     waveform = \"cpu:0.6,1.6\"\nbus_v = 5.1\nmax_current_a = 4.0\n\
+     waveform = \"constant:1.2\"\nbus_v = 5.1\nmax_current_a = 4.0\n\
      [[sensor]]\nname = \"usb\"\nkind = \"simulated\"\nboundary = \"rail\"\ncontained_in = \"input\"\n\
      waveform = \"sine:0.2,0.05,40\"\nbus_v = 5.0\n[energy]\nprimary = \"input\"\n";
 const SECOND: &str = "[[sensor]]\nname = \"input\"\nkind = \"simulated\"\nboundary = \"board-input\"\n\
@@ -179,13 +179,15 @@ fn prometheus_reads_what_the_boards_say() {
     for n in 0..jobs {
         // Three in a row, then some seconds in which power is seen.
         if n > 0 && n % 3 == 0 {
-            rig.result(&format!("job-{}", n - 1));
+            for before in 0..n {
+                rig.result(&format!("job-{before}"));
+            }
             assert!(eventually(|| prometheus.query(idle).len() == 2), "no pause");
         }
         let id = format!("job-{n}");
         // Long enough that a tiny model's phases last for many windows.
         let changes = json!({
-            "prompt": "Why is the sky blue? ".repeat(60), "n_predict": 1_000, "repetitions": 3,
+            "prompt": "Why is the sky blue? ".repeat(60), "n_predict": 1_000, "repetitions": 2,
             "params": {"threads": 1, "n_ctx": 4_096}, "idle": {"before_s": 3.0, "after_s": 1.0},
         });
         let mut elsewhere = job(&id, changes.clone());
