@@ -212,7 +212,7 @@ fn health() {
         rate_limited: 1,
         events_left_out: 0,
         damaged_stores: 0,
-        last_job: Some(last_job()),
+        last_job: Some(Box::new(last_job())),
         temperature_c: Some(48.2),
         reasons: BTreeMap::new(),
     };

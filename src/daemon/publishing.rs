@@ -150,7 +150,7 @@ pub fn health(
         rate_limited: shared.rate_limited.load(Ordering::Relaxed),
         events_left_out: mqtt.events_left_out(),
         damaged_stores,
-        last_job: shared.last_job(),
+        last_job: shared.last_job().map(Box::new),
         temperature_c: temperature.ok(),
         reasons: temperature
             .err()

@@ -121,7 +121,7 @@ pub struct Health {
     pub damaged_stores: u32,
     /// The last one that succeeded since the daemon started.
     #[serde(default)]
-    pub last_job: Option<LastJob>,
+    pub last_job: Option<Box<LastJob>>,
     /// The hottest thermal zone that counts; `null` while an attempt runs, which looks itself.
     #[serde(default)]
     pub temperature_c: Option<f64>,
