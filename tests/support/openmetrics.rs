@@ -37,7 +37,7 @@ impl Scrape {
                 continue;
             };
             let mut words = comment.splitn(3, ' ');
-            let (what, name) = (words.next().unwrap(), words.next().expect("a name"));
+            let (what, name) = (words.next().expect("a word"), words.next().expect("a name"));
             let rest = words.next().unwrap_or_default();
             if family.name != name {
                 family.end();

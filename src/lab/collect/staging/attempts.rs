@@ -181,8 +181,8 @@ impl Staging {
         due: MonoNs,
     ) -> Result<(), StagingError> {
         self.change(|tx| {
-            let over = jobs.iter().filter(|job| job.state.is_final());
-            over.map(|job| ended(tx, device, job, due)).collect()
+            let mut over = jobs.iter().filter(|job| job.state.is_final());
+            over.try_for_each(|job| ended(tx, device, job, due))
         })
     }
 }
