@@ -27,7 +27,7 @@ test: setup ## every test, with a real broker and a real model
 
 lint: setup ## format, clippy with and without the default features, dependencies
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features virtual-board -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
 	scripts/check-dependencies
 
