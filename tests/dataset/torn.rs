@@ -62,7 +62,7 @@ fn a_killed_writer_leaves_whole_parts() {
 fn whole(root: &Path, expected: BTreeSet<Attempt>) {
     let dataset = Dataset::open(&[root.to_owned()]).unwrap();
     let attempts: BTreeSet<Attempt> = dataset
-        .results()
+        .results(|why| panic!("{why}"))
         .unwrap()
         .into_iter()
         .map(|result| Attempt {

@@ -7,7 +7,7 @@ use arrow_array::builder::{
     BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use serde::Serialize;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -260,15 +260,15 @@ impl Builder {
 
 /// The rows of one table, date and device that are not written yet.
 pub(super) struct Waiting {
-    infos: Vec<ColumnInfo>,
+    infos: &'static [ColumnInfo],
     columns: Vec<Builder>,
     rows: usize,
 }
 
 impl Waiting {
-    pub fn new(infos: &[ColumnInfo]) -> Self {
+    pub fn new(infos: &'static [ColumnInfo]) -> Self {
         Self {
-            infos: infos.to_vec(),
+            infos,
             columns: infos.iter().map(|info| Builder::new(info.kind)).collect(),
             rows: 0,
         }
@@ -279,15 +279,19 @@ impl Waiting {
     }
 
     /// The rows; none wait any more.
-    pub fn take(&mut self) -> RecordBatch {
+    pub fn take(&mut self) -> Result<RecordBatch, ArrowError> {
         self.rows = 0;
         let columns = self.columns.iter_mut().map(Builder::finish).collect();
-        batch(&self.infos, columns)
+        batch(self.infos, columns)
     }
 }
 
 /// A batch of these columns.
-pub(super) fn batch(infos: &[ColumnInfo], columns: Vec<ArrayRef>) -> RecordBatch {
+///
+/// Errors: a value is missing that never is, which a hostile record may have brought about.
+pub(super) fn batch(
+    infos: &[ColumnInfo],
+    columns: Vec<ArrayRef>,
+) -> Result<RecordBatch, ArrowError> {
     RecordBatch::try_new(schema(infos), columns)
-        .expect("the columns have the schema's types, are of one length, and what is never missing is there")
 }

@@ -76,5 +76,6 @@ pub(super) fn read(
         }
     }
     let found = builders.iter_mut().map(Builder::finish).collect();
-    each(&super::column::batch(columns, found))
+    let batch = super::column::batch(columns, found);
+    each(&batch.map_err(|error| DatasetError::foreign(path, error))?)
 }

@@ -38,6 +38,12 @@ pub enum DatasetError {
         path = path.display(), known = super::SCHEMA_VERSION
     )]
     Version { path: PathBuf, found: String },
+    /// A record among the rows has what its table has no place for.
+    #[error("the table {table}: {source}")]
+    Rows {
+        table: super::Table,
+        source: arrow_schema::ArrowError,
+    },
     /// A loose result file; the text names it.
     #[error("{0}")]
     Result(String),
@@ -65,6 +71,7 @@ impl From<DatasetError> for LabError {
             DatasetError::Io { ref source, .. } if source.kind() != io::ErrorKind::NotFound => {
                 Self::Failed(error.to_string())
             }
+            DatasetError::Rows { .. } => Self::Failed(error.to_string()),
             _ => Self::Usage(error.to_string()),
         }
     }

@@ -94,5 +94,5 @@ fn conformed(
         }
     };
     let found = columns.iter().map(column).collect::<Result<_, _>>()?;
-    Ok(super::column::batch(columns, found))
+    super::column::batch(columns, found).map_err(|error| foreign(error.to_string()))
 }

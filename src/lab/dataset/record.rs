@@ -5,7 +5,7 @@ use crate::record::answer::Event;
 use crate::record::device::{Health, RailRecord};
 use crate::record::job::{State, Tokens, Trace};
 use crate::record::result::JobResult;
-use crate::record::{Stamp, VERSION};
+use crate::record::{Stamp, Stamped, VERSION};
 use crate::strict_json;
 use crate::workload::JobId;
 use jiff::civil::Date;
@@ -88,7 +88,12 @@ impl Record {
             expected: "must be a time of RFC 3339",
         })?;
         let date = time.to_zoned(TimeZone::UTC).date();
-        must(date.year() >= 1970, "time", "must be after 1970")?;
+        // Each date is a folder. A board without a clock of its own starts anywhere in between.
+        must(
+            (1970..2100).contains(&date.year()),
+            "time",
+            "must be between 1970 and 2100",
+        )?;
         in_range(stamp.mono_ns, "mono_ns")?;
         let boot_id = stamp.boot_id.as_bytes();
         let fine = |b: &u8| b.is_ascii_alphanumeric() || *b == b'-';
@@ -160,6 +165,9 @@ fn result(payload: &[u8], id: &str) -> Read {
     of_job(&result.id, id)?;
     must(result.attempt >= 1, "attempt", "must be at least 1")?;
     in_range(result.t0_mono_ns, "t0_mono_ns")?;
+    for rail in result.timeline.keys() {
+        is_rail(rail)?;
+    }
     for interval in result.timeline.values().flatten() {
         in_range(interval.t0_ns, "timeline")?;
         in_range(interval.t1_ns, "timeline")?;
@@ -213,6 +221,13 @@ fn rail_record(payload: &[u8], rail: &str) -> Read {
     same("rail", &record.rail, rail)?;
     is_rail(rail)?;
     Ok((stamp, Body::Rail(record)))
+}
+
+/// A result as it is kept in a dataset, read as it was when it came: fields that this version
+/// does not know may hold anything that is JSON.
+pub(super) fn kept_result(json: &str) -> Result<Stamped<JobResult>, RecordError> {
+    let (stamp, body) = stamped(json.as_bytes())?;
+    Ok(Stamped { stamp, body })
 }
 
 /// Stamp and body each read what is theirs, which is faster than one type of both: that would
@@ -350,6 +365,7 @@ mod tests {
     fn what_is_not_as_its_topic_says_is_refused_without_repeating_it() {
         let tokens = serde_json::to_value(&testing::tokens(DEVICE, ID)[0]).unwrap();
         let trace = serde_json::to_value(&testing::trace(DEVICE, ID)[0]).unwrap();
+        let result = serde_json::to_value(testing::result()).unwrap();
         let with = |record: &Value, field: &str, value: Value| {
             let mut record = record.clone();
             record[field] = value;
@@ -387,6 +403,16 @@ mod tests {
                 of_job("tokens"),
                 with(&tokens, "time", json!("1900-01-01T00:00:00Z")),
                 "`time`",
+            ),
+            (
+                of_job("tokens"),
+                with(&tokens, "time", json!("2100-01-01T00:00:00Z")),
+                "`time`",
+            ),
+            (
+                of_job("result"),
+                with(&result, "timeline", json!({"": [], "input": []})),
+                "`rail`",
             ),
             (
                 of_job("tokens"),

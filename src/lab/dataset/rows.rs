@@ -19,7 +19,11 @@ use std::path::Path;
 pub struct Rows {
     waiting: BTreeMap<Place, Waiting>,
     records: u64,
+    bytes: usize,
 }
+
+/// What a place takes in memory before it has rows: the builders of its columns.
+const PLACE_BYTES: usize = 4_096;
 
 /// Where rows belong: a table's folder of one date and device.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,8 +52,13 @@ impl Rows {
                 date: record.date,
                 device: record.stamp.device.clone(),
             };
-            let waiting = self.waiting.entry(place);
-            append(waiting.or_insert_with(|| Waiting::new(table.columns())));
+            let waiting = self.waiting.entry(place).or_insert_with(|| {
+                self.bytes += PLACE_BYTES;
+                Waiting::new(table.columns())
+            });
+            let before = waiting.bytes();
+            append(waiting);
+            self.bytes += waiting.bytes() - before;
         });
     }
 
@@ -64,7 +73,25 @@ impl Rows {
 
     /// What the waiting rows take in memory, near enough to decide that a part is full.
     pub fn bytes(&self) -> usize {
-        self.waiting.values().map(Waiting::bytes).sum()
+        self.bytes
+    }
+
+    /// Whether the rows fit their tables, which those of a record may not that was made to harm.
+    pub fn check(self) -> Result<(), DatasetError> {
+        self.batches().map(|_| ())
+    }
+
+    fn batches(self) -> Result<Vec<(Place, RecordBatch)>, DatasetError> {
+        let mut batches = Vec::new();
+        for (place, mut waiting) in self.waiting {
+            let table = place.table;
+            let batch = waiting.take();
+            let batch = batch.map_err(|source| DatasetError::Rows { table, source })?;
+            if batch.num_rows() > 0 {
+                batches.push((place, batch));
+            }
+        }
+        Ok(batches)
     }
 
     /// Writes the rows as the part `name` of the dataset in the folder `root`, which is made
@@ -73,7 +100,8 @@ impl Rows {
     /// finished is repeated so. Results become visible last.
     ///
     /// Errors: the disk, or `root` holds something else. Then the rows are lost here, and the
-    /// part may be there in part: make the same rows again, and write them again.
+    /// part may be there in part: make the same rows again, and write them again. Nothing is
+    /// there where the rows don't fit their tables ([`Self::check`]).
     pub fn write(
         self,
         root: &Path,
@@ -85,13 +113,9 @@ impl Rows {
             records: self.records,
             ..Written::default()
         };
-        let mut batches: Vec<(Place, RecordBatch)> = Vec::new();
-        for (place, mut waiting) in self.waiting {
-            let batch = waiting.take();
-            if batch.num_rows() > 0 {
-                *written.rows.entry(place.table).or_default() += batch.num_rows() as u64;
-                batches.push((place, batch));
-            }
+        let batches = self.batches()?;
+        for (place, batch) in &batches {
+            *written.rows.entry(place.table).or_default() += batch.num_rows() as u64;
         }
         match format {
             Format::Sqlite => sqlite::write(root, name, &batches)?,

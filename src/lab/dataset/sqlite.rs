@@ -175,7 +175,9 @@ pub(super) fn read(
             }
         }
         let found = builders.iter_mut().map(Builder::finish).collect();
-        each(&device, &super::column::batch(columns, found))?;
+        let batch = super::column::batch(columns, found);
+        let batch = batch.map_err(|error| DatasetError::foreign(path, error))?;
+        each(&device, &batch)?;
     }
     Ok(())
 }

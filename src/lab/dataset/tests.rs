@@ -14,6 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Nothing is to be wrong.
+fn unheard(why: &str) {
+    panic!("{why}");
+}
+
 fn part(name: &str) -> PartName {
     name.parse().unwrap()
 }
@@ -124,7 +129,11 @@ fn every_table_comes_back_as_it_was_in_every_format() {
             let first = written.entry(table).or_insert_with(|| batch.clone());
             assert_eq!(batch, first, "{format} {table}");
         }
-        assert_eq!(dataset.results().unwrap(), [testing::result()], "{format}");
+        assert_eq!(
+            dataset.results(unheard).unwrap(),
+            [testing::result()],
+            "{format}"
+        );
     }
 }
 
@@ -189,13 +198,71 @@ fn a_part_that_is_written_again_is_there_once_and_so_is_what_two_datasets_have()
             .sum();
         assert_eq!(runs, 6, "{format}: three of each part");
         let dataset = Dataset::open(&[one, two, loose]).unwrap();
-        assert_eq!(dataset.results().unwrap().len(), 1);
+        assert_eq!(dataset.results(unheard).unwrap().len(), 1);
         assert_eq!(
             dataset.tokens(&attempts()).unwrap()[&attempts().pop_first().unwrap()].len(),
             384
         );
         assert_eq!(dataset.rails().unwrap().len(), 1);
     }
+}
+
+/// What a board may add that this version doesn't know, however odd.
+#[test]
+fn a_result_that_was_accepted_is_read_back_and_one_that_is_broken_stops_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let published = String::from_utf8(testing::result().to_json()).unwrap();
+    let deep = "[".repeat(1_000) + &"]".repeat(1_000);
+    for (number, odd) in ["1e999", r#""\ud800""#, &deep].into_iter().enumerate() {
+        let odd = published.replacen('{', &format!("{{\"new\": {odd},"), 1);
+        let odd = record(&format!("jobs/{ID}/result"), odd.as_bytes());
+        let name = part(&format!("a-{number}"));
+        rows(&[odd]).write(dir.path(), Format::Csv, &name).unwrap();
+        assert_eq!(open(dir.path()).results(unheard).unwrap().len(), 1);
+    }
+    let mut broken = record(&format!("jobs/{ID}/result"), published.as_bytes());
+    if let Body::Result(published) = &mut broken.body {
+        published.json = "{".to_owned();
+    }
+    rows(&[broken])
+        .write(dir.path(), Format::Csv, &part("b"))
+        .unwrap();
+    let mut warnings = Vec::new();
+    let results = open(dir.path()).results(|why| warnings.push(why.to_owned()));
+    assert_eq!((results.unwrap().len(), warnings.len()), (1, 1));
+    assert!(warnings[0].contains(ID), "{}", warnings[0]);
+}
+
+#[test]
+fn rows_that_fit_no_table_are_an_error_and_leave_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut odd = record(&format!("jobs/{ID}/result"), &testing::result().to_json());
+    if let Body::Result(published) = &mut odd.body {
+        let intervals = published.result.timeline.values().next().unwrap().clone();
+        published.result.timeline.insert(String::new(), intervals);
+    }
+    let rows = || rows(&[records(), vec![odd.clone()]].concat());
+    let error = rows().write(dir.path(), Format::Parquet, &part("a"));
+    assert!(matches!(
+        error,
+        Err(DatasetError::Rows {
+            table: Table::Phases,
+            ..
+        })
+    ));
+    assert!(rows().check().is_err());
+    assert_eq!(all(&open(dir.path()), Table::Tokens).len(), 0);
+}
+
+#[test]
+fn what_waits_is_counted_with_its_places() {
+    let mut rows = Rows::default();
+    let trace = record(&format!("jobs/{ID}/trace"), &chunk().to_json());
+    rows.add(&trace);
+    let first = rows.bytes();
+    rows.add(&trace);
+    let rail = trace.attempt().unwrap().id.len();
+    assert!(rows.bytes() < 2 * first && rows.bytes() - first > chunk().body.dt_ns.len() * rail);
 }
 
 #[test]
@@ -206,7 +273,7 @@ fn readers_pass_over_what_was_not_finished() {
         .unwrap();
     let (_, whole) = &format::parts(dir.path(), Table::Results, Format::Parquet).unwrap()[0];
     fs::write(whole.with_file_name(".part-b.parquet.tmp"), "PAR1").unwrap();
-    assert_eq!(open(dir.path()).results().unwrap().len(), 1);
+    assert_eq!(open(dir.path()).results(unheard).unwrap().len(), 1);
 }
 
 /// What befalls a file.

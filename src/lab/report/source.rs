@@ -37,7 +37,8 @@ impl Source {
     ///
     /// Errors: there is none.
     pub fn results(&self) -> Result<Vec<Stamped<JobResult>>, LabError> {
-        let results = self.dataset.results()?;
+        let warn = |why: &str| eprintln!("warning: {why}");
+        let results = self.dataset.results(warn)?;
         if results.is_empty() {
             let paths: Vec<String> = self.paths.iter().map(|p| p.display().to_string()).collect();
             return Err(LabError::Usage(format!(

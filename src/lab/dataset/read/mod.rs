@@ -37,11 +37,19 @@ impl Dataset {
         Ok(Self { sources })
     }
 
-    /// Every attempt's result once, in the order of device, id and attempt.
-    pub fn results(&self) -> Result<Vec<Stamped<JobResult>>, DatasetError> {
+    /// Every attempt's result once, in the order of device, id and attempt. `warn` is told of
+    /// those that can't be read, which are left out.
+    pub fn results(
+        &self,
+        mut warn: impl FnMut(&str),
+    ) -> Result<Vec<Stamped<JobResult>>, DatasetError> {
         let mut results = BTreeMap::new();
         for source in &self.sources {
             source.results(&mut |result| {
+                let result = match result {
+                    Ok(result) => result,
+                    Err(why) => return warn(&why),
+                };
                 let attempt = Attempt {
                     device: result.stamp.device.clone(),
                     id: result.body.id.clone(),

@@ -2,6 +2,7 @@
 
 use super::super::error::DatasetError;
 use super::super::format::{self, Format};
+use super::super::record::kept_result;
 use super::super::table::Table;
 use super::super::{csv, parquet, sqlite};
 use super::{Row, named};
@@ -56,30 +57,26 @@ impl Source {
         }
     }
 
-    /// Every result that is there.
-    pub fn results(&self, each: &mut dyn FnMut(Stamped<JobResult>)) -> Result<(), DatasetError> {
+    /// Every result that is there, and why one that is there can't be read.
+    pub fn results(
+        &self,
+        each: &mut dyn FnMut(Result<Stamped<JobResult>, String>),
+    ) -> Result<(), DatasetError> {
         if let Self::Result { file } = self {
-            each(file::read_result(file).map_err(|error| DatasetError::Result(error.to_string()))?);
+            let read = file::read_result(file);
+            each(Ok(
+                read.map_err(|error| DatasetError::Result(error.to_string()))?
+            ));
             return Ok(());
         }
-        let mut broken = None;
         self.rows(Table::Results, &["record_json", "id"], &mut |_, row| {
             let json = row.value(0).text().unwrap_or_default();
-            match serde_json::from_str(json) {
-                Ok(result) => each(result),
-                Err(error) => {
-                    let id = row.value(1).text().unwrap_or_default().to_owned();
-                    broken.get_or_insert((id, error));
-                }
-            }
-        })?;
-        match broken {
-            None => Ok(()),
-            Some((id, error)) => {
-                let why = format!("the `record_json` of {id} is no result record ({error})");
-                Err(DatasetError::foreign(self.path(), why))
-            }
-        }
+            each(kept_result(json).map_err(|error| {
+                let id = row.value(1).text().unwrap_or_default();
+                let path = self.path().display();
+                format!("{path}: the `record_json` of {id} is no result record ({error})")
+            }));
+        })
     }
 
     /// Every row of a table with its device, as values of these columns. Loose results have no
