@@ -76,6 +76,8 @@ struct Board {
     online: bool,
     /// Whether a job runs there.
     runs: bool,
+    /// Whether one ran since that was asked for.
+    ran: bool,
     /// The arrival up to which all jobs have ended and are noted.
     settled: u64,
     /// Where the present round of pages goes on.
@@ -137,6 +139,7 @@ impl Boards {
         let board = self.boards.entry(device.to_owned()).or_insert(Board {
             online: false,
             runs: false,
+            ran: false,
             settled: 0,
             after: 0,
             all_ended: true,
@@ -149,6 +152,7 @@ impl Boards {
         }
         board.online = online;
         board.runs = status.job_running.is_some();
+        board.ran |= board.runs;
     }
 
     /// After a new connection: nobody knows what was missed.
@@ -158,14 +162,28 @@ impl Boards {
         }
     }
 
-    /// Boards that can be asked for records now, and for how many attempts.
+    /// Boards that can be asked for records now, and for how many attempts. One that runs a job
+    /// is left in peace: it sends nothing before an attempt that wishes to be undisturbed ends.
     pub fn reachable(&self, now: MonoNs) -> (Vec<String>, usize) {
-        let reachable = |(_, board): &(&String, &Board)| board.online && board.quiet_until <= now;
+        let reachable = |(_, board): &(&String, &Board)| {
+            board.online && !board.runs && board.quiet_until <= now
+        };
         let boards = self.boards.iter().filter(reachable);
         let replays = self.pending.values();
         let replays = replays.filter(|(_, pending)| matches!(pending, Pending::Replay(_)));
         let room = MOST_REPLAYS.saturating_sub(replays.count());
         (boards.map(|(name, _)| name.clone()).collect(), room)
+    }
+
+    /// Boards on which a job ran since the last call.
+    pub fn have_run(&mut self) -> Vec<String> {
+        let mut names = Vec::new();
+        for (name, board) in &mut self.boards {
+            if std::mem::replace(&mut board.ran, board.runs) {
+                names.push(name.clone());
+            }
+        }
+        names
     }
 
     /// Boards that are online.

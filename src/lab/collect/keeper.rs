@@ -30,6 +30,8 @@ pub enum Order {
         askable: Vec<String>,
         most: usize,
         online: Vec<String>,
+        /// Boards on which a job ran since the last look.
+        have_run: Vec<String>,
     },
     Answered {
         gap: Gap,
@@ -56,6 +58,27 @@ pub enum Word {
     Trouble(String),
     Recovered,
     Rolled(super::roller::Rolled),
+    /// This thread does nothing any more, by itself or since it panicked.
+    Ended(Thread),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Thread {
+    Keeper,
+    Roller,
+}
+
+/// A thread's last word, also where it panics.
+pub struct LastWord {
+    pub of: Thread,
+    pub words: UnboundedSender<Word>,
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        // Nobody may be there to hear it, which is how a thread should end.
+        let _ = self.words.send(Word::Ended(self.of));
+    }
 }
 
 pub struct Keeper {
@@ -83,9 +106,11 @@ impl Keeper {
                     askable,
                     most,
                     online,
+                    have_run,
                 } => {
                     let grace = self.grace;
                     self.insist(|staging| {
+                        staging.bear_with(&have_run)?;
                         let (gaps, closed) = staging.take_gaps(&askable, most, now, grace)?;
                         let standing = staging.standing(&online)?;
                         Ok(Word::Gaps {
@@ -186,4 +211,24 @@ fn parse<'a>(prefix: &str, arrival: &'a Arrival) -> Option<Parsed<'a>> {
         payload: &publish.payload,
         record,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_that_panics_is_heard() {
+        let (words, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let thread = std::thread::spawn(move || {
+            let _last = LastWord {
+                of: Thread::Roller,
+                words,
+            };
+            panic!("as a test of it");
+        });
+        assert!(thread.join().is_err());
+        let word = heard.blocking_recv();
+        assert!(matches!(word, Some(Word::Ended(Thread::Roller))));
+    }
 }

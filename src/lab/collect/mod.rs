@@ -31,14 +31,14 @@ pub use options::Options;
 
 use super::LabError;
 use super::client::random_hex;
-use super::dataset::{PartName, Rows};
+use super::dataset::{Format, PartName, Rows};
 use super::interrupt::interrupted;
 use super::target::Target;
 use crate::clock;
 use boards::Boards;
-use keeper::Keeper;
+use keeper::{Keeper, LastWord, Thread};
 use options::Wishes;
-use roller::Roller;
+use roller::{MOST_IN_MEMORY, Roller};
 use session::{Collector, Setup, State};
 use show::Show;
 use staging::{FOLDER, Staging, StagingError};
@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
     let wishes = options.wishes(target)?;
@@ -57,9 +58,7 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         eprintln!("warning: {warning}");
     }
     let root = &options.out;
-    // The folder, and that it is a dataset of this format.
-    Rows::default().write(root, options.format, &name("begin")?)?;
-    let staging = Staging::open(root, &random_hex(8))?;
+    let staging = begin(root, options.format, &target.prefix)?;
     let _alone = only_of_its_name(root, &options.name)?;
     let client_id = format!("joulectl-collect-{}-{}", staging.id(), options.name);
     let answers = format!("answers/{client_id}");
@@ -74,6 +73,8 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         format: options.format,
         prefix: target.prefix.clone(),
         most_bytes: wishes.roll_bytes,
+        most_in_memory: MOST_IN_MEMORY,
+        has_let_go: false,
         words: words_in.clone(),
     };
     let keeper = Keeper {
@@ -83,8 +84,20 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         words: words_in,
         ends: ends.clone(),
     };
-    let keeper = thread::spawn(move || keeper.run(&to_keeper));
-    let roller = thread::spawn(move || roller.run(&to_roller));
+    let last_word = |of, words: &UnboundedSender<_>| LastWord {
+        of,
+        words: words.clone(),
+    };
+    let keepers = last_word(Thread::Keeper, &keeper.words);
+    let keeper = thread::spawn(move || {
+        let _last = keepers;
+        keeper.run(&to_keeper);
+    });
+    let rollers = last_word(Thread::Roller, &roller.words);
+    let roller = thread::spawn(move || {
+        let _last = rollers;
+        roller.run(&to_roller);
+    });
 
     let now = clock::now();
     let mut collector = Collector {
@@ -157,10 +170,24 @@ fn name(name: &str) -> Result<PartName, LabError> {
     Ok(name.parse()?)
 }
 
+/// The dataset's folder of this format, and its staging store for boards of this prefix. Of
+/// several collectors that start at once, one makes them.
+fn begin(root: &Path, format: Format, prefix: &str) -> Result<Staging, LabError> {
+    let failed = |error| LabError::Failed(format!("{}: {error}", root.display()));
+    std::fs::create_dir_all(root).map_err(failed)?;
+    // The folder itself is locked: where it turns out to be somebody else's, nothing is left.
+    let folder = File::open(root).map_err(failed)?;
+    folder.lock().map_err(failed)?;
+    Rows::default().write(root, format, &name("begin")?)?;
+    let mut staging = Staging::open(root, &random_hex(8))?;
+    staging.collects(prefix)?;
+    Ok(staging)
+}
+
 /// Two collectors of one name would take each other's place at the broker for ever. The lock goes
 /// with the process.
 fn only_of_its_name(root: &Path, name: &str) -> Result<File, LabError> {
-    let path = root.join(FOLDER).join(format!("{name}.lock"));
+    let path = root.join(FOLDER).join(format!("name-{name}.lock"));
     let file = File::options()
         .create(true)
         .truncate(false)
@@ -183,7 +210,9 @@ fn only_of_its_name(root: &Path, name: &str) -> Result<File, LabError> {
 impl From<StagingError> for LabError {
     fn from(error: StagingError) -> Self {
         match error {
-            StagingError::Newer { .. } => Self::Usage(error.to_string()),
+            StagingError::Newer { .. } | StagingError::OtherPrefix { .. } => {
+                Self::Usage(error.to_string())
+            }
             _ => Self::Failed(error.to_string()),
         }
     }
@@ -191,3 +220,43 @@ impl From<StagingError> for LabError {
 
 /// How long the broker keeps what a collector missed, at least.
 const SHORTEST_SESSION: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn collectors_that_start_at_once_share_one_dataset() {
+        for format in [Format::Parquet, Format::Sqlite] {
+            let folder = tempfile::tempdir().unwrap();
+            let root = folder.path().join("lab");
+            let ids: Vec<String> = thread::scope(|scope| {
+                let begin = || begin(&root, format, "jouled").unwrap().id().to_owned();
+                let threads: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+                let ids = threads.into_iter().map(|thread| thread.join().unwrap());
+                ids.collect()
+            });
+            assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_is_of_one_prefix() {
+        let folder = tempfile::tempdir().unwrap();
+        begin(folder.path(), Format::Parquet, "lab").unwrap();
+        begin(folder.path(), Format::Parquet, "lab").unwrap();
+        let error = begin(folder.path(), Format::Parquet, "jouled").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("give --prefix lab"), "{error}");
+    }
+
+    #[test]
+    fn no_name_is_the_lock_of_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let _staging = begin(folder.path(), Format::Parquet, "jouled").unwrap();
+        let _one = only_of_its_name(folder.path(), "roll").unwrap();
+        assert!(!folder.path().join(FOLDER).join("roll.lock").exists());
+        let error = only_of_its_name(folder.path(), "roll").unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

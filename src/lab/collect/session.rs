@@ -3,7 +3,7 @@
 
 use super::boards::Boards;
 use super::connection::{Arrival, Connection, Refusal, Stuck, Subscription};
-use super::keeper::{Order, Word};
+use super::keeper::{Order, Thread, Word};
 use super::roller::RollOrder;
 use super::show::Show;
 use super::tally::Tally;
@@ -255,7 +255,11 @@ impl Collector {
         while left > 0 {
             let word = timeout(END_WITHIN, self.words.recv()).await;
             let Ok(Some(word)) = word else { break };
-            let Word::Rolled(rolled) = word else { continue };
+            let rolled = match word {
+                Word::Rolled(rolled) => rolled,
+                Word::Ended(Thread::Roller) => break,
+                _ => continue,
+            };
             left -= 1;
             self.has_rolled(&rolled, clock::now());
             if left == 0 {

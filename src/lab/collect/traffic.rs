@@ -2,7 +2,7 @@
 
 use super::boards::{ANSWER_WITHIN, Said};
 use super::connection::{Arrival, Connection, Heard, Stuck, Subscription};
-use super::keeper::{Order, Word};
+use super::keeper::{Order, Thread, Word};
 use super::roller::{RollOrder, Rolled};
 use super::session::{Collector, Ended};
 use crate::clock;
@@ -104,7 +104,7 @@ impl Collector {
 
     fn order(&mut self, order: Order) {
         self.state.unsettled = !matches!(order, Order::TakeGaps { .. });
-        // The keeper ends after this, not before.
+        // Where the keeper has ended, its last word says so.
         let _ = self.orders.send(order);
     }
 
@@ -182,6 +182,11 @@ impl Collector {
                 self.show.recovered();
             }
             Word::Rolled(rolled) => self.has_rolled(&rolled, now),
+            Word::Ended(thread) => {
+                // Nothing is waited for any more.
+                state.in_trouble = true;
+                return Err(Ended::Refused(has_ended(thread)));
+            }
         }
         Ok(())
     }
@@ -193,6 +198,12 @@ impl Collector {
         state.bytes_since_roll = 0;
         state.tally.roll(rolled);
         self.show.rolled(rolled);
+        if let Some((count, why)) = &rolled.held {
+            self.show.unreadable(&format!(
+                "{why}. Of {count} such records nothing is lost: they stay in .collect, and \
+                 each run of joulectl tries them again"
+            ));
+        }
         if let Some(why) = &rolled.failed {
             self.show.trouble(why);
             // Sooner than the next.
@@ -241,10 +252,12 @@ impl Collector {
             self.state.gaps_asked_for = true;
             let (askable, most) = self.boards.reachable(now);
             let online = self.boards.names();
+            let have_run = self.boards.have_run();
             self.order(Order::TakeGaps {
                 askable,
                 most,
                 online,
+                have_run,
             });
         }
         let state = &mut self.state;
@@ -252,7 +265,7 @@ impl Collector {
             || state.bytes_since_roll >= self.setup.roll_bytes;
         if is_due && !state.rolls {
             state.rolls = true;
-            // It ends after this, not before.
+            // Where the roller has ended, its last word says so.
             let _ = self.rolls.send(RollOrder::Now);
         }
         self.show.progress(&self.state.tally, now);
@@ -272,6 +285,18 @@ impl Collector {
                 && self.boards.at_rest(now)
         })
     }
+}
+
+/// Nothing is committed, or nothing written, without it.
+fn has_ended(thread: Thread) -> LabError {
+    let what = match thread {
+        Thread::Keeper => "keeps what arrives",
+        Thread::Roller => "writes the dataset",
+    };
+    LabError::Failed(format!(
+        "the thread that {what} has ended, which is a fault of joulectl. What was collected is \
+         kept; start it again"
+    ))
 }
 
 fn stuck(_: Stuck) -> Ended {

@@ -68,6 +68,22 @@ fn a_board_that_comes_online_is_asked_for_all_its_jobs_page_by_page() {
 }
 
 #[test]
+fn a_board_that_runs_a_job_is_not_asked_for_records() {
+    let mut boards = boards();
+    assert_eq!(boards.reachable(START).0, ["pi5-01"]);
+    let mut running: Value = serde_json::from_slice(&status("online")).unwrap();
+    running["job_running"] = json!("smol-2");
+    boards.status("pi5-01", running.to_string().as_bytes(), START);
+    assert!(boards.reachable(START).0.is_empty());
+    assert_eq!(boards.have_run(), ["pi5-01"]);
+    assert_eq!(boards.have_run(), ["pi5-01"], "it still runs");
+    boards.status("pi5-01", &status("online"), START);
+    assert_eq!(boards.have_run(), ["pi5-01"]);
+    assert!(boards.have_run().is_empty());
+    assert_eq!(boards.reachable(START).0, ["pi5-01"]);
+}
+
+#[test]
 fn a_board_whose_store_began_anew_is_listed_from_the_start() {
     let mut boards = boards();
     let first = boards.questions(START).remove(0);

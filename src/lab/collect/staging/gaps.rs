@@ -14,6 +14,8 @@ use serde::Serialize;
 
 /// Answered requests after which nothing more is expected, each with more time than the last.
 const FRUITLESS: u32 = 4;
+/// Counts for so many: the board has no more.
+const NO_MORE: u32 = 1_000;
 /// The pause before the next request doubles up to this many times.
 const DOUBLINGS: u32 = 6;
 
@@ -166,6 +168,34 @@ impl Staging {
         })
     }
 
+    /// Forgets answers that brought nothing, of boards on which a job ran since: they send nothing
+    /// before an attempt ends that wishes to be undisturbed.
+    pub fn bear_with(&mut self, devices: &[String]) -> Result<(), StagingError> {
+        let bounds = params![1, NO_MORE];
+        let has_some = (|| {
+            self.db
+                .prepare_cached(
+                    "SELECT EXISTS (SELECT 1 FROM attempt
+                     WHERE standing = 'open' AND fruitless >= ?1 AND fruitless < ?2)",
+                )?
+                .query_row(bounds, |row| row.get::<_, bool>(0))
+        })();
+        // Mostly there is nothing, which needs no turn as a writer.
+        if devices.is_empty() || !self.named(has_some)? {
+            return Ok(());
+        }
+        self.change(|tx| {
+            let mut forget = tx.prepare_cached(
+                "UPDATE attempt SET fruitless = 0
+                 WHERE standing = 'open' AND device = ?1 AND fruitless < ?2",
+            )?;
+            for device in devices {
+                forget.execute(params![device, NO_MORE])?;
+            }
+            Ok(())
+        })
+    }
+
     /// Notes what the board said about a gap that was taken.
     pub fn answered(
         &mut self,
@@ -174,7 +204,7 @@ impl Staging {
         now: MonoNs,
     ) -> Result<(), StagingError> {
         let (fruitless, due) = match outcome {
-            Outcome::Sends(0) | Outcome::Unknown => (FRUITLESS, Some(now)),
+            Outcome::Sends(0) | Outcome::Unknown => (NO_MORE, Some(now)),
             Outcome::Sends(_) => (1, None),
             Outcome::Later(wait) => (0, Some(now + wait)),
         };

@@ -95,21 +95,6 @@ impl Staging {
         })
     }
 
-    /// Sets a message aside that was taken for a record before.
-    pub fn set_aside(
-        &mut self,
-        topic: &str,
-        payload: &[u8],
-        reason: &str,
-    ) -> Result<(), StagingError> {
-        let message = Parsed {
-            topic,
-            payload,
-            record: Err(RecordError::Device),
-        };
-        self.change(|tx| quarantine(tx, &message, reason, clock::unix_seconds()))
-    }
-
     /// Unreadable messages so far, and why the newest is.
     pub fn quarantined(&self) -> Result<(u64, Option<String>), StagingError> {
         let found = self.db.query_row(

@@ -32,13 +32,15 @@ const VERSION: u32 = 1;
 const SCHEMA: &str = "
 CREATE TABLE collector (                   -- one row
     id       TEXT NOT NULL,                -- of this dataset, in names of parts and clients
-    boot_id  TEXT NOT NULL                 -- to which due_ns belongs
+    boot_id  TEXT NOT NULL,                -- to which due_ns belongs
+    prefix   TEXT                          -- of the topics that are collected
 ) STRICT;
 
 CREATE TABLE staged (
     n        INTEGER PRIMARY KEY AUTOINCREMENT,
     topic    TEXT NOT NULL,
-    payload  BLOB NOT NULL
+    payload  BLOB NOT NULL,
+    held     TEXT                          -- why it is in no roll
 ) STRICT;
 
 CREATE TABLE roll (
@@ -107,6 +109,12 @@ pub enum StagingError {
         path = path.display()
     )]
     Newer { path: PathBuf, found: u32 },
+    #[error(
+        "{path}: boards of the prefix {found} are collected here; give --prefix {found}, or \
+         another --out",
+        path = path.display()
+    )]
+    OtherPrefix { path: PathBuf, found: String },
     #[error("{path}: {source}", path = path.display())]
     Folder {
         path: PathBuf,
@@ -152,6 +160,24 @@ impl Staging {
         &self.id
     }
 
+    /// Topics of `prefix` are collected from now on, if no other is.
+    pub fn collects(&mut self, prefix: &str) -> Result<(), StagingError> {
+        let found: String = self.change(|tx| {
+            tx.execute(
+                "UPDATE collector SET prefix = coalesce(prefix, ?1)",
+                [prefix],
+            )?;
+            tx.query_row("SELECT prefix FROM collector", [], |row| row.get(0))
+        })?;
+        match found == prefix {
+            true => Ok(()),
+            false => Err(StagingError::OtherPrefix {
+                path: self.path.clone(),
+                found,
+            }),
+        }
+    }
+
     fn named<T>(&self, result: rusqlite::Result<T>) -> Result<T, StagingError> {
         result.map_err(|source| StagingError::Sqlite {
             path: self.path.clone(),
@@ -188,7 +214,7 @@ fn prepare(db: &mut Connection, id: &str) -> rusqlite::Result<u32> {
     let mut version: u32 = tx.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version == 0 {
         tx.execute_batch(SCHEMA)?;
-        tx.execute("INSERT INTO collector VALUES (?1, '')", [id])?;
+        tx.execute("INSERT INTO collector (id, boot_id) VALUES (?1, '')", [id])?;
         tx.pragma_update(None, "user_version", VERSION)?;
         version = VERSION;
     }

@@ -6,6 +6,7 @@ use crate::record::{Stamp, Stamped};
 use crate::units::{MonoNs, Span};
 use crate::workload::JobState;
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 const START: MonoNs = MonoNs(1_000_000_000_000);
 const GRACE: Span = Span::from_millis(10_000);
@@ -54,7 +55,10 @@ impl Bench {
     fn topics(&self, roll: Roll) -> Vec<String> {
         let mut topics = Vec::new();
         self.staging
-            .each_of(roll, |topic, _| topics.push(topic.to_owned()))
+            .each_of(roll, |_, topic, _| {
+                topics.push(topic.to_owned());
+                ControlFlow::Continue(())
+            })
             .unwrap();
         topics
     }
@@ -265,6 +269,32 @@ fn answers_that_bring_nothing_end_the_asking() {
     assert_eq!((closed[0].here, asked), (1, 6));
 }
 
+/// It answers at once how much it is going to send.
+#[test]
+fn what_a_board_answers_beside_a_job_says_nothing_about_what_it_has() {
+    let mut bench = Bench::new();
+    bench.keep(&[result()]);
+    let mut now = START;
+    for _ in 0..20 {
+        now = now + Span(100 * GRACE.0);
+        let (gaps, closed) = bench.due(now);
+        assert_eq!((gaps.len(), closed.len()), (1, 0));
+        bench
+            .staging
+            .answered(&gaps[0], Outcome::Sends(4), now)
+            .unwrap();
+        bench.staging.bear_with(&[DEVICE.to_owned()]).unwrap();
+    }
+    // It does not know the job any more: that it has no time is no excuse.
+    let (gaps, _) = bench.due(now + Span(100 * GRACE.0));
+    bench
+        .staging
+        .answered(&gaps[0], Outcome::Unknown, now)
+        .unwrap();
+    bench.staging.bear_with(&[DEVICE.to_owned()]).unwrap();
+    assert_eq!(bench.due(now + Span(200 * GRACE.0)).1.len(), 1);
+}
+
 #[test]
 fn a_board_that_has_no_time_is_asked_as_often_as_it_takes() {
     let mut bench = Bench::new();
@@ -417,7 +447,10 @@ fn write(bench: &Bench, roll: Roll, dataset: &mut std::collections::BTreeMap<i64
     let mut part = Vec::new();
     bench
         .staging
-        .each_of(roll, |_, payload| part.push(payload.to_owned()))
+        .each_of(roll, |_, _, payload| {
+            part.push(payload.to_owned());
+            ControlFlow::Continue(())
+        })
         .unwrap();
     dataset.insert(roll.number, part);
 }
