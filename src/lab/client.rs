@@ -198,8 +198,36 @@ impl Client {
             .await
             .map_err(|_| self.lost())?;
         let deadline = Instant::now() + ANSWER_WITHIN;
+        let kept = self.up_to(&marker, &mark, filters, deadline).await?;
+        for filter in filters {
+            self.unsubscribe(filter).await?;
+        }
+        Ok(kept)
+    }
+
+    /// What comes under these filters before the newest of our own messages.
+    async fn up_to(
+        &mut self,
+        marker: &str,
+        mark: &str,
+        filters: &[String],
+        deadline: Instant,
+    ) -> Result<Vec<Message>, LabError> {
         let (mut kept, mut others) = (Vec::new(), Vec::new());
-        while let Some(message) = self.next(deadline).await? {
+        loop {
+            let message = match self.waiting.pop() {
+                Some(message) => message,
+                None => match self.arrival(deadline).await? {
+                    Some(Arrival::Message(message)) => message,
+                    Some(Arrival::Acknowledged(reason)) => {
+                        marked(&reason)?;
+                        continue;
+                    }
+                    Some(Arrival::Subscribed(_)) => continue,
+                    // What has come so far may lack boards or jobs.
+                    None => return Err(cut_off()),
+                },
+            };
             if message.topic == marker {
                 match message.payload == mark.as_bytes() {
                     true => break,
@@ -211,9 +239,6 @@ impl Client {
                 true => kept.push(message),
                 false => others.push(message),
             }
-        }
-        for filter in filters {
-            self.unsubscribe(filter).await?;
         }
         // Of jobs that are followed; nobody has looked at them yet.
         for message in others {
@@ -251,7 +276,7 @@ impl Client {
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             match self.arrival(deadline).await? {
-                Some(Arrival::Acknowledged(_)) => return Ok(()),
+                Some(Arrival::Acknowledged(reason)) => return acknowledged(board, verb, &reason),
                 Some(Arrival::Message(message)) => self.waiting.push(message)?,
                 Some(Arrival::Subscribed(_)) => {}
                 None => {
@@ -532,6 +557,25 @@ fn is_under(topic: &str, filter: &str) -> bool {
     filter.split('/').all(fits) && levels.next().is_none()
 }
 
+/// What became of the message that marks the end of a list.
+fn marked(reason: &PubAckReason) -> Result<(), LabError> {
+    match reason {
+        PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Ok(()),
+        refused => Err(LabError::Unreachable(format!(
+            "the broker does not let this user write answers/#, by which joulectl knows that a \
+             list is whole ({refused:?}); see the access rules of the broker"
+        ))),
+    }
+}
+
+fn cut_off() -> LabError {
+    LabError::Unreachable(format!(
+        "the broker did not send all that it keeps within {} s, so that the list would not be \
+         whole; try again, or over a faster connection",
+        ANSWER_WITHIN.as_secs()
+    ))
+}
+
 fn acknowledged(board: &Board, verb: &str, reason: &PubAckReason) -> Result<(), LabError> {
     match reason {
         PubAckReason::Success => Ok(()),
@@ -595,6 +639,62 @@ mod tests {
         waiting.push(message.clone()).unwrap();
         let error = waiting.push(message).unwrap_err();
         assert!(error.to_string().contains("64 MiB"), "{error}");
+    }
+
+    #[test]
+    fn a_refused_message_is_not_a_delivered_one() {
+        let board = Board::new("jouled", "pi5-01");
+        acknowledged(&board, "cancel", &PubAckReason::Success).unwrap();
+        for (reason, text) in [
+            (PubAckReason::NotAuthorized, "did not accept cancel"),
+            (PubAckReason::NoMatchingSubscribers, "no board named pi5-01"),
+        ] {
+            let error = acknowledged(&board, "cancel", &reason).unwrap_err();
+            assert!(error.to_string().contains(text), "{error}");
+        }
+    }
+
+    /// A connection over which nothing comes.
+    fn silent() -> (Client, mpsc::Sender<Arrival>, EventLoop) {
+        let (mqtt, events) = AsyncClient::new(MqttOptions::new("test", "localhost", 1), 64);
+        let (sender, arrivals) = mpsc::channel(ARRIVALS);
+        let client = Client {
+            mqtt,
+            arrivals,
+            waiting: Waiting::default(),
+            filters: Arc::default(),
+            name: "test".to_owned(),
+            requests: 0,
+        };
+        (client, sender, events)
+    }
+
+    #[tokio::test]
+    async fn a_list_without_its_end_is_no_list() {
+        let (mut client, sender, _events) = silent();
+        let message = |topic: &str, payload: &str| Message {
+            topic: topic.to_owned(),
+            payload: payload.into(),
+            correlation: None,
+            retained: false,
+        };
+        let one = message("jouled/a/status", "");
+        let filters = ["jouled/+/status".to_owned()];
+        let long = Instant::now() + ANSWER_WITHIN;
+        for arrival in [one.clone(), message("marker", "0"), message("marker", "1")] {
+            sender.send(Arrival::Message(arrival)).await.unwrap();
+        }
+        let kept = client.up_to("marker", "1", &filters, long).await;
+        assert_eq!(kept.unwrap(), [one.clone()]);
+        sender.send(Arrival::Message(one)).await.unwrap();
+        let soon = Instant::now() + Duration::from_millis(1);
+        let cut = client.up_to("marker", "2", &filters, soon).await;
+        let cut = cut.unwrap_err().to_string();
+        assert!(cut.contains("would not be whole"), "{cut}");
+        let refused = Arrival::Acknowledged(PubAckReason::NotAuthorized);
+        sender.send(refused).await.unwrap();
+        let refused = client.up_to("marker", "2", &filters, long).await;
+        assert!(refused.unwrap_err().to_string().contains("answers/#"));
     }
 
     #[test]

@@ -80,9 +80,12 @@ pub async fn release(
         Some(state) if state.is_final() => return Ok(()),
         _ => {}
     }
-    if member.is_online() {
+    let waits = if member.is_online() {
         match cancel(client, &member.board, id).await {
-            Err(error @ LabError::Unreachable(_)) if force => eprintln!("{error}"),
+            Err(error @ LabError::Unreachable(_)) if force => {
+                eprintln!("{error}");
+                false
+            }
             outcome => return outcome,
         }
     } else if !force {
@@ -91,14 +94,23 @@ pub async fn release(
              back. --force submits it elsewhere all the same, at the risk that it runs twice"
         )));
     } else {
-        // The broker keeps it for the board for a day.
-        client
-            .send(&member.board, "cancel", &json!({"id": id}))
-            .await?;
-    }
+        // The broker keeps it for the board for a day, if it still knows the board.
+        let body = json!({"id": id});
+        match client.send(&member.board, "cancel", &body).await {
+            Ok(()) => true,
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
+        }
+    };
+    let cancel = match waits {
+        true => "It finds a cancel waiting if it comes back within a day",
+        false => "It may find no cancel waiting: cancel the job there when it comes back",
+    };
     eprintln!(
         "warning: board {name} has not confirmed that it will not run job {id}: it may run twice. \
-         It finds a cancel waiting if it comes back within a day"
+         {cancel}"
     );
     Ok(())
 }
