@@ -44,6 +44,7 @@ fn schema(topic: &str) -> Option<&str> {
         ["jouled", _, record @ ("status" | "info" | "health")] => Some(record),
         ["jouled", _, "events"] => Some("event"),
         ["jouled", _, "rails", _] => Some("rail"),
+        ["jouled", _, "models", _, "state"] => Some("model"),
         [
             "jouled",
             _,
