@@ -206,7 +206,7 @@ impl Commands {
             Some(standing) => standing,
             None => {
                 self.check_rate()?;
-                let asked = catalogue.ask(entry).map_err(|error| {
+                let asked = catalogue.ask(entry, &self.shared.queue).map_err(|error| {
                     tracing::error!(%error, %name, "its fetch can't begin");
                     let code = match error.kind() {
                         std::io::ErrorKind::StorageFull => "disk-full",

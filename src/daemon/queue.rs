@@ -1,6 +1,8 @@
 //! Between those who want something of the job runner and the runner itself.
 
+use crate::clock;
 use crate::measure::{Control, Stop};
+use crate::units::{MonoNs, Span};
 use crate::workload::JobId;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,6 +21,8 @@ struct QueueState {
     wake: bool,
     stopping: bool,
     running: Option<(JobId, Arc<Control>)>,
+    /// When the last attempt ended.
+    ended: Option<MonoNs>,
 }
 
 impl Queue {
@@ -72,7 +76,10 @@ impl Queue {
     }
 
     pub fn end(&self) {
-        self.state().running = None;
+        let mut state = self.state();
+        state.running = None;
+        state.ended = Some(clock::now());
+        drop(state);
         self.changed.notify_all();
     }
 
@@ -95,6 +102,25 @@ impl Queue {
             .wait_while(state, busy)
             .expect("no holder of the queue's lock panics");
         !state.stopping
+    }
+
+    /// The same, until none has run for `span`: the next job of a queue begins soon after the
+    /// one before.
+    pub fn wait_until_free_for(&self, span: Span) -> bool {
+        while self.wait_until_free() {
+            let state = self.state();
+            let quiet = state.ended.map(|ended| clock::now().since(ended));
+            let Some(rest) = quiet.and_then(|quiet| span.0.checked_sub(quiet.0)) else {
+                return true;
+            };
+            let begins = |state: &mut QueueState| state.running.is_none() && !state.stopping;
+            drop(
+                self.changed
+                    .wait_timeout_while(state, Duration::from_nanos(rest), begins)
+                    .expect("no holder of the queue's lock panics"),
+            );
+        }
+        false
     }
 
     /// Does a piece of work that would disturb an attempt, unless one runs. One that begins
@@ -161,6 +187,22 @@ mod tests {
         queue.begin(&id("b"), &Arc::default());
         queue.stop();
         assert!(!queue.wait_until_free());
+    }
+
+    #[test]
+    fn a_gap_between_two_jobs_is_told_from_the_end_of_the_last() {
+        let queue = Arc::new(Queue::default());
+        let long = Span::from_secs_f64(3_600.0);
+        assert!(queue.wait_until_free_for(long), "none has run");
+        queue.begin(&id("a"), &Arc::default());
+        queue.end();
+        assert!(queue.wait_until_free_for(Span(1)));
+        let waits = Arc::clone(&queue);
+        let waiting = std::thread::spawn(move || waits.wait_until_free_for(long));
+        queue.begin(&id("b"), &Arc::default());
+        queue.end();
+        queue.stop();
+        assert!(!waiting.join().expect("no panic"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Why a model could not be fetched. The text is for the lab: no address, no path.
 
+use rustls::CertificateError;
 use std::io;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +13,9 @@ pub enum Fault {
         "the certificate of the catalogue's server is not accepted ({0}); see fetch.ca_file, and \
          the board's clock"
     )]
-    Certificate(String),
+    Certificate(&'static str),
+    #[error("the catalogue's server and the board find no TLS that both accept")]
+    Tls,
     #[error("the board's authorities can't be read; its log says why")]
     Authorities,
     #[error("the catalogue's server was silent for {0} s")]
@@ -37,7 +40,7 @@ pub enum Fault {
     TooLong(u64),
     #[error("{0} bytes came, and the catalogue says {1}")]
     TooShort(u64, u64),
-    #[error("less than 5 % of the disk of the models would stay free")]
+    #[error("5 % of the disk of the models, and room for the records, would not stay free")]
     NoRoom,
     #[error("what came has the SHA-256 {actual}, and the catalogue says {stated}")]
     OtherHash { actual: String, stated: String },
@@ -56,6 +59,7 @@ impl Fault {
             Self::Unresolved
             | Self::Connection(_)
             | Self::Certificate(_)
+            | Self::Tls
             | Self::Silent(_)
             | Self::Slow
             | Self::CutShort { .. }
@@ -91,11 +95,11 @@ impl Fault {
             // An entry's own address was checked with the configuration.
             ureq::Error::RequireHttpsOnly(_) => Self::PlainRedirect,
             ureq::Error::TooManyRedirects => Self::Redirects,
-            ureq::Error::Rustls(error) => Self::Certificate(error.to_string()),
+            ureq::Error::Rustls(error) => Self::of_tls(error),
             ureq::Error::Io(error) => {
                 let inner = error.get_ref();
                 match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                    Some(error) => Self::Certificate(error.to_string()),
+                    Some(error) => Self::of_tls(error),
                     None if error.kind() == io::ErrorKind::TimedOut => Self::Silent(timeout_s),
                     None => Self::Connection(error.kind().to_string()),
                 }
@@ -104,6 +108,25 @@ impl Fault {
             // Their texts may repeat an address.
             _ => Self::Protocol,
         }
+    }
+
+    /// The library's own texts repeat the names in the certificate, and the server's.
+    fn of_tls(error: &rustls::Error) -> Self {
+        use CertificateError as Of;
+        let rustls::Error::InvalidCertificate(error) = error else {
+            return Self::Tls;
+        };
+        Self::Certificate(match error {
+            Of::Expired | Of::ExpiredContext { .. } => "it has expired",
+            Of::NotValidYet | Of::NotValidYetContext { .. } => "it is not valid yet",
+            Of::UnknownIssuer => "none of the board's authorities has issued it",
+            Of::NotValidForName | Of::NotValidForNameContext { .. } => {
+                "it is for another server's name"
+            }
+            Of::Revoked => "it is revoked",
+            Of::BadSignature => "its signature is wrong",
+            _ => "it is not valid",
+        })
     }
 }
 
@@ -118,6 +141,13 @@ mod tests {
             ureq::Error::RequireHttpsOnly(address.to_owned()),
             ureq::Error::BadUri(address.to_owned()),
             ureq::Error::Io(io::Error::other(address)),
+            ureq::Error::Rustls(rustls::Error::General(address.to_owned())),
+            ureq::Error::Rustls(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForNameContext {
+                    expected: "secret.lab".try_into().unwrap(),
+                    presented: vec!["token.lab".to_owned()],
+                },
+            )),
         ] {
             let text = Fault::of(&error, 30).to_string();
             assert!(

@@ -11,10 +11,11 @@ use crate::daemon::commands::DISK_FREE_AT_LEAST;
 use crate::models::ModelError;
 use crate::mqtt::MqttHandle;
 use crate::record::model::FetchState;
-use crate::units::Span;
+use crate::units::{MonoNs, Span};
 use crate::workload::job::hex;
 use crate::{board, clock, store};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,10 +28,15 @@ const FIRST_PAUSE: u32 = 30;
 /// Hashed at a time, between attempts.
 const BLOCK: usize = 256 << 10;
 const TELL_EVERY: Span = Span::from_millis(1_000);
+/// While jobs wait nothing connects sooner after an attempt: a connection is not made in
+/// pieces, and the next job begins within this time.
+const GAP: Span = Span::from_millis(5_000);
 
 /// Why a fetch did not end well.
 enum End {
     Failed(Fault),
+    /// Others wait, and their servers may answer.
+    Later,
     /// The daemon ends; the next one goes on.
     Stopping,
 }
@@ -44,11 +50,14 @@ impl From<Fault> for End {
 /// Starts the thread, where there is a catalogue; what an earlier daemon began goes on.
 pub fn start(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> std::io::Result<()> {
     let catalogue = &shared.catalogue;
-    if catalogue.entries.is_empty() && part::names(&catalogue.dir).is_empty() {
+    if catalogue.entries.is_empty()
+        && part::names(&catalogue.dir).is_empty()
+        && part::names_put_by(&catalogue.dir).is_empty()
+    {
         return Ok(());
     }
     catalogue.connect(mqtt);
-    catalogue.resume();
+    catalogue.resume(&shared.queue);
     let fetcher = Fetcher {
         shared: Arc::clone(shared),
     };
@@ -63,15 +72,57 @@ struct Fetcher {
     shared: Arc<Shared>,
 }
 
+/// How the tries of one fetch went.
+struct Tries {
+    /// In a row that brought nothing.
+    vain: u32,
+    pause: Span,
+    not_before: MonoNs,
+}
+
+impl Tries {
+    fn new(timeout_s: u32) -> Self {
+        Self {
+            vain: 0,
+            pause: Span(u64::from(timeout_s) * 1_000_000_000 / u64::from(FIRST_PAUSE)),
+            not_before: MonoNs(0),
+        }
+    }
+
+    /// After one that failed. `false` when no other is to follow.
+    fn go_on(&mut self, now: MonoNs, brought: u64, timeout_s: u32) -> bool {
+        // A few bytes each time are no progress.
+        if brought >= transfer::least_bytes(timeout_s) {
+            *self = Self::new(timeout_s);
+        }
+        self.vain += 1;
+        self.not_before = now + self.pause;
+        let longest = u64::from(timeout_s) * 1_000_000_000;
+        self.pause = Span((self.pause.0 * 2).min(longest));
+        self.vain < MOST_TRIES
+    }
+}
+
 impl Fetcher {
     fn run(&self) {
         let catalogue = &self.shared.catalogue;
+        let mut all_tries = BTreeMap::new();
         while self.shared.queue.wait_until_free() {
             let entry = catalogue.next();
-            match self.fetch(entry) {
+            // Asked for during an attempt, perhaps.
+            let have = Part::length(&catalogue.dir, &entry.name);
+            if !self.is_free(entry, have, entry.size_bytes) {
+                return;
+            }
+            let timeout_s = catalogue.fetch.timeout_s;
+            let tries = all_tries
+                .entry(entry.name.clone())
+                .or_insert_with(|| Tries::new(timeout_s));
+            match self.fetch(entry, tries) {
                 Ok(size) => {
                     tracing::info!(name = %entry.name, "the model is here and verified");
                     self.shared.inventory.has_changed();
+                    all_tries.remove(&entry.name);
                     let ready = Standing::new(FetchState::Ready, size, Some(size));
                     catalogue.set(entry, ready);
                 }
@@ -83,17 +134,21 @@ impl Fetcher {
                     };
                     if have == 0 {
                         Part::forget(&catalogue.dir, &entry.name);
+                    } else if !fault.may_pass() {
+                        Part::put_by(&catalogue.dir, &entry.name);
                     }
+                    all_tries.remove(&entry.name);
                     let failed = Standing::new(FetchState::Failed, have, entry.size_bytes);
                     catalogue.set(entry, failed.because(fault.to_string()));
                 }
+                Err(End::Later) => catalogue.put_back(entry),
                 Err(End::Stopping) => return,
             }
         }
     }
 
     /// Returns the model's size once it is in its place.
-    fn fetch(&self, entry: &CatalogueEntry) -> Result<u64, End> {
+    fn fetch(&self, entry: &CatalogueEntry, tries: &mut Tries) -> Result<u64, End> {
         let catalogue = &self.shared.catalogue;
         if let Some(size) = self.is_there(entry)? {
             Part::forget(&catalogue.dir, &entry.name);
@@ -102,7 +157,7 @@ impl Fetcher {
         let open = Part::open(&catalogue.dir, &entry.name);
         let mut part = open.map_err(|error| Fault::of_disk(&error))?;
         loop {
-            self.transfer(entry, &mut part)?;
+            self.transfer(entry, &mut part, tries)?;
             let size = part.have();
             if let Some(stated) = entry.size_bytes.filter(|stated| *stated != size) {
                 return Err(Fault::TooShort(size, stated).into());
@@ -142,16 +197,21 @@ impl Fetcher {
     }
 
     /// Has everything that the server has, whatever comes in between.
-    fn transfer(&self, entry: &CatalogueEntry, part: &mut Part) -> Result<(), End> {
-        let shared = &self.shared;
-        let fetch = &shared.catalogue.fetch;
+    fn transfer(
+        &self,
+        entry: &CatalogueEntry,
+        part: &mut Part,
+        tries: &mut Tries,
+    ) -> Result<(), End> {
+        let catalogue = &self.shared.catalogue;
+        let timeout_s = catalogue.fetch.timeout_s;
         let total = entry.size_bytes;
-        let longest = Span(u64::from(fetch.timeout_s) * 1_000_000_000);
-        let mut pause = Span(longest.0 / u64::from(FIRST_PAUSE));
-        let mut tries = 0;
         loop {
             let before = part.have();
-            if !self.enter(entry, FetchState::Fetching, before, total) {
+            clock::sleep(tries.not_before.since(clock::now()));
+            if !self.wait_for_time(entry, before)
+                || !self.enter(entry, FetchState::Fetching, before, total)
+            {
                 return Err(End::Stopping);
             }
             let fault = match self.try_once(entry, part) {
@@ -160,22 +220,31 @@ impl Fetcher {
                 Err(fault) if !fault.may_pass() => return Err(fault.into()),
                 Err(fault) => fault,
             };
-            // A few bytes each time are no progress.
-            if part.have().saturating_sub(before) >= transfer::least_bytes(fetch.timeout_s) {
-                (tries, pause) = (0, Span(longest.0 / u64::from(FIRST_PAUSE)));
-            }
-            tries += 1;
-            if tries >= MOST_TRIES {
+            let brought = part.have().saturating_sub(before);
+            if !tries.go_on(clock::now(), brought, timeout_s) {
                 return Err(fault.into());
             }
             tracing::info!(name = %entry.name, "{fault}; it is tried again");
             let queued = Standing::new(FetchState::Queued, part.have(), total);
-            shared
-                .catalogue
-                .set(entry, queued.because(format!("{fault}; it is tried again")));
-            clock::sleep(pause);
-            pause = Span((pause.0 * 2).min(longest.0));
+            catalogue.set(entry, queued.because(format!("{fault}; it is tried again")));
+            if catalogue.others_wait() {
+                return Err(End::Later);
+            }
         }
+    }
+
+    /// Waits until a connection can be made without reaching into an attempt. `false` when the
+    /// daemon is stopping.
+    fn wait_for_time(&self, entry: &CatalogueEntry, bytes: u64) -> bool {
+        let shared = &self.shared;
+        if !self.is_free(entry, bytes, entry.size_bytes) {
+            return false;
+        }
+        let counts = store::lock(&shared.store).counts();
+        let none_waits = counts.is_ok_and(|counts| counts.queued == 0);
+        shared
+            .queue
+            .wait_until_free_for(if none_waits { Span::default() } else { GAP })
     }
 
     fn try_once(&self, entry: &CatalogueEntry, part: &mut Part) -> Result<Came, Fault> {
@@ -189,6 +258,11 @@ impl Fetcher {
                 Fault::Authorities
             })?,
         };
+        let records = shared
+            .config
+            .storage
+            .max_bytes()
+            .expect("checked when the configuration was loaded");
         let terms = Terms {
             authorities,
             timeout_s: fetch.timeout_s,
@@ -196,7 +270,7 @@ impl Fetcher {
                 .max_bytes()
                 .expect("checked when the configuration was loaded"),
             queue: &shared.queue,
-            has_room: &|more| has_room(&shared.catalogue.dir, more),
+            has_room: &|more| has_room(&shared.catalogue.dir, more.saturating_add(records)),
             tell: &|have, total| self.tell(entry, FetchState::Fetching, have, total),
         };
         transfer::run(entry, part, &terms)
@@ -289,7 +363,11 @@ impl Fetcher {
         if queue.is_running() && !catalogue.standing(&entry.name).is_some_and(is_paused) {
             catalogue.set(entry, paused(bytes, total));
         }
-        queue.wait_until_free()
+        let is_free = queue.wait_until_free();
+        if is_free {
+            queue.aside(|| catalogue.mark_asked());
+        }
+        is_free
     }
 
     fn tell(&self, entry: &CatalogueEntry, state: FetchState, bytes: u64, total: Option<u64>) {
@@ -299,7 +377,8 @@ impl Fetcher {
     }
 }
 
-/// Whether as much stays free as jobs need, when `more` bytes have come.
+/// Whether as much stays free as jobs need, when `more` bytes have come, the records that the
+/// board may keep among them: a model must not be what makes the next job refused.
 fn has_room(dir: &Path, more: u64) -> bool {
     let share = board::disk_free_share(dir);
     let free = board::disk_free_bytes(dir);
@@ -317,7 +396,22 @@ fn leaves_enough(share: f64, free: u64, more: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::leaves_enough;
+    use super::*;
+
+    #[test]
+    fn tries_that_bring_nothing_end_and_pauses_grow() {
+        let mut tries = Tries::new(30);
+        let second = |n: u64| MonoNs(n * 1_000_000_000);
+        for not_before in [1, 2, 4, 8] {
+            assert!(tries.go_on(second(0), 100, 30));
+            assert_eq!(tries.not_before, second(not_before));
+        }
+        // What brought much begins anew.
+        assert!(tries.go_on(second(0), 1 << 20, 30));
+        assert_eq!(tries.not_before, second(1));
+        assert!((0..3).all(|_| tries.go_on(second(0), 0, 30)));
+        assert!(!tries.go_on(second(0), 0, 30));
+    }
 
     #[test]
     fn a_twentieth_of_the_disk_stays_free() {

@@ -12,6 +12,7 @@ mod transfer;
 
 pub use fetcher::start;
 
+use super::queue::Queue;
 use crate::config::{CatalogueEntry, Config, FetchConfig};
 use crate::models::ModelDirectory;
 use crate::mqtt::MqttHandle;
@@ -37,6 +38,8 @@ pub struct Catalogue {
 
 /// What is asked for, and how far each of it is.
 struct Desk {
+    /// Asked for while an attempt ran: the disk has no mark of them yet.
+    unmarked: Vec<ModelName>,
     waiting: VecDeque<ModelName>,
     standing: BTreeMap<ModelName, (u64, Standing)>,
     rev: u64,
@@ -84,6 +87,7 @@ impl Catalogue {
             dir: config.models.dir.clone(),
             device: device.to_owned(),
             desk: Mutex::new(Desk {
+                unmarked: Vec::new(),
                 waiting: VecDeque::new(),
                 standing: BTreeMap::new(),
                 rev,
@@ -110,11 +114,15 @@ impl Catalogue {
         (!standing.state.is_final()).then_some(standing)
     }
 
-    /// Has a model of the catalogue fetched. When this returns, a restart remembers it.
+    /// Has a model of the catalogue fetched. When this returns, a restart remembers it; one
+    /// that comes during an attempt, whose disk is left alone, from the end of that.
     ///
     /// Errors: the model directory takes no file.
-    pub fn ask(&self, entry: &CatalogueEntry) -> std::io::Result<Standing> {
-        Part::mark(&self.dir, &entry.name)?;
+    pub fn ask(&self, entry: &CatalogueEntry, queue: &Queue) -> std::io::Result<Standing> {
+        match queue.aside(|| Part::mark(&self.dir, &entry.name)) {
+            Some(marked) => marked?,
+            None => self.desk().unmarked.push(entry.name.clone()),
+        }
         let queued = Standing::new(FetchState::Queued, 0, entry.size_bytes);
         self.set(entry, queued.clone());
         self.desk().waiting.push_back(entry.name.clone());
@@ -122,13 +130,40 @@ impl Catalogue {
         Ok(queued)
     }
 
+    /// Sees to it that a restart remembers what was asked for during an attempt.
+    fn mark_asked(&self) {
+        let unmarked = std::mem::take(&mut self.desk().unmarked);
+        for name in unmarked
+            .iter()
+            .filter(|name| self.under_way(name).is_some())
+        {
+            if let Err(error) = Part::mark(&self.dir, name) {
+                tracing::error!(%error, %name, "a restart would forget that it is to be fetched");
+            }
+        }
+    }
+
+    /// It waits again, behind the others.
+    fn put_back(&self, entry: &CatalogueEntry) {
+        self.desk().waiting.push_back(entry.name.clone());
+    }
+
+    fn others_wait(&self) -> bool {
+        !self.desk().waiting.is_empty()
+    }
+
     /// What was not finished when the daemon ended waits again. Files of models that the
     /// catalogue has no more are removed.
-    fn resume(&self) {
+    fn resume(&self, queue: &Queue) {
+        for name in part::names_put_by(&self.dir) {
+            if self.entry(&name).is_none() {
+                Part::forget(&self.dir, &name);
+            }
+        }
         for name in part::names(&self.dir) {
             match self.entry(&name) {
                 Some(entry) => {
-                    if let Err(error) = self.ask(entry) {
+                    if let Err(error) = self.ask(entry, queue) {
                         tracing::error!(%error, %name, "its fetch can't go on");
                     }
                 }

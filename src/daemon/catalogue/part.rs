@@ -17,7 +17,7 @@ pub struct Part {
     file: File,
     have: u64,
     unsynced: u64,
-    /// It came in several pieces, perhaps of different files.
+    /// It came in several pieces, perhaps of different files, or before the power went.
     pub pieced: bool,
 }
 
@@ -25,13 +25,27 @@ fn path(dir: &Path, name: &ModelName) -> PathBuf {
     dir.join(format!(".{name}.part"))
 }
 
-/// The models of which there is such a file.
+/// Where it lies after a failure that no later try mends.
+fn put_by(dir: &Path, name: &ModelName) -> PathBuf {
+    dir.join(format!(".{name}.failed"))
+}
+
+/// The models that are on their way.
 pub fn names(dir: &Path) -> Vec<ModelName> {
+    names_with(dir, ".part")
+}
+
+/// The models of which something was put by.
+pub fn names_put_by(dir: &Path) -> Vec<ModelName> {
+    names_with(dir, ".failed")
+}
+
+fn names_with(dir: &Path, ending: &str) -> Vec<ModelName> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
     let name = |file: &str| -> Option<ModelName> {
-        file.strip_prefix('.')?.strip_suffix(".part")?.parse().ok()
+        file.strip_prefix('.')?.strip_suffix(ending)?.parse().ok()
     };
     let mut names: Vec<ModelName> = entries
         .filter_map(|entry| name(entry.ok()?.file_name().to_str()?))
@@ -54,13 +68,18 @@ impl Part {
     /// The file, to go on at its end.
     pub fn open(dir: &Path, name: &ModelName) -> io::Result<Self> {
         let path = path(dir, name);
+        match std::fs::rename(put_by(dir, name), &path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let file = open(&path)?;
+        let have = file.metadata()?.len();
         Ok(Self {
-            have: file.metadata()?.len(),
+            have,
             path,
             file,
             unsynced: 0,
-            pieced: false,
+            pieced: have > 0,
         })
     }
 
@@ -71,11 +90,20 @@ impl Part {
 
     /// Removes the file, if there is one.
     pub fn forget(dir: &Path, name: &ModelName) {
-        let removed = std::fs::remove_file(path(dir, name));
-        if let Err(error) = removed
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, %name, "what came of it can't be removed");
+        for path in [path(dir, name), put_by(dir, name)] {
+            let removed = std::fs::remove_file(path);
+            if let Err(error) = removed
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, %name, "what came of it can't be removed");
+            }
+        }
+    }
+
+    /// Keeps what has come for the next time that somebody asks: a restart leaves it alone.
+    pub fn put_by(dir: &Path, name: &ModelName) {
+        if let Err(error) = std::fs::rename(path(dir, name), put_by(dir, name)) {
+            tracing::warn!(%error, %name, "what came of it can't be put by");
         }
     }
 
@@ -161,6 +189,24 @@ mod tests {
         );
         assert_eq!(std::fs::read_to_string(model).unwrap(), "abc");
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn what_was_put_by_waits_for_somebody_to_ask() {
+        let dir = tempfile::tempdir().unwrap();
+        Part::open(dir.path(), &name())
+            .unwrap()
+            .write(b"ab")
+            .unwrap();
+        Part::put_by(dir.path(), &name());
+        assert!(names(dir.path()).is_empty());
+        assert_eq!(names_put_by(dir.path()), [name()]);
+        let part = Part::open(dir.path(), &name()).unwrap();
+        assert_eq!((part.have(), part.pieced), (2, true));
+        assert_eq!(names(dir.path()), [name()]);
+        Part::put_by(dir.path(), &name());
+        Part::forget(dir.path(), &name());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]

@@ -61,9 +61,21 @@ pub fn run(entry: &CatalogueEntry, part: &mut Part, terms: &Terms<'_>) -> Result
     if part.have() > 0 {
         request = request.header(header::RANGE, format!("bytes={}-", part.have()));
     }
+    // Reading the authorities took a while.
+    if terms.queue.is_running() {
+        return Ok(Came::Paused);
+    }
     let response = request
         .call()
         .map_err(|error| Fault::of(&error, terms.timeout_s))?;
+    if terms.queue.is_running() {
+        return Ok(Came::Paused);
+    }
+    if is_whole(&response, part) {
+        // Whether these are the server's bytes its hash tells.
+        part.pieced = true;
+        return Ok(Came::All);
+    }
     let total = begin(&response, part)?;
     if let (Some(told), Some(stated)) = (total, stated)
         && told != stated
@@ -140,6 +152,21 @@ fn begin(response: &Response<Body>, part: &mut Part) -> Result<Option<u64>, Faul
         }
         status => Err(Fault::Status(status.as_u16())),
     }
+}
+
+/// Nothing is missing: `416` with `Content-Range: bytes */10`, and 10 are here (RFC 9110, 15.5.17).
+fn is_whole(response: &Response<Body>, part: &Part) -> bool {
+    let told = || {
+        let text = response
+            .headers()
+            .get(header::CONTENT_RANGE)?
+            .to_str()
+            .ok()?;
+        text.strip_prefix("bytes */")?.parse().ok()
+    };
+    response.status() == StatusCode::RANGE_NOT_SATISFIABLE
+        && part.have() > 0
+        && told() == Some(part.have())
 }
 
 /// First byte and whole length of `Content-Range: bytes 5-9/10` (RFC 9110, 14.4).
@@ -329,6 +356,32 @@ mod tests {
         assert_eq!(came, Ok(Came::All));
         let (came, _) = fetch(endless, 100_000, &|_| true, &queue);
         assert_eq!(came, Err(Fault::TooLong(100_000)));
+    }
+
+    #[test]
+    fn what_came_whole_before_a_restart_does_not_come_again() {
+        let queue = Queue::default();
+        let dir = tempfile::tempdir().unwrap();
+        let answer = |total: usize| {
+            format!(
+                "HTTP/1.1 416 No\r\nContent-Range: bytes */{total}\r\nContent-Length: 0\r\n\r\n"
+            )
+        };
+        let terms = Terms {
+            authorities: Vec::new(),
+            timeout_s: 30,
+            max_bytes: 1 << 20,
+            queue: &queue,
+            has_room: &|_| true,
+            tell: &|_, _| (),
+        };
+        for (total, came, have) in [(5, Ok(Came::All), 5), (4, Err(Fault::OtherRange), 0)] {
+            let entry = entry(server(answer(total).into_bytes()));
+            std::fs::write(dir.path().join(".m.gguf.part"), "12345").unwrap();
+            let mut part = Part::open(dir.path(), &entry.name).unwrap();
+            assert_eq!(run(&entry, &mut part, &terms), came);
+            assert_eq!(part.have(), have);
+        }
     }
 
     #[test]
