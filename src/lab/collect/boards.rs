@@ -16,8 +16,13 @@ const MOST_BOARDS: usize = 10_000;
 /// Replays that wait for their answers, of all boards. A broker keeps 1,000 messages for a slow
 /// client, and drops the rest.
 const MOST_REPLAYS: usize = 8;
+/// Questions for jobs that wait for their answers, of all boards: a fleet that comes back at once
+/// is asked bit by bit.
+const MOST_LISTS: usize = 16;
 /// As many as fit into one answer.
 const PAGE: u32 = 500;
+/// Between the pages of one board.
+const PAGE_PAUSE: Span = Span::from_millis(500);
 const LIST_EVERY: Span = Span::from_millis(180_000);
 /// An answer that takes longer will not come. Questions expire at the broker then.
 pub const ANSWER_WITHIN: Span = Span::from_millis(20_000);
@@ -85,6 +90,8 @@ struct Board {
     /// Whether every job up to `after` has ended.
     all_ended: bool,
     list_at: MonoNs,
+    /// Whether more pages of this round follow.
+    has_more: bool,
     /// It refused commands as too many.
     quiet_until: MonoNs,
 }
@@ -92,7 +99,13 @@ struct Board {
 impl Board {
     fn list_anew(&mut self, now: MonoNs) {
         (self.settled, self.after, self.all_ended) = (0, 0, true);
-        self.list_at = now;
+        (self.list_at, self.has_more) = (now, false);
+    }
+
+    /// The next round begins after the last job before one that goes on.
+    fn end_round(&mut self, now: MonoNs) {
+        (self.after, self.all_ended) = (self.settled, true);
+        (self.list_at, self.has_more) = (now + LIST_EVERY, false);
     }
 }
 
@@ -144,6 +157,7 @@ impl Boards {
             after: 0,
             all_ended: true,
             list_at: now,
+            has_more: false,
             quiet_until: MonoNs(0),
         });
         let online = status.state == Presence::Online;
@@ -194,7 +208,8 @@ impl Boards {
 
     /// Whether no answer is awaited, no list is due, and no job runs.
     pub fn at_rest(&self, now: MonoNs) -> bool {
-        let works = |board: &Board| board.online && (board.runs || board.list_at <= now);
+        let lists = |board: &Board| board.has_more || board.list_at <= now;
+        let works = |board: &Board| board.online && (board.runs || lists(board));
         self.pending.is_empty() && !self.boards.values().any(works)
     }
 
@@ -202,9 +217,16 @@ impl Boards {
     pub fn questions(&mut self, now: MonoNs) -> Vec<Question> {
         let late = |at: MonoNs| at + ANSWER_WITHIN <= now;
         self.pending.retain(|_, (at, _)| !late(*at));
+        let lists = self.pending.values();
+        let lists = lists.filter(|(_, pending)| matches!(pending, Pending::Jobs { .. }));
+        let room = MOST_LISTS.saturating_sub(lists.count());
         let due = self.boards.iter_mut();
         let due = due.filter(|(_, board)| board.online && board.list_at <= now);
+        let mut due: Vec<(&String, &mut Board)> = due.collect();
+        due.sort_by_key(|(_, board)| board.list_at);
         let due: Vec<(String, u64)> = due
+            .into_iter()
+            .take(room)
             .map(|(name, board)| {
                 // Where no answer comes.
                 board.list_at = now + ANSWER_WITHIN + SOME_TIME;
@@ -276,7 +298,7 @@ impl Boards {
                     Err(error) => error.to_string(),
                 };
                 let board = self.boards.get_mut(&device)?;
-                board.list_at = now + LIST_EVERY;
+                board.end_round(now);
                 Some(Said::Refused { device, why })
             }
         }
@@ -320,16 +342,14 @@ impl Boards {
                 }
             }
             match last {
-                Some(last) if last < answer.newest => {
+                // A list that does not get on would go on for ever.
+                Some(last) if last > after && last < answer.newest => {
                     board.after = last;
-                    board.list_at = now;
+                    (board.list_at, board.has_more) = (now + PAGE_PAUSE, true);
                 }
                 // Its store began anew.
                 None if answer.newest < after => board.list_anew(now),
-                _ => {
-                    (board.after, board.all_ended) = (board.settled, true);
-                    board.list_at = now + LIST_EVERY;
-                }
+                _ => board.end_round(now),
             }
         }
         let rows = answer.jobs.into_iter();

@@ -57,7 +57,8 @@ fn a_board_that_comes_online_is_asked_for_all_its_jobs_page_by_page() {
         panic!("jobs");
     };
     assert_eq!(jobs.len(), 3);
-    let second = boards.questions(START).remove(0);
+    assert!(boards.questions(START).is_empty() && !boards.at_rest(START));
+    let second = boards.questions(START + PAGE_PAUSE).remove(0);
     assert_eq!(body(&second)["after"], 3);
     let page = json!({"ok": true, "newest": 4, "jobs": [job(4, "succeeded")]});
     answered(&mut boards, &second, &page);
@@ -152,6 +153,39 @@ fn who_asks_too_often_waits_as_told() {
     );
     assert!(boards.reachable(START).0.is_empty());
     assert_eq!(boards.reachable(START + wait).0, ["pi5-01"]);
+}
+
+#[test]
+fn a_list_that_does_not_get_on_ends() {
+    let mut boards = boards();
+    let first = boards.questions(START).remove(0);
+    let page = json!({"ok": true, "newest": u64::MAX, "jobs": [job(3, "succeeded")]});
+    answered(&mut boards, &first, &page);
+    let second = boards.questions(START + PAGE_PAUSE).remove(0);
+    let again = json!({"ok": true, "newest": u64::MAX, "jobs": [job(2, "succeeded")]});
+    answered(&mut boards, &second, &again);
+    let later = START + PAGE_PAUSE;
+    assert!(boards.questions(later).is_empty() && boards.at_rest(later));
+}
+
+#[test]
+fn a_fleet_that_comes_online_at_once_is_asked_bit_by_bit() {
+    let mut boards = Boards::new("jouled", "answers/me", "r");
+    for number in 0..2_000 {
+        boards.status(&format!("board-{number}"), &status("online"), START);
+    }
+    let page = json!({"ok": true, "newest": 0, "jobs": []});
+    let mut asked = std::collections::BTreeSet::new();
+    while asked.len() < 2_000 {
+        let questions = boards.questions(START);
+        assert_eq!(questions.len(), MOST_LISTS);
+        assert!(boards.questions(START).is_empty());
+        for question in questions {
+            answered(&mut boards, &question, &page);
+            assert!(asked.insert(question.topic));
+        }
+    }
+    assert!(boards.questions(START).is_empty() && boards.at_rest(START));
 }
 
 #[test]
