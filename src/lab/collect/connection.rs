@@ -98,6 +98,8 @@ pub struct Stuck;
 /// A connection that the broker accepted.
 pub struct Connection {
     pub number: u64,
+    /// Whether the broker has kept the session, and sends again what was not acknowledged.
+    pub is_resumed: bool,
     client: AsyncClient,
     polled: mpsc::Receiver<Result<Event, String>>,
     poller: JoinHandle<()>,
@@ -128,14 +130,14 @@ impl Connection {
         };
         let greeted = timeout(PATIENCE, async {
             loop {
-                if let Event::Incoming(Packet::ConnAck(_)) = events.poll().await? {
-                    return Ok(());
+                if let Event::Incoming(Packet::ConnAck(ack)) = events.poll().await? {
+                    return Ok(ack.session_present);
                 }
             }
         });
         let place = format!("{}:{}", address.host, address.port);
-        match greeted.await {
-            Ok(Ok(())) => {}
+        let is_resumed = match greeted.await {
+            Ok(Ok(is_resumed)) => is_resumed,
             Ok(Err(error)) => {
                 let reason = format!("{place}: {}", tried(false).reason(&error));
                 return Err(match is_settled(&error) {
@@ -147,7 +149,7 @@ impl Connection {
                 let reason = format!("{place}: the broker does not answer");
                 return Err(Refusal::Passing(reason));
             }
-        }
+        };
         let (out, polled) = mpsc::channel(EVENTS);
         let user = address.user.clone();
         let tls = address.tls.is_some();
@@ -166,6 +168,7 @@ impl Connection {
         };
         Ok(Self {
             number,
+            is_resumed,
             client,
             polled,
             poller: tokio::spawn(poll(events, out, reason)),

@@ -37,6 +37,8 @@ pub enum Order {
         gap: Gap,
         outcome: Outcome,
     },
+    /// The session is about to have these besides.
+    Subscribes(Vec<String>),
 }
 
 /// What the threads tell the collector.
@@ -84,6 +86,8 @@ impl Drop for LastWord {
 pub struct Keeper {
     pub staging: Staging,
     pub prefix: String,
+    /// Of the collector.
+    pub name: String,
     pub grace: Span,
     pub words: UnboundedSender<Word>,
     /// Nothing is tried again any more.
@@ -122,6 +126,11 @@ impl Keeper {
                 }
                 Order::Answered { gap, outcome } => {
                     self.insist(|staging| staging.answered(&gap, outcome, now));
+                    None
+                }
+                Order::Subscribes(filters) => {
+                    let name = self.name.clone();
+                    self.insist(|staging| staging.subscribes(&name, &filters));
                     None
                 }
             };

@@ -21,6 +21,7 @@ mod connection;
 mod keeper;
 mod options;
 mod roller;
+mod said;
 mod session;
 mod show;
 pub mod staging;
@@ -31,14 +32,14 @@ pub use options::Options;
 
 use super::LabError;
 use super::client::random_hex;
-use super::dataset::{Format, PartName, Rows};
+use super::dataset::{Format, PartName, Rows, holds_rows};
 use super::interrupt::interrupted;
 use super::target::Target;
 use crate::clock;
 use boards::Boards;
-use keeper::{Keeper, LastWord, Thread};
+use keeper::{Keeper, LastWord, Thread, Word};
 use options::Wishes;
-use roller::{MOST_IN_MEMORY, Roller};
+use roller::{MOST_IN_MEMORY, RollOrder, Roller};
 use session::{Collector, Setup, State};
 use show::Show;
 use staging::{FOLDER, Staging, StagingError};
@@ -80,6 +81,7 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
     let keeper = Keeper {
         staging,
         prefix: target.prefix.clone(),
+        name: options.name.clone(),
         grace: wishes.grace,
         words: words_in,
         ends: ends.clone(),
@@ -109,6 +111,11 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         show: Show::new(options.json, now),
         state: State::new(now),
     };
+    let wanted = collector.setup.subscriptions().into_iter();
+    let wanted: Vec<String> = wanted.map(|subscription| subscription.filter).collect();
+    collector.setup.stale = Staging::open(root, "")?.subscribes(&options.name, &wanted)?;
+    // What a killed run has left is written also where the broker is away.
+    collector.state.begin_roll(&collector.rolls, RollOrder::Now);
     let stop = pin!(async {
         match wishes.runs_for {
             Some(time) => {
@@ -118,16 +125,17 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         }
     });
     let ended = collector.run(stop).await;
+    let subscribed = collector.subscribed();
     let Collector {
         orders,
         rolls,
-        words,
+        mut words,
         show,
         state,
         ..
     } = collector;
     ends.store(true, Ordering::Relaxed);
-    drop((orders, rolls, words));
+    drop((orders, rolls));
     let threads = [keeper, roller].map(thread::JoinHandle::join);
     if threads.iter().any(Result::is_err) {
         return Err(LabError::Failed(
@@ -136,8 +144,15 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
                 .to_owned(),
         ));
     }
+    while let Ok(word) = words.try_recv() {
+        if let Word::Rolled(rolled) = word {
+            show.rolled(&rolled);
+        }
+    }
     if !matches!(ended, Err(LabError::Unreachable(_))) {
-        let (staged, _) = Staging::open(root, "")?.staged()?;
+        let mut staging = Staging::open(root, "")?;
+        staging.subscribes_only(&options.name, &subscribed)?;
+        let (staged, _) = staging.staged()?;
         show.summary(&state.tally, root, staged);
     }
     ended
@@ -163,6 +178,7 @@ fn setup(
         roll_every: wishes.roll,
         roll_bytes: wishes.roll_bytes,
         until_idle: wishes.until_idle,
+        stale: Vec::new(),
     }
 }
 
@@ -178,10 +194,24 @@ fn begin(root: &Path, format: Format, prefix: &str) -> Result<Staging, LabError>
     // The folder itself is locked: where it turns out to be somebody else's, nothing is left.
     let folder = File::open(root).map_err(failed)?;
     folder.lock().map_err(failed)?;
+    remembers(root)?;
     Rows::default().write(root, format, &name("begin")?)?;
     let mut staging = Staging::open(root, &random_hex(8))?;
     staging.collects(prefix)?;
     Ok(staging)
+}
+
+/// Which records a dataset has is in its staging store: without it everything would come twice.
+fn remembers(root: &Path) -> Result<(), LabError> {
+    if Staging::is_at(root) || !holds_rows(root)? {
+        return Ok(());
+    }
+    Err(LabError::Usage(format!(
+        "{root}: it holds records, but not {FOLDER}, in which joulectl collect remembers them; put \
+         {root}/{FOLDER} back, or collect into another --out: joulectl report reads several folders, \
+         and counts what they have twice once",
+        root = root.display()
+    )))
 }
 
 /// Two collectors of one name would take each other's place at the broker for ever. The lock goes

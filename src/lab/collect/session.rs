@@ -40,6 +40,67 @@ pub struct Setup {
     pub roll_every: Span,
     pub roll_bytes: u64,
     pub until_idle: Option<Span>,
+    /// What an earlier run subscribed to, and this one does not want.
+    pub stale: Vec<String>,
+}
+
+impl Collector {
+    /// What the broker may send into the session from now on.
+    pub fn subscribed(&self) -> Vec<String> {
+        let wanted = self.setup.subscriptions().into_iter();
+        let wanted = wanted.map(|subscription| subscription.filter);
+        let stale = self.setup.stale.iter().skip(self.state.taken_back);
+        wanted
+            .chain(self.state.plain.iter().chain(stale).cloned())
+            .collect()
+    }
+}
+
+impl Setup {
+    /// The filters that this collector's session has.
+    pub fn subscriptions(&self) -> Vec<Subscription> {
+        let Setup {
+            prefix,
+            devices,
+            group,
+            answers,
+            ..
+        } = self;
+        let plain = |filter: String, waits, retained_each_time| Subscription {
+            filter,
+            waits,
+            retained_each_time,
+        };
+        let every = ["+".to_owned()];
+        let devices = match devices.is_empty() {
+            true => &every[..],
+            false => devices,
+        };
+        let mut all = vec![plain(answers.clone(), true, false)];
+        for device in devices {
+            let base = format!("{prefix}/{device}");
+            let shared = |rest: &str, waits| {
+                let filter = match group {
+                    Some(group) => format!("$share/{group}/{base}/{rest}"),
+                    None => format!("{base}/{rest}"),
+                };
+                plain(filter, waits, false)
+            };
+            all.extend([
+                // Who is there, each time anew.
+                plain(format!("{base}/status"), true, true),
+                // Every collector has to know which jobs have ended.
+                plain(format!("{base}/jobs/+/state"), true, false),
+                shared("jobs/+/tokens", true),
+                shared("jobs/+/trace", true),
+                shared("jobs/+/result", true),
+                shared("events", true),
+                shared("rails/+", false),
+                shared("health", false),
+            ]);
+        }
+        all
+    }
 }
 
 pub struct Collector {
@@ -71,6 +132,8 @@ pub struct State {
     /// When a record of a job came last.
     pub(super) news_at: MonoNs,
     pub(super) plain: VecDeque<String>,
+    /// Stale subscriptions that were taken back over this connection.
+    pub(super) taken_back: usize,
     /// Whether the broker has answered to the subscriptions of this connection.
     pub(super) subscribed: bool,
     pub(super) in_trouble: bool,
@@ -91,9 +154,15 @@ impl State {
             unsettled: true,
             news_at: now,
             plain: VecDeque::new(),
+            taken_back: 0,
             subscribed: false,
             in_trouble: false,
         }
+    }
+
+    pub fn begin_roll(&mut self, rolls: &Sender<RollOrder>, order: RollOrder) {
+        // Its thread ends after this, not before.
+        self.rolls = rolls.send(order).is_ok();
     }
 }
 
@@ -151,12 +220,18 @@ impl Collector {
 
     /// Over one connection.
     async fn attend(&mut self, connection: &mut Connection, mut stop: Stop<'_>) -> Ended {
-        let subscriptions = self.subscriptions();
+        let subscriptions = self.setup.subscriptions();
         if let Err(Stuck) = connection.subscribe(&subscriptions) {
             return Ended::Lost("the subscription could not be sent".to_owned());
         }
         self.boards.connected(clock::now());
         self.state.subscribed = false;
+        self.state.taken_back = 0;
+        if connection.is_resumed {
+            // They come again over this one, and could not be acknowledged but there.
+            let waiting = &mut self.state.waiting;
+            waiting.retain(|arrival| !arrival.must_be_acknowledged());
+        }
         let mut tick = tokio::time::interval(TICK);
         loop {
             self.hand_over(clock::now());
@@ -183,51 +258,6 @@ impl Collector {
         }
     }
 
-    /// The filters that this collector's session has.
-    fn subscriptions(&self) -> Vec<Subscription> {
-        let Setup {
-            prefix,
-            devices,
-            group,
-            answers,
-            ..
-        } = &self.setup;
-        let plain = |filter: String, waits, retained_each_time| Subscription {
-            filter,
-            waits,
-            retained_each_time,
-        };
-        let every = ["+".to_owned()];
-        let devices = match devices.is_empty() {
-            true => &every[..],
-            false => devices,
-        };
-        let mut all = vec![plain(answers.clone(), true, false)];
-        for device in devices {
-            let base = format!("{prefix}/{device}");
-            let shared = |rest: &str, waits| {
-                let filter = match group {
-                    Some(group) => format!("$share/{group}/{base}/{rest}"),
-                    None => format!("{base}/{rest}"),
-                };
-                plain(filter, waits, false)
-            };
-            all.extend([
-                // Who is there, each time anew.
-                plain(format!("{base}/status"), true, true),
-                // Every collector has to know which jobs have ended.
-                plain(format!("{base}/jobs/+/state"), true, false),
-                shared("jobs/+/tokens", true),
-                shared("jobs/+/trace", true),
-                shared("jobs/+/result", true),
-                shared("events", true),
-                shared("rails/+", false),
-                shared("health", false),
-            ]);
-        }
-        all
-    }
-
     /// Keeps and acknowledges what is here, and writes all of it into the dataset.
     async fn finish(&mut self, mut connection: Option<Connection>) -> Result<(), LabError> {
         self.state.waits_since = MonoNs(0);
@@ -247,8 +277,10 @@ impl Collector {
         });
         // What can't be kept is not acknowledged either, and comes again.
         let _ = kept.await;
-        if let Some(connection) = connection {
-            connection.close().await;
+        match connection {
+            Some(connection) => connection.close().await,
+            // Nobody knows what the broker has read.
+            None => self.state.taken_back = 0,
         }
         let _ = self.rolls.send(RollOrder::Last);
         let mut left = if self.state.rolls { 2 } else { 1 };

@@ -1,6 +1,7 @@
 //! What the person at the terminal, or the journal, gets to see.
 
 use super::roller::Rolled;
+use super::said::{Seldom, plain};
 use super::staging::Closed;
 use super::tally::{Pace, Tally, grouped};
 use crate::lab::dataset::Table;
@@ -17,6 +18,8 @@ pub struct Show {
     form: Form,
     pace: Pace,
     told: MonoNs,
+    unreadable: Seldom,
+    refused: Seldom,
 }
 
 enum Form {
@@ -44,6 +47,8 @@ impl Show {
             form,
             pace: Pace::new(now),
             told: now,
+            unreadable: Seldom::default(),
+            refused: Seldom::default(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Show {
     }
 
     pub fn disconnected(&self, reason: &str) {
+        let reason = plain(reason);
         self.tell("disconnected", json!({"reason": reason}), || {
             format!("{reason}; trying again, and nothing is lost")
         });
@@ -123,9 +129,31 @@ impl Show {
         });
     }
 
-    pub fn unreadable(&self, why: &str) {
-        self.tell("unreadable", json!({"message": why}), || {
-            format!("set aside: {why}")
+    /// Of `count` messages the newest, and why.
+    pub fn unreadable(&mut self, why: &str, count: u64, now: MonoNs) {
+        let Some(others) = self.unreadable.pass(count, now) else {
+            return;
+        };
+        let why = plain(why);
+        self.tell(
+            "unreadable",
+            json!({"message": why, "others": others}),
+            || format!("set aside: {why}{}", and_others(others)),
+        );
+    }
+
+    /// A board does not list its jobs.
+    pub fn refused(&mut self, device: &str, why: &str, now: MonoNs) {
+        let Some(others) = self.refused.pass(1, now) else {
+            return;
+        };
+        let why = plain(why);
+        let fields = json!({"device": device, "message": why, "others": others});
+        self.tell("refused", fields, || {
+            format!(
+                "board {device} does not list its jobs: {why}{}",
+                and_others(others)
+            )
         });
     }
 
@@ -166,6 +194,10 @@ impl Show {
             }
         };
         some(tally.duplicates, "came more than once and are there once");
+        some(
+            tally.conflicts,
+            "of these are other records of the same device, job and attempt: the first is there",
+        );
         some(tally.replays, "requests to boards for missing records");
         some(
             tally.gaps_open,
@@ -198,5 +230,13 @@ impl Show {
     fn event(&self, event: &str, mut fields: Value) {
         fields["event"] = json!(event);
         println!("{fields}");
+    }
+}
+
+/// Since the last line of its kind.
+fn and_others(others: u64) -> String {
+    match others {
+        0 => String::new(),
+        others => format!(", and {} others", grouped(others)),
     }
 }

@@ -15,6 +15,8 @@ pub struct Tally {
     pub tokens: u64,
     pub results: u64,
     pub duplicates: u64,
+    /// Of these, other records of the same name: the first stays.
+    pub conflicts: u64,
     /// Set aside.
     pub unreadable: u64,
     /// Samples for which there was no room while the disk took nothing.
@@ -38,6 +40,7 @@ impl Tally {
         self.tokens += kept.tokens;
         self.results += kept.results;
         self.duplicates += kept.duplicates;
+        self.conflicts += kept.conflicts;
         self.unreadable += kept.unreadable;
         self.bytes += kept.bytes;
     }
@@ -75,6 +78,7 @@ impl Tally {
         some(self.gaps_open, "gaps open");
         some(self.gaps_lost, "gaps lost");
         some(self.duplicates, "duplicates");
+        some(self.conflicts, "conflicts");
         some(self.unreadable, "unreadable");
         some(self.samples_left_out, "samples left out");
         line

@@ -16,6 +16,8 @@ const BATCH: usize = 1_024;
 const MOST_WAITING: usize = 20_000;
 /// Jobs that are subscribed to beside a shared subscription.
 const MOST_PLAIN: usize = 32;
+/// Subscriptions that are taken back at a time.
+const TAKEN_BACK: usize = 64;
 /// A roll that failed is tried again after this.
 const ROLL_AGAIN: Span = Span::from_millis(10_000);
 /// Of questions, at the broker.
@@ -89,9 +91,7 @@ impl Collector {
         match said {
             Some(Said::Jobs { device, jobs }) => self.order(Order::Listed { device, jobs }),
             Some(Said::Replay { gap, outcome }) => self.order(Order::Answered { gap, outcome }),
-            Some(Said::Refused { device, why }) => self
-                .show
-                .unreadable(&format!("board {device} does not list its jobs: {why}")),
+            Some(Said::Refused { device, why }) => self.show.refused(&device, &why, clock::now()),
             None => {}
         }
     }
@@ -145,7 +145,7 @@ impl Collector {
                     state.news_at = now;
                 }
                 if let Some(why) = unreadable {
-                    self.show.unreadable(&why);
+                    self.show.unreadable(&why, kept.unreadable, now);
                 }
                 if let Some(connection) = connection {
                     connection.acknowledge(&arrivals).map_err(stuck)?;
@@ -239,12 +239,23 @@ impl Collector {
             waits: true,
             retained_each_time: true,
         };
+        let filter = &subscription.filter;
+        if let Some(at) = self.setup.stale.iter().position(|stale| stale == filter) {
+            self.setup.stale.remove(at);
+            self.state.taken_back -= usize::from(at < self.state.taken_back);
+        }
+        self.order(Order::Subscribes(vec![filter.clone()]));
         connection.subscribe(&[subscription]).map_err(stuck)
     }
 
     /// What time brings.
     pub(super) fn look_after(&mut self, connection: &mut Connection) -> Result<(), Ended> {
         let now = clock::now();
+        let stale = self.setup.stale.iter().skip(self.state.taken_back);
+        for filter in stale.take(TAKEN_BACK) {
+            connection.unsubscribe(filter).map_err(stuck)?;
+            self.state.taken_back += 1;
+        }
         for question in self.boards.questions(now) {
             connection.ask(&question, EXPIRY_S).map_err(stuck)?;
         }

@@ -35,7 +35,7 @@ pub use error::{DatasetError, RecordError};
 pub use format::{Format, PartName};
 pub use read::{Dataset, RailSample, TokenSample, TraceSample};
 pub use record::{Attempt, Body, Published, Record};
-pub use rows::{Rows, Written};
+pub use rows::{Rows, Written, holds_rows};
 pub use table::Table;
 
 /// Version of tables and columns. A column or table that is added leaves it; it rises when one

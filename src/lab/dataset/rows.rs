@@ -43,6 +43,22 @@ pub struct Written {
     pub bytes: u64,
 }
 
+/// Whether the folder has a dataset with a row of any table.
+pub fn holds_rows(root: &Path) -> Result<bool, DatasetError> {
+    let Some(format) = format::of(root)? else {
+        return Ok(false);
+    };
+    if format == Format::Sqlite {
+        return sqlite::holds_rows(root);
+    }
+    for table in Table::ALL {
+        if !format::parts(root, table, format)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 impl Rows {
     pub fn add(&mut self, record: &Record) {
         self.records += 1;

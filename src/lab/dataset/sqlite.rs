@@ -43,6 +43,26 @@ pub(super) fn write(
     written.map_err(|error| DatasetError::foreign(&path, error))
 }
 
+/// Whether a table has a row.
+pub(super) fn holds_rows(root: &Path) -> Result<bool, DatasetError> {
+    let path = root.join(FILE);
+    if !path.exists() {
+        return Ok(false);
+    }
+    let found =
+        Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).and_then(|database| {
+            database.busy_timeout(PATIENCE)?;
+            let made: u32 = database.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            let mut found = false;
+            for table in Table::ALL.into_iter().filter(|_| made > 0) {
+                let sql = format!("SELECT EXISTS (SELECT 1 FROM {table})");
+                found |= database.query_row(&sql, [], |row| row.get::<_, bool>(0))?;
+            }
+            Ok(found)
+        });
+    found.map_err(|error| DatasetError::foreign(&path, error))
+}
+
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     let database = Connection::open(path)?;
     database.busy_timeout(PATIENCE)?;

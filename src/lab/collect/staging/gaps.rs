@@ -8,14 +8,15 @@
 use super::attempts::{Here, keys, set};
 use super::{Staging, StagingError};
 use crate::units::{MonoNs, Span};
+use crate::workload::JobState;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Transaction, params, params_from_iter};
 use serde::Serialize;
 
 /// Answered requests after which nothing more is expected, each with more time than the last.
 const FRUITLESS: u32 = 4;
-/// Counts for so many: the board has no more.
-const NO_MORE: u32 = 1_000;
+/// Counted where the board has nothing of it, not even its last state.
+const GONE: u32 = 1_000;
 /// The pause before the next request doubles up to this many times.
 const DOUBLINGS: u32 = 6;
 
@@ -171,7 +172,7 @@ impl Staging {
     /// Forgets answers that brought nothing, of boards on which a job ran since: they send nothing
     /// before an attempt ends that wishes to be undisturbed.
     pub fn bear_with(&mut self, devices: &[String]) -> Result<(), StagingError> {
-        let bounds = params![1, NO_MORE];
+        let bounds = params![1, GONE];
         let has_some = (|| {
             self.db
                 .prepare_cached(
@@ -190,7 +191,7 @@ impl Staging {
                  WHERE standing = 'open' AND device = ?1 AND fruitless < ?2",
             )?;
             for device in devices {
-                forget.execute(params![device, NO_MORE])?;
+                forget.execute(params![device, GONE])?;
             }
             Ok(())
         })
@@ -204,7 +205,7 @@ impl Staging {
         now: MonoNs,
     ) -> Result<(), StagingError> {
         let (fruitless, due) = match outcome {
-            Outcome::Sends(0) | Outcome::Unknown => (NO_MORE, Some(now)),
+            Outcome::Sends(0) | Outcome::Unknown => (GONE, Some(now)),
             Outcome::Sends(_) => (1, None),
             Outcome::Later(wait) => (0, Some(now + wait)),
         };
@@ -251,11 +252,14 @@ impl Staging {
     }
 }
 
-/// Nothing more will come. A job that did not succeed need not have left a result.
+/// Nothing more will come. Of the jobs that are asked about, only one that was cancelled need not
+/// have left a result: there is none where its board still has its last state and nothing else.
 fn close(tx: &Transaction<'_>, row: &Open, here: &Here) -> rusqlite::Result<Option<Closed>> {
     let announced = row.tokens.zip(row.trace);
     let announced = announced.map(|(tokens, trace)| tokens.saturating_add(trace));
-    let is_lost = announced.is_some() || row.ended.as_deref() == Some("succeeded");
+    let is_lost = announced.is_some()
+        || row.ended.as_deref() != Some(JobState::Cancelled.as_str())
+        || row.fruitless >= GONE;
     let standing = if is_lost { "lost" } else { "none" };
     set(tx, &row.device, &row.id, row.attempt, standing)?;
     Ok(is_lost.then(|| Closed {

@@ -7,6 +7,7 @@ use crate::clock;
 use crate::lab::dataset::{Attempt, Body, Record, RecordError};
 use crate::units::{MonoNs, Span};
 use rusqlite::{Transaction, params};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// Unreadable messages that are kept to be looked at: the newest, and of each the beginning.
@@ -33,6 +34,8 @@ pub struct Kept {
     pub tokens: u64,
     pub results: u64,
     pub duplicates: u64,
+    /// Of these, other records of the same name: the first stays.
+    pub conflicts: u64,
     pub unreadable: u64,
     /// Of payloads that are staged now.
     pub bytes: u64,
@@ -61,9 +64,17 @@ impl Staging {
                         continue;
                     }
                 };
-                if !is_new(tx, record, now_s)? {
-                    kept.duplicates += 1;
-                    continue;
+                match novelty(tx, record, now_s)? {
+                    Novelty::New => {}
+                    Novelty::Again => {
+                        kept.duplicates += 1;
+                        continue;
+                    }
+                    Novelty::Other => {
+                        kept.duplicates += 1;
+                        kept.conflicts += 1;
+                        continue;
+                    }
                 }
                 kept.records += 1;
                 kept.bytes += message.payload.len() as u64;
@@ -107,17 +118,50 @@ impl Staging {
     }
 }
 
-fn is_new(tx: &Transaction<'_>, record: &Record, now_s: i64) -> rusqlite::Result<bool> {
+enum Novelty {
+    New,
+    Again,
+    /// There is one of this identity, and it was made at another moment: a board that was set up
+    /// anew runs a job of the same name, or two boards have one name.
+    Other,
+}
+
+fn novelty(tx: &Transaction<'_>, record: &Record, now_s: i64) -> rusqlite::Result<Novelty> {
     let key = record.key();
-    let added = match is_sample(record) {
-        true => tx
+    if is_sample(record) {
+        let added = tx
             .prepare_cached("INSERT OR IGNORE INTO sampled VALUES (?1, ?2)")?
-            .execute(params![key, now_s])?,
-        false => tx
-            .prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1)")?
-            .execute([key])?,
-    };
-    Ok(added == 1)
+            .execute(params![key, now_s])?;
+        return Ok(if added == 1 {
+            Novelty::New
+        } else {
+            Novelty::Again
+        });
+    }
+    let made = made(record);
+    let added = tx
+        .prepare_cached("INSERT OR IGNORE INTO seen VALUES (?1, ?2)")?
+        .execute(params![key, made])?;
+    if added == 1 {
+        return Ok(Novelty::New);
+    }
+    let known: i64 = tx
+        .prepare_cached("SELECT made FROM seen WHERE key = ?1")?
+        .query_row([key], |row| row.get(0))?;
+    Ok(match known == made {
+        true => Novelty::Again,
+        false => Novelty::Other,
+    })
+}
+
+/// Of the moment at which it was made, which a replay keeps.
+fn made(record: &Record) -> i64 {
+    let stamp = &record.stamp;
+    let mut hash = Sha256::new();
+    hash.update(stamp.mono_ns.to_be_bytes());
+    hash.update(&stamp.boot_id);
+    let [a, b, c, d, e, f, g, h, ..] = hash.finalize().0;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 fn is_sample(record: &Record) -> bool {

@@ -15,6 +15,7 @@ mod attempts;
 mod gaps;
 mod keep;
 mod rolls;
+mod sessions;
 
 pub use attempts::Listed;
 pub use gaps::{Closed, Gap, Outcome, Standing};
@@ -51,8 +52,18 @@ CREATE TABLE roll (
 ) STRICT;
 CREATE INDEX roll_unfinished ON roll (number) WHERE done = 0;
 
--- Identities of all records about jobs.
-CREATE TABLE seen (key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+-- Identities of all records about jobs, and of each when and where it was made.
+CREATE TABLE seen (
+    key   TEXT PRIMARY KEY,
+    made  INTEGER NOT NULL                 -- a hash: another one is another record
+) STRICT, WITHOUT ROWID;
+
+-- What the broker sends into the session of the collector of this name.
+CREATE TABLE subscription (
+    name    TEXT NOT NULL,
+    filter  TEXT NOT NULL,
+    PRIMARY KEY (name, filter)
+) STRICT, WITHOUT ROWID;
 
 -- Identities of samples, which are sent once: only collectors beside each other see one twice.
 CREATE TABLE sampled (
@@ -131,6 +142,11 @@ pub struct Staging {
 }
 
 impl Staging {
+    /// Whether there is one.
+    pub fn is_at(root: &Path) -> bool {
+        root.join(FOLDER).join(FILE).exists()
+    }
+
     /// Opens the staging store of the dataset at `root`, and makes it where there is none; `id`
     /// becomes the dataset's own then.
     pub fn open(root: &Path, id: &str) -> Result<Self, StagingError> {

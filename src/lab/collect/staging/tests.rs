@@ -218,12 +218,42 @@ fn a_job_that_never_had_a_result_is_no_gap() {
     // Only the board knows whether there is one.
     assert_eq!(gaps.len(), 1);
     assert_eq!(gaps[0].id, "d");
-    bench
-        .staging
-        .answered(&gaps[0], Outcome::Sends(0), START)
-        .unwrap();
-    assert_eq!(bench.due(START), (vec![], vec![]));
+    let now = answer_in_vain(&mut bench, Outcome::Sends(1));
+    assert_eq!(bench.due(now), (vec![], vec![]));
     assert_eq!(bench.standing(), Standing::default());
+}
+
+/// Until the attempt is asked for no more.
+fn answer_in_vain(bench: &mut Bench, outcome: Outcome) -> MonoNs {
+    let gap = Gap {
+        device: DEVICE.to_owned(),
+        id: "d".to_owned(),
+        attempt: 1,
+        from_seq: None,
+    };
+    let mut now = START;
+    for _ in 0..4 {
+        bench.staging.answered(&gap, outcome, now).unwrap();
+        now = now + Span(GRACE.0 << 7);
+    }
+    now
+}
+
+#[test]
+fn a_result_that_its_board_has_no_more_is_lost_whatever_became_of_the_job() {
+    for state in [JobState::Failed, JobState::Cancelled, JobState::Succeeded] {
+        let mut bench = Bench::new();
+        let job = Listed {
+            id: "d".to_owned(),
+            attempt: 1,
+            state,
+            reason: Some(state.as_str().to_owned()),
+        };
+        bench.staging.listed(DEVICE, &[job], START).unwrap();
+        let now = answer_in_vain(&mut bench, Outcome::Sends(0));
+        let (_, closed) = bench.due(now);
+        assert_eq!((closed.len(), bench.standing().lost), (1, 1), "{state}");
+    }
 }
 
 #[test]
@@ -333,6 +363,41 @@ fn what_cannot_be_read_is_set_aside_within_bounds() {
         )
         .unwrap();
     assert_eq!((rows, bytes), (1_000, 4_096));
+}
+
+#[test]
+fn another_record_of_the_same_name_is_told_apart_from_the_same_record() {
+    let mut bench = Bench::new();
+    let mut other = testing::result();
+    bench.keep(&[result()]);
+    other.stamp.boot_id = "another-boot".to_owned();
+    let other = (topic("result"), other.to_json());
+    let kept = bench.keep(&[result(), other]);
+    assert_eq!((kept.records, kept.duplicates, kept.conflicts), (0, 2, 1));
+}
+
+#[test]
+fn what_an_earlier_run_subscribed_to_is_known_until_it_is_taken_back() {
+    let mut bench = Bench::new();
+    let filters = |names: &[&str]| {
+        names
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let first = filters(&["a", "b"]);
+    assert!(bench.staging.subscribes("main", &first).unwrap().is_empty());
+    // Killed before it took anything back, twice.
+    for _ in 0..2 {
+        bench = bench.reopen();
+        let old = bench.staging.subscribes("main", &filters(&["b", "c"]));
+        assert_eq!(old.unwrap(), ["a"]);
+    }
+    let none = bench.staging.subscribes("other", &filters(&["z"]));
+    assert!(none.unwrap().is_empty(), "of another session");
+    let last = filters(&["b", "c"]);
+    bench.staging.subscribes_only("main", &last).unwrap();
+    assert!(bench.staging.subscribes("main", &last).unwrap().is_empty());
 }
 
 #[test]
