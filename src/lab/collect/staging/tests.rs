@@ -252,7 +252,7 @@ fn a_result_that_its_board_has_no_more_is_lost_whatever_became_of_the_job() {
         bench.staging.listed(DEVICE, &[job], START).unwrap();
         let now = answer_in_vain(&mut bench, Outcome::Sends(0));
         let (_, closed) = bench.due(now);
-        assert_eq!((closed.len(), bench.standing().lost), (1, 1), "{state}");
+        assert_eq!((closed.len(), bench.standing().lost), (1, 1), "{state:?}");
     }
 }
 
