@@ -190,3 +190,42 @@ fn without_a_broker_it_says_where_it_looked() {
     let said = collect.last_words();
     assert!(said.contains(&format!("127.0.0.1:{port}")), "{said}");
 }
+
+#[test]
+fn what_a_killed_run_left_is_written_also_without_a_broker() {
+    let mut rig = Rig::start(STEADY);
+    let out = rig.daemon.path().join("dataset");
+    let mut collect = Collect::start(
+        rig.broker.port,
+        &out,
+        &["--roll", "1h", "--until-idle", "2s"],
+    );
+    collect.wait_for("connected");
+    rig.run(&talkative("one"));
+    collect.kill();
+    let port = support::mosquitto::free_port();
+    let mut alone = Collect::start(port, &out, &[]);
+    assert_eq!(alone.end().code(), Some(3));
+    let staging = rusqlite::Connection::open(out.join(".collect/staging.db")).unwrap();
+    let staged = staging.query_row("SELECT count(*) FROM staged", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    assert_eq!(staged.unwrap(), 0);
+}
+
+#[test]
+fn a_dataset_without_its_memory_is_not_collected_into_again() {
+    let mut rig = Rig::start(STEADY);
+    let out = rig.daemon.path().join("dataset");
+    rig.run(&talkative("one"));
+    Collect::start(rig.broker.port, &out, &TO_THE_END).finish();
+    std::fs::remove_dir_all(out.join(".collect")).unwrap();
+    let mut again = Collect::start(rig.broker.port, &out, &TO_THE_END);
+    assert_eq!(again.end().code(), Some(2));
+    let said = again.last_words();
+    assert!(
+        said.contains(".collect") && said.contains("--out"),
+        "{said}"
+    );
+    assert!(!out.join(".collect").exists());
+}

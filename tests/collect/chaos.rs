@@ -17,6 +17,8 @@ use std::time::Instant;
 
 const BOARDS: [&str; 2] = ["board-1", "board-2"];
 const COLLECTORS: [&str; 2] = ["a", "b"];
+/// So many jobs that some messages don't find their way.
+const LARGE: u64 = 100;
 /// Of a board, at a time.
 const OPEN: u64 = 2;
 
@@ -30,6 +32,8 @@ struct Chaos {
     random: fastrand::Rng,
     out: PathBuf,
     kills: u64,
+    /// Asked for by collectors that were killed.
+    replays: u64,
     _folder: tempfile::TempDir,
 }
 
@@ -56,10 +60,15 @@ fn every_record_is_in_the_dataset_once_whatever_becomes_of_the_collectors() {
     let dropped = chaos.dropped();
     let (dataset, boards) = chaos.audit();
     compare(&dataset, &boards);
+    let asked = summaries.iter().filter_map(|said| said["replays"].as_u64());
+    let replays = chaos.replays + asked.sum::<u64>();
+    // Otherwise nothing was tried.
+    assert!(chaos.kills > 0, "nobody was killed");
+    assert!(jobs < LARGE || replays > 0, "nothing was missing");
     assert_eq!(count(&dataset, "result") as u64, jobs);
     println!(
-        "{jobs} jobs, {} results, {} records of tokens, {} of trace; {} kills of collectors; the \
-         broker dropped {dropped} messages; {:.0} s",
+        "{jobs} jobs, {} results, {} records of tokens, {} of trace; {} kills of collectors; \
+         {replays} replays; the broker dropped {dropped} messages; {:.0} s",
         count(&dataset, "result"),
         count(&dataset, "tokens"),
         count(&dataset, "trace"),
@@ -100,6 +109,7 @@ impl Chaos {
             random: fastrand::Rng::with_seed(seed),
             out,
             kills: 0,
+            replays: 0,
             _folder: folder,
         };
         for which in 0..2 {
@@ -166,7 +176,7 @@ impl Chaos {
             }
             match self.collectors[which].take() {
                 Some(collector) => {
-                    collector.kill();
+                    self.replays += replays(&collector.kill());
                     self.kills += 1;
                     // Back at once, after a while, or after more than the broker keeps.
                     let away = match self.random.u32(..10) {
@@ -192,7 +202,7 @@ impl Chaos {
     fn settle(&mut self) -> Vec<Value> {
         for collector in &mut self.collectors {
             if let Some(collector) = collector.take() {
-                collector.kill();
+                self.replays += replays(&collector.kill());
             }
         }
         let last = [0, 1].map(|which| self.collector(which, &["--until-idle", "3s"]));
@@ -215,6 +225,13 @@ impl Chaos {
         }
         (of_dataset(&self.out), boards)
     }
+}
+
+fn replays(events: &[Value]) -> u64 {
+    events
+        .iter()
+        .filter(|event| event["event"] == "replay")
+        .count() as u64
 }
 
 fn is_end(seen: &Seen) -> bool {

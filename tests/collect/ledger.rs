@@ -2,10 +2,11 @@
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Float64Type, Int64Type};
 use jouled::record::job::{Tokens, Trace};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,29 @@ use std::path::{Path, PathBuf};
 /// Device, job, attempt, kind, rail of a trace, and `seq`.
 pub type Name = (String, String, i64, &'static str, String, i64);
 
-/// How many rows each record comes to: of tokens one a token, of trace one a window.
-pub type Ledger = BTreeMap<Name, usize>;
+/// What a record comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Content {
+    /// Of tokens one a token, of trace one a window.
+    rows: usize,
+    /// Of all rows: places and lengths in time, bit by bit.
+    sum: u64,
+}
+
+impl Content {
+    fn add(&mut self, figure: u64) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(figure);
+    }
+
+    fn of(figures: impl Iterator<Item = u64>) -> Self {
+        let mut content = Self::default();
+        figures.for_each(|figure| content.add(figure));
+        content
+    }
+}
+
+pub type Ledger = BTreeMap<Name, Content>;
 
 /// What a board has in its storage directory.
 pub fn of_board(device: &str, state: &Path) -> Ledger {
@@ -29,25 +51,32 @@ pub fn of_board(device: &str, state: &Path) -> Ledger {
         let id: String = row.get(0).unwrap();
         let attempt: i64 = row.get(1).unwrap();
         let payload: Vec<u8> = row.get(3).unwrap();
-        let (kind, rail, seq, count) = match row.get::<_, String>(2).unwrap().as_str() {
+        let (kind, rail, seq, content) = match row.get::<_, String>(2).unwrap().as_str() {
             "tokens" => {
                 let tokens: Tokens = serde_json::from_slice(&payload).unwrap();
                 (
                     "tokens",
                     String::new(),
                     tokens.seq as i64,
-                    tokens.tokens.len(),
+                    Content::of(tokens.tokens.iter().map(|token| token.t_s.to_bits())),
                 )
             }
             "trace" => {
                 let trace: Trace = serde_json::from_slice(&payload).unwrap();
-                ("trace", trace.rail, trace.seq as i64, trace.dt_ns.len())
+                {
+                    let content = Content::of(trace.dt_ns.iter().copied());
+                    ("trace", trace.rail, trace.seq as i64, content)
+                }
             }
-            "result" => ("result", String::new(), 0, 1),
+            "result" => {
+                let result: Value = serde_json::from_slice(&payload).unwrap();
+                let t0 = result["t0_mono_ns"].as_u64().unwrap();
+                ("result", String::new(), 0, Content::of([t0].into_iter()))
+            }
             other => panic!("{other}"),
         };
         let name = (device.to_owned(), id, attempt, kind, rail, seq);
-        assert_eq!(ledger.insert(name, count), None, "the board has it twice");
+        assert_eq!(ledger.insert(name, content), None, "the board has it twice");
     }
     ledger
 }
@@ -76,7 +105,15 @@ pub fn of_dataset(root: &Path) -> Ledger {
                 rail,
                 seq,
             );
-            *ledger.entry(name).or_default() += 1;
+            let figure = match kind {
+                "tokens" => batch["t_s"]
+                    .as_primitive::<Float64Type>()
+                    .value(row)
+                    .to_bits(),
+                "trace" => int("dt_ns") as u64,
+                _ => int("t0_mono_ns") as u64,
+            };
+            ledger.entry(name).or_default().add(figure);
         });
     }
     ledger
@@ -120,14 +157,14 @@ pub fn compare(dataset: &Ledger, boards: &Ledger) {
     assert!(lacks.is_empty(), "not in the dataset: {lacks:#?}");
     let differs = dataset
         .iter()
-        .filter(|(name, rows)| boards.get(*name) != Some(rows));
+        .filter(|(name, content)| boards.get(*name) != Some(content));
     let differs: Vec<_> = differs
-        .map(|(name, rows)| (name, rows, boards.get(name)))
+        .map(|(name, content)| (name, content, boards.get(name)))
         .take(10)
         .collect();
     assert!(
         differs.is_empty(),
-        "rows in the dataset and of the boards: {differs:#?}"
+        "in the dataset, and of the boards: {differs:#?}"
     );
 }
 
