@@ -142,6 +142,17 @@ impl Show {
         );
     }
 
+    /// `count` records that this version can't write, and why the newest of them.
+    pub fn held(&mut self, why: &str, count: u64) {
+        let why = plain(why);
+        self.tell("held", json!({"message": why, "count": count}), || {
+            format!(
+                "{count} records can't be written: {why}. Nothing is lost: they stay in .collect, \
+                 and each run of joulectl tries them again"
+            )
+        });
+    }
+
     /// A board does not list its jobs.
     pub fn refused(&mut self, device: &str, why: &str, now: MonoNs) {
         let Some(others) = self.refused.pass(1, now) else {

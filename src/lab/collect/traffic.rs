@@ -199,10 +199,7 @@ impl Collector {
         state.tally.roll(rolled);
         self.show.rolled(rolled);
         if let Some((count, why)) = &rolled.held {
-            self.show.unreadable(&format!(
-                "{why}. Of {count} such records nothing is lost: they stay in .collect, and \
-                 each run of joulectl tries them again"
-            ));
+            self.show.held(why, *count);
         }
         if let Some(why) = &rolled.failed {
             self.show.trouble(why);
