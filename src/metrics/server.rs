@@ -11,22 +11,27 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Others wait in the kernel, which keeps a few and refuses the rest.
 const CONNECTIONS: usize = 4;
+/// So many more wait in the kernel: clients that say nothing hold up those behind them.
+const WAITING: u32 = 8;
 /// From one connection to the next: fifty a second, which is some tenths of a percent of a
 /// core, whoever asks.
 const PAUSE: Duration = Duration::from_millis(20);
 /// For a whole connection. A scrape takes a millisecond; Prometheus gives up after ten seconds.
 const LONGEST: Duration = Duration::from_secs(5);
+/// For the request alone, which fits one packet.
+const REQUEST_WITHIN: Duration = Duration::from_millis(500);
 const HEADER_BYTES: usize = 8 * 1024;
 /// An address may come up after the daemon, and whoever has the port may leave.
 const AGAIN: Duration = Duration::from_secs(30);
 /// What a refused client has still to say is read for so long, so that it reads the refusal.
 const HEARD_OUT: Duration = Duration::from_millis(200);
+/// And so much of it: reading costs the board, sending costs a client next to nothing.
+const HEARD_OUT_BYTES: usize = 16 * 1024;
 
 /// Serves for as long as the daemon runs. Where `address` can't be had, `complain` hears so
 /// once, and it is tried again: measuring goes on without metrics.
@@ -60,7 +65,7 @@ pub async fn serve(
 async fn listen(address: SocketAddr, complain: impl Fn(String)) -> TcpListener {
     let mut complained = false;
     loop {
-        match TcpListener::bind(address).await {
+        match bind(address) {
             Ok(listener) => return listener,
             Err(error) if !complained => {
                 complained = true;
@@ -76,12 +81,26 @@ async fn listen(address: SocketAddr, complain: impl Fn(String)) -> TcpListener {
     }
 }
 
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // A daemon that starts again need not wait for the connections of the one before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
 /// One request and its answer.
 async fn talk(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
     metrics: &Metrics,
 ) -> io::Result<()> {
-    let asked = read(&mut stream).await?;
+    let Ok(asked) = timeout(REQUEST_WITHIN, read(&mut stream)).await else {
+        return Ok(());
+    };
+    let asked = asked?;
     let answer = match asked {
         None => return Ok(()),
         Some(Ok(request)) => metrics_answer(request, metrics),
@@ -91,12 +110,20 @@ async fn talk(
     stream.shutdown().await?;
     if matches!(asked, Some(Err(_))) {
         // To close before it was heard out would take the answer back.
-        let mut rest = [0; 1024];
-        let heard_out = async {
-            while stream.read(&mut rest).await? > 0 {}
-            io::Result::Ok(())
-        };
-        let _ = timeout(HEARD_OUT, heard_out).await;
+        let _ = timeout(HEARD_OUT, hear_out(&mut stream)).await;
+    }
+    Ok(())
+}
+
+/// Until the client has said everything, or too much.
+async fn hear_out(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
+    let mut rest = [0; 1024];
+    let mut heard = 0;
+    while heard < HEARD_OUT_BYTES {
+        match stream.read(&mut rest).await? {
+            0 => break,
+            more => heard += more,
+        }
     }
     Ok(())
 }
@@ -144,4 +171,17 @@ fn header(status: &str, content_type: &str, length: usize, more: &str) -> String
         "HTTP/1.1 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
          Cache-Control: no-store\r\nConnection: close\r\n{more}\r\n"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_is_refused_is_not_listened_to_for_ever() {
+        let mut endless = tokio::io::repeat(b'x').take(10 * HEARD_OUT_BYTES as u64);
+        hear_out(&mut endless).await.unwrap();
+        let heard = 10 * HEARD_OUT_BYTES as u64 - endless.limit();
+        assert!(heard <= HEARD_OUT_BYTES as u64 + 1024, "{heard}");
+    }
 }
