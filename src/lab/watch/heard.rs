@@ -4,6 +4,7 @@ use crate::record::answer::Event;
 use crate::record::device::{Health, Info, RailRecord, Status};
 use crate::record::job::{State, Tokens};
 use crate::record::result::JobResult;
+use crate::workload::JobId;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -96,7 +97,29 @@ pub fn read(prefix: &str, topic: &str, payload: &[u8]) -> Result<Heard, Unheard>
         ["jobs", _, "result"] => parse(payload, |result| Record::Result(Box::new(result))),
         _ => return Err(Unheard::Other),
     }?;
+    check_job(&record, leaf)?;
     Ok(heard(record, time))
+}
+
+/// Topics of a job are asked for by its id: one with a wildcard in it would make the broker
+/// refuse them, or send those of all jobs.
+fn check_job(record: &Record, leaf: &[&str]) -> Result<(), Unheard> {
+    let id = match record {
+        Record::Status(status) => status.job_running.as_deref(),
+        Record::State(state) => Some(&*state.id),
+        Record::Tokens(tokens) => Some(&*tokens.id),
+        Record::Result(result) => Some(&*result.id),
+        _ => None,
+    };
+    let Some(id) = id else { return Ok(()) };
+    id.parse::<JobId>()
+        .map_err(|error| Unheard::NotUnderstood(error.to_string()))?;
+    match leaf {
+        ["jobs", topic, _] if *topic != id => Err(Unheard::NotUnderstood(
+            "its job is another than its topic's".to_owned(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn parse<T: DeserializeOwned>(
@@ -110,6 +133,7 @@ fn parse<T: DeserializeOwned>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
     use proptest::prelude::*;
 
@@ -141,6 +165,28 @@ mod tests {
         assert_eq!(heard.record, Record::JobGone("a".to_owned()));
         let heard = read("jouled", "jouled/pi5/status", b"").unwrap();
         assert_eq!(heard.record, Record::BoardGone);
+    }
+
+    #[test]
+    fn a_job_is_one_that_a_topic_can_name() {
+        let heard = |leaf: &str, record: serde_json::Value| {
+            let topic = format!("jouled/pi5-01/{leaf}");
+            read("jouled", &topic, record.to_string().as_bytes())
+        };
+        assert!(heard("status", testing::status(Some("a"))).is_ok());
+        let state = |id| testing::state(id, 1, "queued", None, None);
+        assert!(heard("jobs/a/state", state("a")).is_ok());
+        for (leaf, record) in [
+            ("status", testing::status(Some("#"))),
+            ("jobs/a/state", state("#")),
+            ("jobs/a/state", state("+")),
+            ("jobs/a/state", state("b")),
+            ("jobs/a/tokens", testing::tokens("a/b", 1, 2, 0.1)),
+            ("jobs/a/result", testing::result("pi5-01", "b", true)),
+        ] {
+            let heard = heard(leaf, record);
+            assert!(matches!(heard, Err(Unheard::NotUnderstood(_))), "{leaf}");
+        }
     }
 
     proptest! {
