@@ -51,8 +51,11 @@ pub async fn run(link: Link, app: App, prefix: &str) -> Result<(), LabError> {
     let outcome = screen.watch(terminal, keys, stop).await;
     // It must not read what is typed for the shell.
     let _ = reader.join();
-    ratatui::try_restore().map_err(failed)?;
-    match outcome.map_err(failed)? {
+    let restored = ratatui::try_restore();
+    // A terminal that is gone can't be restored either; why it went says more.
+    let ended = outcome.map_err(failed)?;
+    restored.map_err(failed)?;
+    match ended {
         Ended::ByKey => Ok(()),
         Ended::BySignal => Err(LabError::Interrupted("stopped watching".to_owned())),
     }
