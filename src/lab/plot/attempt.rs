@@ -139,16 +139,30 @@ pub fn attempt(result: &JobResult, windows: &[Window]) -> Option<Plot> {
     Some(plot)
 }
 
-/// The repetition that stands in the middle by its decode energy.
+/// The repetition that stands in the middle by its decode energy, of those that have one; where
+/// none has, the middle one.
 pub fn typical_rep(result: &JobResult) -> Option<u32> {
     let energy = |rep: &crate::record::result::Rep| {
         let decode = rep.decode.as_ref();
-        decode.and_then(|decode| decode.energy_j).unwrap_or(0.0)
+        decode.and_then(|decode| decode.energy_j)
     };
-    let mut reps: Vec<_> = result.reps.iter().collect();
-    reps.sort_by(|a, b| energy(a).total_cmp(&energy(b)));
-    reps.get(reps.len().saturating_sub(1) / 2)
-        .map(|rep| rep.rep)
+    let measured = result.reps.iter();
+    let mut measured: Vec<_> = measured
+        .filter_map(|rep| Some((energy(rep)?, rep.rep)))
+        .collect();
+    measured.sort_by(|a, b| a.0.total_cmp(&b.0));
+    match measured.as_slice() {
+        [] => result
+            .reps
+            .get(middle(result.reps.len()))
+            .map(|rep| rep.rep),
+        measured => Some(measured[middle(measured.len())].1),
+    }
+}
+
+/// The lower one of an even number.
+fn middle(length: usize) -> usize {
+    length.saturating_sub(1) / 2
 }
 
 /// Output tokens of repetition `rep`, in order.
@@ -203,15 +217,14 @@ pub fn repetition(
 
 /// Energy of each token with its uncertainty. `None` when no token has one.
 pub fn energy_per_token(tokens: &[&Token]) -> Option<Plot> {
-    let points: Vec<(f64, f64, f64)> = tokens
+    let points: Vec<(f64, f64, Option<f64>)> = tokens
         .iter()
-        .filter_map(|token| {
-            let u95 = token.energy_j_u95.unwrap_or(0.0);
-            Some((f64::from(token.i), token.energy_j?, u95))
-        })
+        .filter_map(|token| Some((f64::from(token.i), token.energy_j?, token.energy_j_u95)))
         .collect();
-    let largest = points.iter().map(|p| p.1 + p.2).max_by(f64::total_cmp)?;
-    let smallest = points.iter().map(|p| p.1 - p.2).min_by(f64::total_cmp)?;
+    let highest = points.iter().map(|(_, j, u95)| u95.map_or(*j, |u| j + u));
+    let lowest = points.iter().map(|(_, j, u95)| u95.map_or(*j, |u| j - u));
+    let largest = highest.max_by(f64::total_cmp)?;
+    let smallest = lowest.min_by(f64::total_cmp)?;
     let (unit_j, unit) = if largest < 1.0 {
         (1e-3, "mJ")
     } else {
@@ -231,11 +244,17 @@ pub fn energy_per_token(tokens: &[&Token]) -> Option<Plot> {
         "output token i",
         &title,
     );
-    let band: Vec<(f64, f64, f64)> = points
-        .iter()
-        .map(|(i, energy, u95)| (*i, (energy - u95) / unit_j, (energy + u95) / unit_j))
+    // Nothing is drawn around tokens of unknown uncertainty, which is not the same as none.
+    plot.area = points
+        .split(|(_, _, u95)| u95.is_none())
+        .map(|known| {
+            let band = known.iter().filter_map(|(i, energy, u95)| {
+                let u95 = (*u95)?;
+                Some((*i, (energy - u95) / unit_j, (energy + u95) / unit_j))
+            });
+            area_path(&band.collect::<Vec<_>>(), x, y)
+        })
         .collect();
-    plot.area = area_path(&band, x, y);
     let line = tokens.iter().map(|token| {
         let energy = token.energy_j?;
         Some((f64::from(token.i), energy / unit_j))
@@ -248,4 +267,46 @@ pub fn energy_per_token(tokens: &[&Token]) -> Option<Plot> {
     });
     plot.description = "Energy of each output token with its expanded uncertainty".to_owned();
     Some(plot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing;
+
+    #[test]
+    fn a_repetition_without_an_energy_is_not_the_one_with_the_least() {
+        let mut result = testing::result().body;
+        let rep = result.reps[0].clone();
+        result.reps = [None, None, Some(2.0), Some(3.0), Some(1.0)]
+            .into_iter()
+            .zip(1..)
+            .map(|(energy, n)| {
+                let mut rep = rep.clone();
+                rep.rep = n;
+                rep.decode.as_mut().unwrap().energy_j = energy;
+                rep
+            })
+            .collect();
+        assert_eq!(typical_rep(&result), Some(3));
+        result.reps.truncate(2);
+        assert_eq!(typical_rep(&result), Some(1));
+        result.reps.clear();
+        assert_eq!(typical_rep(&result), None);
+    }
+
+    #[test]
+    fn an_unknown_uncertainty_has_no_band() {
+        let token = |i: u32, u95: Option<f64>| -> Token {
+            serde_json::from_value(serde_json::json!({"i": i, "t_s": 0.1, "energy_j": 0.2,
+                "energy_j_u95": u95, "u_ran_j": null, "power_w": null}))
+            .unwrap()
+        };
+        let list = [1, 2, 3, 4, 5].map(|i| token(i, (i != 3).then_some(0.01)));
+        let plot = energy_per_token(&list.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(plot.area.matches('M').count(), 2, "{}", plot.area);
+        let list = [1, 2].map(|i| token(i, None));
+        let plot = energy_per_token(&list.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!((plot.area.as_str(), plot.line.is_empty()), ("", false));
+    }
 }
