@@ -36,5 +36,6 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 pub mod watch;
+mod whole;
 
 pub use error::LabError;

@@ -6,6 +6,7 @@ use super::follow::Collected;
 use super::plot::{self, attempt};
 use super::sheet::Sheet;
 use super::table::simulated;
+use super::whole;
 use crate::record::job::Token;
 use minijinja::value::Serde;
 use minijinja::{Environment, context};
@@ -15,8 +16,7 @@ use std::path::Path;
 /// Writes the page about `collected` to `path`.
 pub fn write(collected: &Collected, path: &Path) -> Result<(), LabError> {
     let page = render(collected)?;
-    std::fs::write(path, page)
-        .map_err(|error| LabError::Failed(format!("{}: {error}", path.display())))
+    whole::write(path, &page)
 }
 
 /// The page.

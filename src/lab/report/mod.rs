@@ -23,7 +23,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use super::LabError;
+use super::{LabError, whole};
 use content::{Report, plural};
 use source::Source;
 use std::path::{Path, PathBuf};
@@ -84,8 +84,7 @@ pub fn run(options: &Options) -> Result<(), LabError> {
         print!("{text}");
         return Ok(());
     }
-    std::fs::write(&out, text)
-        .map_err(|error| LabError::Failed(format!("{}: {error}", out.display())))?;
+    whole::write(&out, &text)?;
     let left_out = study.configurations.iter().map(|c| c.left_out.len());
     eprintln!(
         "{}: {} in {}, {} marked and left out of means",
