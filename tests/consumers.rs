@@ -145,6 +145,7 @@ fn telegraf_gets_every_figure_with_its_type() {
     for (metric, rep) in reps.iter().zip(result["reps"].as_array().unwrap()) {
         assert_eq!(metric["tags"]["rep"], rep["rep"].to_string());
         assert_eq!(metric["tags"]["attempt"], "1");
+        assert_eq!(metric["tags"]["simulated"], "true");
         assert!(
             same(&metric["fields"]["decode_j"], &rep["decode"]["energy_j"]),
             "{metric}"
@@ -154,6 +155,7 @@ fn telegraf_gets_every_figure_with_its_type() {
         panic!("one rail, one total: {metrics:#?}");
     };
     assert_eq!(total["tags"]["rail"], "input");
+    assert_eq!(total["tags"]["simulated"], "true");
     assert!(same(
         &total["fields"]["energy_j"],
         &result["total"]["input"]["energy_j"]

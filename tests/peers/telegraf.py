@@ -57,7 +57,7 @@ class Tree:
             query = query[1:]
         # Below a selection, the parser takes what a path inside of a function is absolute to
         # for the selected element: such queries mean something else there.
-        assert "/" not in re.sub(r"[\w*]/", "", query), f"an absolute path inside of {query!r}"
+        assert "/" not in re.sub(r"[\w*.]/", "", query), f"an absolute path inside of {query!r}"
         found = node.xpath(query)
         if not isinstance(found, list):
             return str(found) if isinstance(found, str) else found
