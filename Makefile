@@ -165,14 +165,17 @@ deb-arm64: setup ## Debian packages for arm64, cross-built where this is no arm6
 board-test: setup ## the packages on a QEMU guest with a power sensor: install, job, power cut, purge
 	scripts/board-test
 
-.PHONY: report-test report-screenshots screenshots
+.PHONY: report-test report-screenshots watch-pictures screenshots
 report-test: setup ## reports in a real browser: no request, accessible, fit for a phone and paper
 	scripts/report-test
 
 report-screenshots: setup
 	scripts/report-test docs/images
 
-screenshots: report-screenshots ## pictures of what the lab sees, for docs/images
+watch-pictures: setup
+	JOULED_PICTURES=write $(CARGO) test --locked --lib pictures
+
+screenshots: report-screenshots watch-pictures ## pictures of what the lab sees, for docs/images
 
 build: setup ## release build of the three binaries, for this machine's CPU
 	$(CARGO) build --release --locked
