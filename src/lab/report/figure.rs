@@ -49,8 +49,9 @@ pub struct OfRun {
     pub median: f64,
     pub sd: Option<f64>,
     pub u95: Option<f64>,
-    /// Systematic standard uncertainty, which n does not divide.
-    pub u_sys: f64,
+    /// Systematic standard uncertainty, which n does not divide; `None` where the record
+    /// does not tell.
+    pub u_sys: Option<f64>,
 }
 
 pub const SPEED: [Figure; 5] = [
@@ -296,7 +297,7 @@ impl Figure {
                 median: value,
                 sd: None,
                 u95: None,
-                u_sys: 0.0,
+                u_sys: Some(0.0),
             }),
         }
     }
@@ -325,16 +326,17 @@ fn repetitions(result: &JobResult, name: &str) -> Result<OfRun, Option<Reason>> 
     if let Ok(Found::Statistic(statistic)) = &summary
         && statistic.n > 1
     {
-        let u_sys = statistic.u_sys.unwrap_or_default();
         let random = scatter(statistic.n, statistic.sd);
+        let rest = || Some(remainder(statistic.u95?, random?));
+        // Energies alone have a systematic part; speeds have none to be told.
+        let of_speeds = (!name.starts_with("j_")).then_some(0.0);
+        let u_sys = statistic.u_sys.or_else(rest).or(of_speeds);
         return Ok(OfRun {
             n: statistic.n,
             mean: statistic.mean,
             median: statistic.median,
             sd: statistic.sd,
-            u95: statistic
-                .u95
-                .or(random.map(|random| random.hypot(2.0 * u_sys))),
+            u95: statistic.u95.or_else(|| Some(random?.hypot(2.0 * u_sys?))),
             u_sys,
         });
     }
@@ -368,31 +370,45 @@ fn scatter(n: u32, sd: Option<f64>) -> Option<f64> {
     Some(student_t(degrees) * sd? / f64::from(n).sqrt())
 }
 
+/// The systematic standard uncertainty that makes `u95` of a random part.
+fn remainder(u95: f64, random: f64) -> f64 {
+    let squared = u95 * u95 - random * random;
+    // What rounding leaves between two equal numbers is no uncertainty.
+    match squared > 1e-4 * u95 * u95 {
+        true => squared.sqrt() / 2.0,
+        false => 0.0,
+    }
+}
+
 /// Values that are equal but for chance: repetitions of a run, or runs of a configuration. Their
 /// scatter is divided by √n, what is systematic in all of them is not. `None` of nothing.
 pub fn mean(each: &[OfRun]) -> Option<OfRun> {
     let values: Vec<f64> = each.iter().map(|one| one.mean).collect();
     let spread = crate::energy::Statistic::of(&values)?;
-    let u_sys = each.iter().map(|one| one.u_sys).sum::<f64>() / each.len() as f64;
+    let u_sys: Option<f64> = each.iter().map(|one| one.u_sys).sum();
+    let u_sys = u_sys.map(|sum| sum / each.len() as f64);
     Some(OfRun {
         n: spread.n,
         mean: spread.mean,
         median: spread.median,
         sd: spread.sd,
-        u95: spread.u95.map(|random| random.hypot(2.0 * u_sys)),
+        u95: spread
+            .u95
+            .zip(u_sys)
+            .map(|(random, u_sys)| random.hypot(2.0 * u_sys)),
         u_sys,
     })
 }
 
 /// The systematic standard uncertainty in a figure: the root of the sum of squares of its
 /// systematic sources, or all of its uncertainty where the record does not hold them.
-fn systematic(found: &Found, result: &JobResult, path: &Path) -> f64 {
+fn systematic(found: &Found, result: &JobResult, path: &Path) -> Option<f64> {
     match found {
-        Found::Plain(_) => 0.0,
-        Found::Statistic(statistic) => statistic.u_sys.unwrap_or_default(),
+        Found::Plain(_) => Some(0.0),
+        Found::Statistic(statistic) => statistic.u_sys,
         Found::Measured {
             u95, budget: None, ..
-        } => u95 / 2.0,
+        } => Some(u95 / 2.0),
         Found::Measured {
             budget: Some(budget),
             ..
@@ -401,7 +417,41 @@ fn systematic(found: &Found, result: &JobResult, path: &Path) -> f64 {
             let shared = budget
                 .iter()
                 .filter(|(source, _)| kind(source, rail) != Kind::Random);
-            shared.map(|(_, u)| u * u).sum::<f64>().sqrt()
+            Some(shared.map(|(_, u)| u * u).sum::<f64>().sqrt())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_run(u_sys: Option<f64>) -> OfRun {
+        OfRun {
+            n: 5,
+            mean: 2.0,
+            median: 2.0,
+            sd: Some(0.1),
+            u95: None,
+            u_sys,
+        }
+    }
+
+    #[test]
+    fn what_is_systematic_is_what_scatter_leaves_of_the_uncertainty() {
+        let random = scatter(5, Some(0.1)).unwrap();
+        let u95 = random.hypot(2.0 * 0.03);
+        assert!((remainder(u95, random) - 0.03).abs() < 1e-12);
+        assert_eq!(remainder(random, random), 0.0);
+        assert_eq!(remainder(random * (1.0 - 1e-9), random), 0.0);
+    }
+
+    #[test]
+    fn an_unknown_systematic_part_is_not_taken_for_none() {
+        let known = mean(&[of_run(Some(0.0)), of_run(Some(0.1))]).unwrap();
+        assert_eq!(known.u_sys, Some(0.05));
+        assert!(known.u95.is_some());
+        let unknown = mean(&[of_run(Some(0.0)), of_run(None)]).unwrap();
+        assert_eq!((unknown.u_sys, unknown.u95), (None, None));
     }
 }

@@ -280,8 +280,8 @@ impl Scaled {
                 self.unit
             ));
         }
-        if value.u_sys > 0.0 {
-            let both = 2.0 * value.u_sys;
+        if let Some(u_sys) = value.u_sys.filter(|u_sys| *u_sys > 0.0) {
+            let both = 2.0 * u_sys;
             parts.push(format!(
                 "of its ± systematic {} {}",
                 self.number(both, None),
