@@ -1,7 +1,6 @@
 //! Figures as people read them: a dash for what is missing, never a zero.
 
 use crate::sensor::Quality;
-use crate::units::Span;
 
 /// What stands for a missing figure.
 pub const MISSING: &str = "–";
@@ -67,7 +66,8 @@ pub fn step(value: f64, unit: &str) -> String {
 }
 
 /// `1:05` or `2:01:05`.
-pub fn elapsed(span: Span) -> String {
+#[cfg(any(feature = "tui", test))]
+pub fn elapsed(span: crate::units::Span) -> String {
     let whole = span.as_secs_f64() as u64;
     let (hours, minutes, seconds) = (whole / 3600, whole / 60 % 60, whole % 60);
     if hours > 0 {
@@ -125,8 +125,11 @@ mod tests {
 
     #[test]
     fn hours_appear_when_there_are_any() {
-        assert_eq!(elapsed(Span::from_millis(65_900)), "1:05");
-        assert_eq!(elapsed(Span::from_millis(7_265_000)), "2:01:05");
+        assert_eq!(elapsed(crate::units::Span::from_millis(65_900)), "1:05");
+        assert_eq!(
+            elapsed(crate::units::Span::from_millis(7_265_000)),
+            "2:01:05"
+        );
     }
 
     #[test]
