@@ -38,11 +38,7 @@ fn a_live_job_is_watched_through_a_restart_of_the_broker_and_cancelled() {
         terminal.screen()
     );
 
-    // It outlasts the way to its cancel on a slow machine too.
-    let mut long = watched();
-    long["n_predict"] = json!(4_000);
-    long["params"] = json!({"threads": 1, "n_ctx": 4_096});
-    rig.submit(&endless("long", long));
+    rig.submit(&endless("long", watched()));
     terminal.wait("a running job", |screen| {
         screen.contains("▶ running") && screen.contains("long")
     });

@@ -239,6 +239,8 @@ impl Runner {
     /// `None` when the end of the daemon interrupted it: the job will run again.
     fn attempt(&self, job: &Job, begun: Begun, control: &Arc<Control>) -> Option<AttemptRecords> {
         let shared = &self.shared;
+        let primary = shared.primary_rail();
+        let rails = shared.meter.sampler().rails();
         let context = Context {
             jouled: Build::this(),
             device: shared.identity.device.clone(),
@@ -246,7 +248,9 @@ impl Runner {
             attempt: begun.attempt,
             board: shared.refreshed_board(),
             rig: shared.config.rig.clone(),
-            primary: shared.primary_rail(),
+            primary,
+            simulated: primary
+                .is_some_and(|index| rails.get(index).is_some_and(|rail| rail.simulated)),
             sampler_power: shared.config.energy.sampler_power.clone(),
             model: None,
             warnings: shared.warnings(),

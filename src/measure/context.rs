@@ -21,6 +21,9 @@ pub struct Context {
     pub model: Option<Model>,
     /// Index of the primary rail.
     pub primary: Option<usize>,
+    /// Whether that rail is simulated.
+    #[serde(default)]
+    pub simulated: bool,
     /// What sampling takes, where that was measured.
     pub sampler_power: Option<SamplerPower>,
     /// What is wrong already: sensors that don't work, no primary rail.

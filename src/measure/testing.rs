@@ -131,6 +131,7 @@ pub fn context(job: Job) -> Context {
             kv_token_bytes: Some(23_040),
         }),
         primary: Some(0),
+        simulated: false,
         sampler_power: None,
         warnings: Vec::new(),
         lost_attempts: Vec::new(),

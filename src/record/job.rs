@@ -28,6 +28,9 @@ pub struct Tokens {
     pub rep: u32,
     /// Rises by one with each token record of the attempt.
     pub seq: u64,
+    /// Whether the primary rail is simulated.
+    #[serde(default)]
+    pub simulated: bool,
     /// Whether every token has at least 10 complete windows.
     pub resolved: bool,
     /// The repetition's systematic standard uncertainty, relative; `null` without an energy
@@ -65,6 +68,8 @@ pub struct Trace {
     pub id: String,
     pub attempt: u32,
     pub rail: String,
+    #[serde(default)]
+    pub simulated: bool,
     pub seq: u64,
     /// Whether this is the rail's last chunk.
     pub last: bool,

@@ -211,6 +211,7 @@ fn writes_that_come_short_are_continued() {
 fn a_daemon_that_ends_before_the_disk_works_runs_the_job_again() {
     let mut board = Board::start();
     let mut long = restless(endless("long", watched()));
+    long["n_predict"] = json!(1_000);
     long["repetitions"] = json!(3);
     board.rig.submit(&long);
     board

@@ -80,6 +80,7 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
     nearly.remove();
 
     let mut long = restless(endless("long", watched()));
+    long["n_predict"] = json!(1_000);
     long["repetitions"] = json!(3);
     rig.submit(&long);
     rig.state("long", "decodes", |state| state["phase"] == "decode");

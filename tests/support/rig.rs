@@ -171,7 +171,10 @@ pub fn job(id: &str, changes: Value) -> Value {
 
 /// A job that generates for minutes, unless it is stopped.
 pub fn endless(id: &str, changes: Value) -> Value {
-    let mut job = job(id, json!({"n_predict": 1_000, "repetitions": 40}));
+    let lasting = json!({
+        "n_predict": 4_000, "repetitions": 40, "params": {"threads": 1, "n_ctx": 4_096},
+    });
+    let mut job = job(id, lasting);
     let Value::Object(changes) = changes else {
         panic!("changes are an object");
     };

@@ -122,6 +122,7 @@ mod tests {
             attempt: 1,
             rep,
             seq: u64::from(first),
+            simulated: false,
             resolved: true,
             u_sys_rel: Some(0.01),
             reason: None,

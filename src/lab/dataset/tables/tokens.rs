@@ -18,6 +18,12 @@ pub fn columns() -> Columns<Tokens> {
     c.time();
     c.int("seq", "record of the attempt", |r, _| Some(r.seq));
     c.always();
+    c.bool(
+        "simulated",
+        "whether the primary rail is simulated",
+        |r, _| Some(r.simulated),
+    );
+    c.always();
     c.float(
         "t_s",
         "when it was known, from the repetition's start",

@@ -33,6 +33,10 @@ pub fn columns() -> Columns<Windows> {
         Some(r.chunk.rail.as_str().into())
     });
     c.always();
+    c.bool("simulated", "whether the rail is simulated", |r, _| {
+        Some(r.chunk.simulated)
+    });
+    c.always();
     c.time();
     c.int("seq", "record of the attempt and rail", |r, _| {
         Some(r.chunk.seq)
