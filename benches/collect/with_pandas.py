@@ -96,6 +96,8 @@ class Collector:
         self.columns.clear()
         self.bytes = 0
         self.parts += 1
+        # Nobody was heard meanwhile, since nobody listened.
+        self.heard = time.monotonic()
 
 
 def main():

@@ -13,6 +13,7 @@ use rumqttc::v5::mqttbytes::v5::{
 };
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport};
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,7 +22,7 @@ use tokio::time::timeout;
 /// Messages that the broker may send before the first is acknowledged; many brokers allow
 /// themselves less.
 const IN_FLIGHT: u16 = 512;
-/// Requests that wait for the polling task. All that is in flight may be acknowledged at once.
+/// Requests that wait for the polling task.
 const REQUESTS: usize = 4 * IN_FLIGHT as usize;
 const EVENTS: usize = 256;
 /// Our own publishes: questions to boards.
@@ -43,6 +44,10 @@ impl Arrival {
     /// Whether the broker keeps it until it is acknowledged.
     pub fn must_be_acknowledged(&self) -> bool {
         self.publish.qos != QoS::AtMostOnce
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.publish.topic.len() + self.publish.payload.len()
     }
 }
 
@@ -91,7 +96,7 @@ impl Refusal {
     }
 }
 
-/// Nothing can be sent any more; [`Heard::Lost`] follows.
+/// Nothing can be sent any more: [`Connection::why_stuck`].
 #[derive(Debug)]
 pub struct Stuck;
 
@@ -103,6 +108,9 @@ pub struct Connection {
     client: AsyncClient,
     polled: mpsc::Receiver<Result<Event, String>>,
     poller: JoinHandle<()>,
+    /// Acknowledgements for which the polling task has had no room yet: a mosquitto 2.0 sends a
+    /// session that returns all that has waited for it, whatever may be in flight.
+    waiting_acks: VecDeque<Publish>,
     unsent_acks: usize,
 }
 
@@ -172,6 +180,7 @@ impl Connection {
             client,
             polled,
             poller: tokio::spawn(poll(events, out, reason)),
+            waiting_acks: VecDeque::new(),
             unsent_acks: 0,
         })
     }
@@ -220,18 +229,26 @@ impl Connection {
 
     /// Tells the broker that these need not be sent again. Those of another connection are left
     /// out: the broker sends them again by itself.
-    pub fn acknowledge<'a>(
-        &mut self,
-        kept: impl IntoIterator<Item = &'a Arrival>,
-    ) -> Result<(), Stuck> {
+    pub fn acknowledge(&mut self, kept: Vec<Arrival>) {
         let ours = kept
             .into_iter()
             .filter(|arrival| arrival.connection == self.number && arrival.must_be_acknowledged());
         for arrival in ours {
-            self.client.try_ack(&arrival.publish).map_err(|_| Stuck)?;
+            self.waiting_acks.push_back(Publish {
+                payload: Default::default(),
+                ..arrival.publish
+            });
             self.unsent_acks += 1;
         }
-        Ok(())
+        self.hand_over_acks();
+    }
+
+    fn hand_over_acks(&mut self) {
+        while let Some(publish) = self.waiting_acks.front()
+            && self.client.try_ack(publish).is_ok()
+        {
+            self.waiting_acks.pop_front();
+        }
     }
 
     /// The next event. It may be raced against a timer.
@@ -263,6 +280,16 @@ impl Connection {
         }
     }
 
+    /// What ended the connection, unless it is there and takes nothing.
+    pub fn why_stuck(&mut self) -> String {
+        while let Some(heard) = self.ready() {
+            if let Heard::Lost(reason) = heard {
+                return reason;
+            }
+        }
+        "the broker does not read what is sent".to_owned()
+    }
+
     fn understand(&mut self, event: Event) -> Option<Heard> {
         match event {
             Event::Incoming(Packet::Publish(publish)) => Some(Heard::Message(Arrival {
@@ -278,6 +305,7 @@ impl Connection {
             }
             Event::Outgoing(Outgoing::PubAck(_)) => {
                 self.unsent_acks = self.unsent_acks.saturating_sub(1);
+                self.hand_over_acks();
                 Some(Heard::Acknowledged)
             }
             _ => None,

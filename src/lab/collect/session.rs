@@ -117,6 +117,7 @@ pub struct Collector {
 pub struct State {
     pub tally: Tally,
     pub(super) waiting: Vec<Arrival>,
+    pub(super) waiting_bytes: usize,
     /// Since when something waits.
     pub(super) waits_since: MonoNs,
     pub(super) keeper_is_busy: bool,
@@ -144,6 +145,7 @@ impl State {
         Self {
             tally: Tally::default(),
             waiting: Vec::new(),
+            waiting_bytes: 0,
             waits_since: now,
             keeper_is_busy: false,
             gaps_asked_for: false,
@@ -172,7 +174,15 @@ pub(super) enum Ended {
     /// Somebody, or the time, says so, or nothing comes any more.
     Stopped,
     Lost(String),
+    /// Nothing can be sent.
+    Stuck,
     Refused(LabError),
+}
+
+impl From<Stuck> for Ended {
+    fn from(_: Stuck) -> Self {
+        Self::Stuck
+    }
 }
 
 impl Collector {
@@ -200,6 +210,7 @@ impl Collector {
                         Ended::Stopped => return self.finish(Some(connection)).await,
                         Ended::Refused(error) => return Err(error),
                         Ended::Lost(reason) => reason,
+                        Ended::Stuck => connection.why_stuck(),
                     }
                 }
                 // Before the first connection nothing is known to be right.
@@ -222,7 +233,7 @@ impl Collector {
     async fn attend(&mut self, connection: &mut Connection, mut stop: Stop<'_>) -> Ended {
         let subscriptions = self.setup.subscriptions();
         if let Err(Stuck) = connection.subscribe(&subscriptions) {
-            return Ended::Lost("the subscription could not be sent".to_owned());
+            return Ended::Stuck;
         }
         self.boards.connected(clock::now());
         self.state.subscribed = false;
@@ -231,19 +242,23 @@ impl Collector {
             // They come again over this one, and could not be acknowledged but there.
             let waiting = &mut self.state.waiting;
             waiting.retain(|arrival| !arrival.must_be_acknowledged());
+            self.state.waiting_bytes = waiting.iter().map(Arrival::bytes).sum();
         }
         let mut tick = tokio::time::interval(TICK);
         loop {
             self.hand_over(clock::now());
             let turn = tokio::select! {
-                heard = connection.next() => {
+                heard = connection.next(), if !self.state.is_full() => {
                     let mut next = Some(heard);
                     let mut turn = Ok(());
                     while let Some(heard) = next.take()
                         && turn.is_ok()
                     {
                         turn = self.heard(heard, &subscriptions);
-                        next = connection.ready();
+                        next = match self.state.is_full() {
+                            true => None,
+                            false => connection.ready(),
+                        };
                     }
                     turn
                 }

@@ -1,10 +1,10 @@
 //! What arrives from the broker, from the threads and with time, and what is done about it.
 
 use super::boards::{ANSWER_WITHIN, Said};
-use super::connection::{Arrival, Connection, Heard, Stuck, Subscription};
+use super::connection::{Arrival, Connection, Heard, Subscription};
 use super::keeper::{Order, Thread, Word};
 use super::roller::{RollOrder, Rolled};
-use super::session::{Collector, Ended};
+use super::session::{Collector, Ended, State};
 use crate::clock;
 use crate::lab::LabError;
 use crate::units::{MonoNs, Span};
@@ -14,6 +14,8 @@ const SAMPLES_WAIT: Span = Span::from_millis(1_000);
 const BATCH: usize = 1_024;
 /// Samples in memory while the disk takes nothing.
 const MOST_WAITING: usize = 20_000;
+/// Of payload in memory while the disk is busy.
+const MOST_BYTES_WAITING: usize = 16 << 20;
 /// Jobs that are subscribed to beside a shared subscription.
 const MOST_PLAIN: usize = 32;
 /// Subscriptions that are taken back at a time.
@@ -22,6 +24,13 @@ const TAKEN_BACK: usize = 64;
 const ROLL_AGAIN: Span = Span::from_millis(10_000);
 /// Of questions, at the broker.
 const EXPIRY_S: u32 = (ANSWER_WITHIN.0 / 1_000_000_000) as u32;
+
+impl State {
+    /// Whether nothing more may be read for now: a broker may send more than may be in flight.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting_bytes >= MOST_BYTES_WAITING
+    }
+}
 
 impl Collector {
     pub(super) fn heard(
@@ -84,6 +93,7 @@ impl Collector {
         if state.waiting.is_empty() {
             state.waits_since = now;
         }
+        state.waiting_bytes += arrival.bytes();
         state.waiting.push(arrival);
     }
 
@@ -120,6 +130,7 @@ impl Collector {
         if due {
             state.keeper_is_busy = true;
             let batch = std::mem::take(&mut state.waiting);
+            state.waiting_bytes = 0;
             self.order(Order::Keep(batch));
         }
     }
@@ -148,7 +159,7 @@ impl Collector {
                     self.show.unreadable(&why, kept.unreadable, now);
                 }
                 if let Some(connection) = connection {
-                    connection.acknowledge(&arrivals).map_err(stuck)?;
+                    connection.acknowledge(arrivals);
                 }
             }
             Word::Gaps {
@@ -170,7 +181,7 @@ impl Collector {
                     self.state.tally.replays += 1;
                     self.listen_plainly(connection, &gap.device, &gap.id)?;
                     let question = self.boards.replay(gap, now);
-                    connection.ask(&question, EXPIRY_S).map_err(stuck)?;
+                    connection.ask(&question, EXPIRY_S)?;
                 }
             }
             Word::Trouble(what) => {
@@ -229,7 +240,7 @@ impl Collector {
             false => None,
         };
         if let Some(forgotten) = forgotten {
-            connection.unsubscribe(&forgotten).map_err(stuck)?;
+            connection.unsubscribe(&forgotten)?;
         }
         let subscription = Subscription {
             filter,
@@ -242,7 +253,7 @@ impl Collector {
             self.state.taken_back -= usize::from(at < self.state.taken_back);
         }
         self.order(Order::Subscribes(vec![filter.clone()]));
-        connection.subscribe(&[subscription]).map_err(stuck)
+        Ok(connection.subscribe(&[subscription])?)
     }
 
     /// What time brings.
@@ -250,11 +261,11 @@ impl Collector {
         let now = clock::now();
         let stale = self.setup.stale.iter().skip(self.state.taken_back);
         for filter in stale.take(TAKEN_BACK) {
-            connection.unsubscribe(filter).map_err(stuck)?;
+            connection.unsubscribe(filter)?;
             self.state.taken_back += 1;
         }
         for question in self.boards.questions(now) {
-            connection.ask(&question, EXPIRY_S).map_err(stuck)?;
+            connection.ask(&question, EXPIRY_S)?;
         }
         if !self.state.gaps_asked_for {
             self.state.gaps_asked_for = true;
@@ -305,8 +316,4 @@ fn has_ended(thread: Thread) -> LabError {
         "the thread that {what} has ended, which is a fault of joulectl. What was collected is \
          kept; start it again"
     ))
-}
-
-fn stuck(_: Stuck) -> Ended {
-    Ended::Lost("the broker does not read what is sent".to_owned())
 }

@@ -23,7 +23,6 @@ pub fn columns() -> Columns<Tokens> {
         "whether the primary rail is simulated",
         |r, _| Some(r.simulated),
     );
-    c.always();
     c.float(
         "t_s",
         "when it was known, from the repetition's start",

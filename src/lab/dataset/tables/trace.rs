@@ -36,7 +36,6 @@ pub fn columns() -> Columns<Windows> {
     c.bool("simulated", "whether the rail is simulated", |r, _| {
         Some(r.chunk.simulated)
     });
-    c.always();
     c.time();
     c.int("seq", "record of the attempt and rail", |r, _| {
         Some(r.chunk.seq)
