@@ -112,6 +112,10 @@ CHAOS_JOBS ?= 200
 chaos: setup ## kill daemon and workers CHAOS_KILLS times over CHAOS_JOBS jobs or more
 	CHAOS_KILLS=$(CHAOS_KILLS) CHAOS_JOBS=$(CHAOS_JOBS) $(CARGO) test --locked --test chaos -- --nocapture
 
+.PHONY: encoder-decoder-reference
+encoder-decoder-reference: setup ## what tiny T5 models write, by CTranslate2 and SentencePiece (PyPI)
+	$(CARGO) test --locked --test encoder_decoder -- --include-ignored --nocapture the_
+
 disk-faults: setup ## every file call of a job fails once, and every power cut (a quarter of an hour)
 	DISK_FAULTS=full $(CARGO) test --locked --test disk
 

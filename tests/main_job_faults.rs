@@ -9,7 +9,7 @@ mod support;
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 use support::daemon::STEADY;
-use support::rig::{MODEL, Rig, endless, job, of_job, topic, watched};
+use support::rig::{MODEL, Rig, endless, job, lasting, of_job, topic, watched};
 use support::tiny_gguf::{self, Damage};
 
 /// Waits until the job's tokens come.
@@ -37,10 +37,7 @@ fn a_worker_killed_in_decode_fails_its_job_and_the_next_one_runs() {
 #[test]
 fn a_daemon_killed_in_a_job_takes_its_worker_along_and_runs_the_job_again() {
     let mut rig = Rig::start(STEADY);
-    let mut long = endless("long", watched());
-    long["n_predict"] = json!(2_000);
-    long["repetitions"] = json!(4);
-    rig.submit(&long);
+    rig.submit(&lasting("long", watched()));
     decodes(&mut rig, "long");
     rig.daemon.worker();
     rig.daemon.kill();
@@ -66,10 +63,7 @@ fn a_daemon_killed_in_a_job_takes_its_worker_along_and_runs_the_job_again() {
 #[test]
 fn a_daemon_told_to_end_puts_its_job_back_and_runs_it_after_the_restart() {
     let mut rig = Rig::start(STEADY);
-    let mut long = endless("long", watched());
-    long["n_predict"] = json!(2_000);
-    long["repetitions"] = json!(4);
-    rig.submit(&long);
+    rig.submit(&lasting("long", watched()));
     decodes(&mut rig, "long");
     let (status, took) = rig.daemon.terminate();
     println!("the daemon ended {} ms after SIGTERM", took.as_millis());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 use support::daemon::STEADY;
 use support::meters::{Peer, Transport};
-use support::rig::{Rig, endless, job, of_job, topic};
+use support::rig::{Rig, job, lasting, of_job, topic};
 
 /// A hwmon chip that tells 6 W.
 fn hwmon(root: &Path) {
@@ -43,12 +43,11 @@ fn a_sensor_pulled_in_mid_run_leaves_a_gap_and_no_figure_that_it_cannot_carry() 
          [energy]\nprimary = \"board\"\n",
         tree.path()
     ));
-    let mut pulled = endless(
+    let publish = json!({"tokens": "live", "tokens_every_ms": 50, "trace": true});
+    rig.submit(&lasting(
         "pulled",
-        json!({"publish": {"tokens": "live", "tokens_every_ms": 50, "trace": true}}),
-    );
-    pulled["repetitions"] = json!(20);
-    rig.submit(&pulled);
+        json!({"repetitions": 10, "publish": publish}),
+    ));
     rig.lab.wait_topic(&of_job("pulled", "tokens"));
     pull(tree.path());
     let event = rig.lab.wait_event("sensor-failed");

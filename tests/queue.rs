@@ -7,7 +7,7 @@ mod support;
 
 use serde_json::{Value, json};
 use support::daemon::STEADY;
-use support::rig::{Rig, endless, job, of_job, topic, watched};
+use support::rig::{Rig, endless, job, lasting, of_job, topic, watched};
 
 fn set(rig: &mut Rig, mode: &str) -> Value {
     let answer = rig.ask("queue", &json!({"mode": mode}));
@@ -193,10 +193,7 @@ fn commands_that_write_are_limited_and_nothing_else_is() {
 #[test]
 fn lost_and_interrupted_attempts_are_told_by_the_board_and_in_the_result() {
     let mut rig = Rig::start(STEADY);
-    let mut long = endless("long", watched());
-    long["n_predict"] = json!(2_000);
-    long["repetitions"] = json!(2);
-    rig.submit(&long);
+    rig.submit(&lasting("long", watched()));
     for killed in [true, false] {
         rig.lab.wait_topic(&of_job("long", "tokens"));
         if killed {

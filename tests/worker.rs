@@ -4,6 +4,9 @@
 
 #[path = "support/tiny_gguf.rs"]
 mod tiny_gguf;
+#[path = "support/tiny_t5.rs"]
+#[allow(dead_code, reason = "others use the rest")]
+mod tiny_t5;
 
 use jouled::runtime::gguf::preflight;
 use jouled::runtime::protocol::{
@@ -11,11 +14,12 @@ use jouled::runtime::protocol::{
 };
 use jouled::runtime::supervisor::{Exit, Worker, WorkerError, WorkerLimits};
 use jouled::units::MonoNs;
-use jouled::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
+use jouled::workload::{BenchSizes, FlashAttn, Message as ChatMessage, Params, Phase};
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
 use tiny_gguf::Damage;
+use tiny_t5::TinyT5;
 
 /// Far longer than anything here takes, so that only a hang is a failure.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,6 +33,13 @@ fn model(damage: Damage) -> Model {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tiny.gguf");
     tiny_gguf::write(&path, damage).unwrap();
+    Model { _dir: dir, path }
+}
+
+fn encoder_decoder() -> Model {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("tiny-t5.gguf");
+    TinyT5::default().write(&path).unwrap();
     Model { _dir: dir, path }
 }
 
@@ -78,8 +89,12 @@ fn load(worker: &mut Worker, model: &Model, params: Params) {
 }
 
 fn generate(n_predict: u32) -> Work {
+    generate_from("Why is the sky blue?", n_predict)
+}
+
+fn generate_from(prompt: &str, n_predict: u32) -> Work {
     Work::Generate {
-        prompt: Some("Why is the sky blue?".to_owned()),
+        prompt: Some(prompt.to_owned()),
         messages: None,
         n_predict,
         ignore_eos: true,
@@ -393,6 +408,135 @@ fn bench_has_prefill_and_decode_at_a_depth() {
     assert_eq!(bench(2_000, 4, 100).error.unwrap().0, "context");
     let whole_context = params().n_ctx;
     assert_eq!(bench(whole_context, 4, 0).end, Some(StopReason::Length));
+}
+
+/// What an encoder made of one prompt stays in the context until it reads the next.
+#[test]
+fn an_encoder_reads_each_prompt_anew() {
+    let model = encoder_decoder();
+    let (mut worker, loaded) = loaded(&model, params());
+    assert_eq!(loaded.model.arch, "t5");
+    let long = "translate the answer to a wonderful house, ".repeat(8);
+    let mut written = Vec::new();
+    for (prompt, count) in [("the sky", 24), (long.as_str(), 9), ("the sky", 24)] {
+        let run = run(
+            &mut worker,
+            &run_request(generate_from(prompt, count), 1, 2),
+        );
+        assert_eq!(run.end, Some(StopReason::Length));
+        assert_eq!(
+            run.phases_of(Some(2)),
+            [Phase::Prepare, Phase::Prefill, Phase::Decode]
+        );
+        let [first, second] = &run.reps[..] else {
+            panic!("two repetitions: {run:?}")
+        };
+        assert_eq!(first.output_sha256, second.output_sha256);
+        assert_eq!(first.output_tokens, count);
+        let indices: Vec<u32> = run.times_of(2).iter().map(|&(index, _)| index).collect();
+        assert_eq!(indices, (0..count).collect::<Vec<_>>());
+        written.push((first.prompt_tokens, first.output_sha256.clone()));
+    }
+    assert_eq!(written[0], written[2]);
+    // "▁the", "▁sky" and the end.
+    assert_eq!(written[0].0, 3);
+    let fresh = |prompt: &str, count| {
+        let (mut worker, _) = self::loaded(&model, params());
+        let run = run(
+            &mut worker,
+            &run_request(generate_from(prompt, count), 0, 1),
+        );
+        (run.reps[0].prompt_tokens, run.reps[0].output_sha256.clone())
+    };
+    assert_eq!(written[0], fresh("the sky", 24));
+    assert_eq!(written[1], fresh(&long, 9));
+}
+
+#[test]
+fn an_encoder_has_the_batch_and_its_decoder_the_context() {
+    let model = encoder_decoder();
+    let params = Params {
+        n_batch: 64,
+        n_ctx: 256,
+        ..params()
+    };
+    let (mut worker, loaded) = loaded(&model, params);
+    assert_eq!((loaded.engine.n_ctx, loaded.engine.n_ubatch), (256, 64));
+    let mut write = |words: usize, count| {
+        let work = generate_from(&"the ".repeat(words), count);
+        run(&mut worker, &run_request(work, 0, 1))
+    };
+    // The end is one more token of the prompt.
+    let (code, message) = write(64, 4).error.unwrap();
+    assert_eq!(code, "prompt-too-long");
+    assert!(
+        message.contains("65 tokens don't fit into n_batch 64"),
+        "{message}"
+    );
+    assert_eq!(write(63, 257).error.unwrap().0, "context");
+    let full = write(63, 256);
+    assert_eq!(full.end, Some(StopReason::Length), "{:?}", full.error);
+    assert_eq!(full.reps[0].prompt_tokens, 64);
+    assert_eq!(full.reps[0].output_tokens, 256);
+}
+
+#[test]
+fn bench_is_not_for_encoders() {
+    let (mut worker, _) = loaded(&encoder_decoder(), params());
+    let sizes = BenchSizes {
+        n_prompt: 16,
+        n_gen: 4,
+        n_depth: 0,
+    };
+    let refused = run(&mut worker, &run_request(Work::Bench(sizes), 0, 1));
+    assert_eq!(refused.error.unwrap().0, "encoder-decoder");
+    // And the worker is as good as before.
+    let fine = run(&mut worker, &run_request(generate(3), 0, 1));
+    assert_eq!(fine.end, Some(StopReason::Length));
+}
+
+#[test]
+fn a_decoder_with_an_encoder_can_be_cancelled() {
+    let (mut worker, _) = loaded(&encoder_decoder(), params());
+    worker.send(&run_request(generate(2_000), 0, 100));
+    let mut run = Run::default();
+    while run.tokens.is_empty() {
+        take(next(&mut worker), &mut run);
+    }
+    worker.send(&Request::Cancel {
+        reason: StopReason::Cancelled,
+    });
+    while run.end.is_none() {
+        take(next(&mut worker), &mut run);
+    }
+    assert_eq!(run.end, Some(StopReason::Cancelled));
+    let again = self::run(&mut worker, &run_request(generate(3), 0, 1));
+    assert_eq!(again.end, Some(StopReason::Length));
+}
+
+/// The estimate that refuses what would not fit is from above.
+#[test]
+fn an_encoder_decoder_takes_no_more_than_estimated() {
+    let model = encoder_decoder();
+    for (n_ctx, n_batch) in [(256, 256), (4_096, 2_048)] {
+        for flash_attn in [FlashAttn::Off, FlashAttn::Auto] {
+            let params = Params {
+                n_ctx,
+                n_batch,
+                flash_attn,
+                ..params()
+            };
+            let estimate = preflight(&model.path, &params, None).unwrap().estimate;
+            let (_worker, loaded) = loaded(&model, params);
+            let told = loaded.memory;
+            assert_eq!(told.kv_bytes, Some(estimate.kv_bytes));
+            let computes = told.compute_bytes.unwrap();
+            assert!(
+                computes <= estimate.compute_bytes,
+                "{computes} of {estimate:?}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -377,6 +377,7 @@ impl Runner {
                 params: header.params(),
                 step_bytes: header.step_bytes(),
                 kv_token_bytes: Some(header.kv_token_bytes(job.params.kv_type)),
+                encoder_token_bytes: header.encoder_token_bytes(),
                 arch: header.architecture,
                 quant: Some(header.quant),
                 size_bytes: found.size_bytes,

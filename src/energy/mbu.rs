@@ -5,7 +5,8 @@
 /// What the steps of a decode read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DecodeReads {
-    /// Weights that one step reads, in bytes.
+    /// What each step reads whatever came before, in bytes: weights, and what an encoder has
+    /// made of the prompt.
     pub step_bytes: u64,
     /// Bytes of the KV cache for each token of context.
     pub kv_token_bytes: u64,

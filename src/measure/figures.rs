@@ -277,13 +277,20 @@ fn mbu(context: &Context, done: &RepDone, decode: Option<&PhaseEnergy>) -> Resul
     let decode = decode.ok_or(Reason::NotDefined)?;
     let speed = decode.tok_s().filter(|speed| *speed > 0.0);
     let model = context.model.as_ref().ok_or(Reason::NotReported)?;
+    let weights = model.step_bytes.ok_or(Reason::NotReported)?;
+    let (step_bytes, before) = match (model.encoder_token_bytes, context.job.kind) {
+        // The decoder has a context of its own, which begins with one token.
+        (Some(bytes), _) => {
+            let encoded = bytes.saturating_mul(u64::from(done.prompt_tokens));
+            (weights.saturating_add(encoded), 1)
+        }
+        (None, Kind::Bench) => (weights, context.job.bench_sizes().n_depth),
+        (None, _) => (weights, done.prompt_tokens),
+    };
     let reads = DecodeReads {
-        step_bytes: model.step_bytes.ok_or(Reason::NotReported)?,
+        step_bytes,
         kv_token_bytes: model.kv_token_bytes.ok_or(Reason::NotReported)?,
-        before: match context.job.kind {
-            Kind::Bench => context.job.bench_sizes().n_depth,
-            _ => done.prompt_tokens,
-        },
+        before,
         steps: decode.tokens,
     };
     let peak = context.board.memory_bandwidth_gb_s;

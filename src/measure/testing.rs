@@ -129,6 +129,7 @@ pub fn context(job: Job) -> Context {
             size_bytes: 98_362_432,
             step_bytes: Some(96_576_768),
             kv_token_bytes: Some(23_040),
+            encoder_token_bytes: None,
         }),
         primary: Some(0),
         simulated: false,

@@ -433,6 +433,15 @@ fn decode_is_held_against_the_memorys_bandwidth() {
         }
     });
     assert_eq!(no_step, missing(Reason::NotReported));
+    // What an encoder has made of the prompt, and a context that began with one token.
+    let encoded = mbu(|context| {
+        if let Some(model) = &mut context.model {
+            model.encoder_token_bytes = Some(3_072);
+        }
+    });
+    let expected = (96_576_768.0 + 14.0 * 3_072.0 + 3.0 * 23_040.0) / 0.060 / 17.1e9;
+    let found = encoded.expect("all is known");
+    assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
 
     let deep = |n_depth: u32| {
         let (play, _) = benched(0, 3);

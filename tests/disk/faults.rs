@@ -3,7 +3,7 @@
 
 use crate::support::daemon::STEADY;
 use crate::support::disk::Disk;
-use crate::support::rig::{Rig, endless, job, watched};
+use crate::support::rig::{Rig, job, lasting, watched};
 use crate::{at_rest, count, restless};
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -210,10 +210,7 @@ fn writes_that_come_short_are_continued() {
 #[test]
 fn a_daemon_that_ends_before_the_disk_works_runs_the_job_again() {
     let mut board = Board::start();
-    let mut long = restless(endless("long", watched()));
-    long["n_predict"] = json!(1_000);
-    long["repetitions"] = json!(3);
-    board.rig.submit(&long);
+    board.rig.submit(&restless(lasting("long", watched())));
     board
         .rig
         .state("long", "decodes", |state| state["phase"] == "decode");

@@ -3,7 +3,7 @@
 use crate::restless;
 use crate::support::daemon::{Daemon, STEADY, eventually};
 use crate::support::mosquitto::Mosquitto;
-use crate::support::rig::{Rig, endless, job, watched};
+use crate::support::rig::{Rig, job, lasting, watched};
 use crate::support::skip;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -79,10 +79,7 @@ fn a_full_file_system_refuses_jobs_and_loses_none() {
     assert_eq!(facts, (&json!(true), &json!("succeeded")));
     nearly.remove();
 
-    let mut long = restless(endless("long", watched()));
-    long["n_predict"] = json!(1_000);
-    long["repetitions"] = json!(3);
-    rig.submit(&long);
+    rig.submit(&restless(lasting("long", watched())));
     rig.state("long", "decodes", |state| state["phase"] == "decode");
     let all = Ballast::fill(&rig, 0);
     let event = rig.lab.wait_event("storage-failed");

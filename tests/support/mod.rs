@@ -24,6 +24,7 @@ pub mod systemd;
 #[cfg(feature = "lab")]
 pub mod terminal;
 pub mod tiny_gguf;
+pub mod tiny_t5;
 pub mod tool;
 pub mod web;
 

@@ -157,24 +157,31 @@ pub fn of_job(id: &str, kind: &str) -> String {
 
 /// A job of a second, with some top-level fields other than usual.
 pub fn job(id: &str, changes: Value) -> Value {
-    let mut job = json!({
+    let job = json!({
         "id": id, "kind": "generate", "model": MODEL, "prompt": "Why is the sky blue?",
         "n_predict": 16, "ignore_eos": true, "repetitions": 1, "warmup": 0,
         "params": {"threads": 1}, "idle": {"before_s": 0.2, "after_s": 0.2},
     });
-    let Value::Object(changes) = changes else {
-        panic!("changes are an object");
-    };
-    job.as_object_mut().expect("an object").extend(changes);
-    job
+    with(job, changes)
 }
 
-/// A job that generates for minutes, unless it is stopped.
+/// A job that generates for minutes also on a fast machine, unless it is stopped: what a test
+/// does with it meanwhile may take long on a slow one.
 pub fn endless(id: &str, changes: Value) -> Value {
-    let lasting = json!({
-        "n_predict": 4_000, "repetitions": 40, "params": {"threads": 1, "n_ctx": 4_096},
-    });
-    let mut job = job(id, lasting);
+    let params = json!({"threads": 1, "n_ctx": 16_384});
+    let endless = json!({"n_predict": 16_000, "repetitions": 40, "params": params});
+    with(job(id, endless), changes)
+}
+
+/// A job that runs for some seconds, for tests that do something to it and then await its end.
+pub fn lasting(id: &str, changes: Value) -> Value {
+    with(
+        job(id, json!({"n_predict": 2_000, "repetitions": 4})),
+        changes,
+    )
+}
+
+fn with(mut job: Value, changes: Value) -> Value {
     let Value::Object(changes) = changes else {
         panic!("changes are an object");
     };

@@ -23,7 +23,7 @@ const EMBEDDING: u64 = 64;
 const FEED_FORWARD: u64 = 128;
 const HEADS: u32 = 4;
 const KV_HEADS: u32 = 2;
-const ALIGNMENT: usize = 32;
+pub(super) const ALIGNMENT: usize = 32;
 
 /// Rendered like ChatML; a message of the role "forbidden" is refused.
 pub const CHAT_TEMPLATE: &str = "{% for message in messages %}\
@@ -56,17 +56,22 @@ enum Kind {
 fn file(damage: Damage, matrices: Kind) -> Vec<u8> {
     let vocabulary = vocabulary();
     let tensors = tensors(vocabulary.len() as u64, matrices);
-    let mut file = header(&vocabulary, &tensors, damage, matrices);
+    assemble(&metadata(&vocabulary, damage, matrices), &tensors, damage)
+}
+
+/// A file of these entries and tensors, whose weights are drawn in their order.
+pub(super) fn assemble(metadata: &[Vec<u8>], tensors: &[Tensor], damage: Damage) -> Vec<u8> {
+    let mut file = header(metadata, tensors, damage);
     file.resize(file.len().next_multiple_of(ALIGNMENT), 0);
     let mut random = SplitMix(0x6a6f_756c_6564);
-    for tensor in &tensors {
+    for tensor in tensors {
         match tensor.kind {
             Kind::F32 => {
                 for _ in 0..tensor.elements() {
                     let weight = match damage {
                         Damage::NanWeights => f32::NAN,
-                        _ if tensor.is_vector() => 1.0,
-                        _ => random.symmetric() * 0.2,
+                        _ if tensor.spread == 0.0 => tensor.mean,
+                        _ => tensor.mean + random.symmetric() * tensor.spread,
                     };
                     file.extend(weight.to_le_bytes());
                 }
@@ -99,10 +104,13 @@ impl Kind {
     }
 }
 
-struct Tensor {
+pub(super) struct Tensor {
     name: String,
     dims: Vec<u64>,
     kind: Kind,
+    /// Of 32-bit weights: between their mean and as much above and below it.
+    pub mean: f32,
+    pub spread: f32,
 }
 
 /// Elements of a block: a 16-bit scale and four bits each.
@@ -110,11 +118,19 @@ const Q4_0_BLOCK: u64 = 32;
 
 impl Tensor {
     fn new(name: impl Into<String>, dims: &[u64], matrices: Kind) -> Self {
+        // One dimension is a norm's.
+        let norm = dims.len() == 1;
         Self {
             name: name.into(),
             dims: dims.to_vec(),
-            kind: if dims.len() == 1 { Kind::F32 } else { matrices },
+            kind: if norm { Kind::F32 } else { matrices },
+            mean: if norm { 1.0 } else { 0.0 },
+            spread: if norm { 0.0 } else { 0.2 },
         }
+    }
+
+    pub fn float(name: impl Into<String>, dims: &[u64]) -> Self {
+        Self::new(name, dims, Kind::F32)
     }
 
     fn bytes(&self) -> u64 {
@@ -126,11 +142,6 @@ impl Tensor {
 
     fn elements(&self) -> u64 {
         self.dims.iter().product()
-    }
-
-    /// Of a norm.
-    fn is_vector(&self) -> bool {
-        self.dims.len() == 1
     }
 }
 
@@ -176,17 +187,12 @@ fn vocabulary() -> Vec<(String, i32)> {
     tokens
 }
 
-fn header(
-    vocabulary: &[(String, i32)],
-    tensors: &[Tensor],
-    damage: Damage,
-    matrices: Kind,
-) -> Vec<u8> {
+fn metadata(vocabulary: &[(String, i32)], damage: Damage, matrices: Kind) -> Vec<Vec<u8>> {
     let blocks = match damage {
         Damage::BlockCount(lie) => lie,
         _ => BLOCKS,
     };
-    let metadata = [
+    vec![
         text("general.architecture", "llama"),
         text("general.name", "tiny random llama"),
         u32_of("general.file_type", matrices.id()),
@@ -228,7 +234,10 @@ fn header(
         entry("tokenizer.ggml.add_bos_token", 7, &[1]),
         entry("tokenizer.ggml.add_space_prefix", 7, &[0]),
         text("tokenizer.chat_template", CHAT_TEMPLATE),
-    ];
+    ]
+}
+
+fn header(metadata: &[Vec<u8>], tensors: &[Tensor], damage: Damage) -> Vec<u8> {
     let mut file = b"GGUF".to_vec();
     file.extend(3u32.to_le_bytes());
     file.extend((tensors.len() as u64).to_le_bytes());
@@ -252,28 +261,32 @@ fn header(
     file
 }
 
-fn string(text: &str) -> Vec<u8> {
+pub(super) fn string(text: &str) -> Vec<u8> {
     let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
     bytes.extend(text.as_bytes());
     bytes
 }
 
-fn entry(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
+pub(super) fn entry(key: &str, kind: u32, value: &[u8]) -> Vec<u8> {
     let mut bytes = string(key);
     bytes.extend(kind.to_le_bytes());
     bytes.extend(value);
     bytes
 }
 
-fn text(key: &str, value: &str) -> Vec<u8> {
+pub(super) fn text(key: &str, value: &str) -> Vec<u8> {
     entry(key, 8, &string(value))
 }
 
-fn u32_of(key: &str, value: u32) -> Vec<u8> {
+pub(super) fn u32_of(key: &str, value: u32) -> Vec<u8> {
     entry(key, 4, &value.to_le_bytes())
 }
 
-fn array(key: &str, element: u32, values: impl ExactSizeIterator<Item = Vec<u8>>) -> Vec<u8> {
+pub(super) fn array(
+    key: &str,
+    element: u32,
+    values: impl ExactSizeIterator<Item = Vec<u8>>,
+) -> Vec<u8> {
     let mut body = element.to_le_bytes().to_vec();
     body.extend((values.len() as u64).to_le_bytes());
     body.extend(values.flatten());

@@ -112,6 +112,10 @@ pub struct Model {
     /// KV bytes that one token of context adds, with the job's `kv_type`.
     #[serde(default)]
     pub kv_token_bytes: Option<u64>,
+    /// Bytes of the encoder's output for each token of its prompt, which every decode step reads.
+    /// Of encoder-decoder models; others lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder_token_bytes: Option<u64>,
 }
 
 impl Build {

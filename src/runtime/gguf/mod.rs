@@ -125,6 +125,10 @@ fn mib(bytes: u64) -> u64 {
 #[cfg(test)]
 #[path = "../../../tests/support/tiny_gguf.rs"]
 mod tiny_gguf;
+#[cfg(test)]
+#[path = "../../../tests/support/tiny_t5.rs"]
+#[allow(dead_code, reason = "others use the rest")]
+mod tiny_t5;
 
 #[cfg(test)]
 mod tests;

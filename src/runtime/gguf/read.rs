@@ -18,7 +18,10 @@ pub struct Header {
     /// Quantisation such as `Q4_K_M`: the declared file type, else the type of most bytes.
     pub quant: String,
     pub context_length: Option<u64>,
+    /// Of an encoder-decoder model, those of its encoder.
     pub block_count: u64,
+    /// Those of its decoder; `None` for a model that is not both.
+    pub decoder_block_count: Option<u64>,
     pub embedding_length: u64,
     pub feed_forward_length: u64,
     pub head_count: u64,
@@ -45,6 +48,10 @@ pub struct Tensor {
     pub offset: u64,
     pub bytes: u64,
 }
+
+/// How names of tensors begin in a file that has an encoder.
+pub(super) const ENCODER: &str = "enc.";
+const DECODER: &str = "dec.";
 
 /// No model known to us has half of it.
 pub(super) const MOST_BLOCKS: u64 = 1_024;
@@ -127,8 +134,9 @@ fn wanted(key: &str) -> bool {
         "split.count",
         "tokenizer.chat_template",
     ];
-    const OF_ARCHITECTURE: [&str; 11] = [
+    const OF_ARCHITECTURE: [&str; 12] = [
         ".block_count",
+        ".decoder_block_count",
         ".context_length",
         ".embedding_length",
         ".feed_forward_length",
@@ -215,7 +223,18 @@ fn build(
     let block_count = metadata
         .number(&key("block_count"))
         .ok_or_else(|| missing(&key("block_count")))?;
-    check_blocks(&tensors, block_count)?;
+    let names = tensors.iter().map(|tensor| tensor.name.as_str());
+    let (decoders, others): (Vec<&str>, Vec<&str>) =
+        names.partition(|name| name.starts_with(DECODER));
+    check_blocks(&others, block_count)?;
+    // A decoder that stands alone is not called one in its tensors' names.
+    let decoder_block_count = (!decoders.is_empty()).then(|| {
+        let declared = metadata.number(&key("decoder_block_count"));
+        declared.unwrap_or(block_count)
+    });
+    if let Some(declared) = decoder_block_count {
+        check_blocks(&decoders, declared)?;
+    }
 
     let embedding_length = metadata
         .length(&key("embedding_length"))?
@@ -228,6 +247,7 @@ fn build(
         quant: quant(metadata, &tensors),
         context_length: metadata.number(&key("context_length")),
         block_count,
+        decoder_block_count,
         embedding_length,
         feed_forward_length: metadata.largest(&key("feed_forward_length"))?.unwrap_or(0),
         head_count,
@@ -299,9 +319,9 @@ fn place(
 }
 
 /// llama.cpp aborts when it is told of blocks that have no tensors.
-fn check_blocks(tensors: &[Tensor], declared: u64) -> Result<(), Fault> {
+fn check_blocks(tensors: &[&str], declared: u64) -> Result<(), Fault> {
     let declared = capped("blocks", declared, MOST_BLOCKS)?;
-    let present: BTreeSet<u64> = tensors.iter().filter_map(|t| block(&t.name)).collect();
+    let present: BTreeSet<u64> = tensors.iter().filter_map(|name| block(name)).collect();
     let contiguous = present.iter().copied().eq(0..declared);
     if !contiguous {
         return Err(Fault::BlockCount {
@@ -312,11 +332,11 @@ fn check_blocks(tensors: &[Tensor], declared: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The `N` of `blk.N.`; encoders and decoders of one file count alike.
+/// The `N` of `blk.N.`; encoders and decoders of one file each count from 0.
 pub(super) fn block(tensor: &str) -> Option<u64> {
     let name = tensor
-        .strip_prefix("enc.")
-        .or_else(|| tensor.strip_prefix("dec."))
+        .strip_prefix(ENCODER)
+        .or_else(|| tensor.strip_prefix(DECODER))
         .unwrap_or(tensor);
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }

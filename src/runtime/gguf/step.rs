@@ -3,7 +3,7 @@
 //! reads twice, or finds in a cache, is not known here.
 
 use super::memory::kv_bytes_per_32;
-use super::read::{Header, Tensor, block};
+use super::read::{ENCODER, Header, Tensor, block};
 use crate::workload::KvType;
 
 /// Tables of which a step reads the row of its token, whatever their number of rows.
@@ -14,9 +14,15 @@ const TABLES: [&str; 4] = [
     "token_types.weight",
 ];
 
+/// In files of encoder-decoder models; nobody evaluates it.
+const UNUSED: &str = ".cross_attn_rel_b.";
+
+/// Of an element that an encoder leaves, a 32-bit float.
+const ENCODED_BYTES: u64 = 4;
+
 impl Header {
-    /// Bytes of the tensors that a step of one token reads: every tensor but the blocks that
-    /// only draft, one row of each table, and of the experts' tensors the share that a token
+    /// Bytes of the tensors that a step of one token reads: every tensor but an encoder's and the
+    /// blocks that only draft, one row of each table, and of the experts' tensors the share that a token
     /// uses. A model without an output matrix multiplies by its token table, and so reads
     /// the whole of it. `None` where the header does not say how many experts are used.
     pub fn step_bytes(&self) -> Option<u64> {
@@ -35,7 +41,8 @@ impl Header {
 
     /// Bytes that a token of context adds to the KV cache, and that each later step reads,
     /// as though every block attended to all tokens: sliding windows read less. The fixed
-    /// states of recurrent blocks are not in it.
+    /// states of recurrent blocks are not in it. Of an encoder-decoder model, a token of the
+    /// decoder's.
     pub fn kv_token_bytes(&self, kv_type: KvType) -> u64 {
         let heads = self
             .head_count_kv
@@ -46,12 +53,24 @@ impl Header {
         elements.saturating_mul(kv_bytes_per_32(kv_type)) / 32
     }
 
+    /// Bytes that the encoder leaves for each token of its prompt, and that each step of the
+    /// decoder reads; `None` for a model that is not both.
+    pub fn encoder_token_bytes(&self) -> Option<u64> {
+        self.decoder_block_count?;
+        Some(self.embedding_length.saturating_mul(ENCODED_BYTES))
+    }
+
+    /// Blocks of a step.
     fn evaluated_blocks(&self) -> u64 {
-        self.block_count.saturating_sub(self.draft_blocks)
+        let blocks = self.decoder_block_count.unwrap_or(self.block_count);
+        blocks.saturating_sub(self.draft_blocks)
     }
 
     fn is_evaluated(&self, tensor: &Tensor) -> bool {
-        block(&tensor.name).is_none_or(|block| block < self.evaluated_blocks())
+        let name = &tensor.name;
+        !name.starts_with(ENCODER)
+            && !name.contains(UNUSED)
+            && block(name).is_none_or(|block| block < self.evaluated_blocks())
     }
 
     /// Of a tensor with a part for each expert.
@@ -75,6 +94,7 @@ fn row_bytes(tensor: &Tensor) -> u64 {
 mod tests {
     use super::super::TensorType;
     use super::super::tiny_gguf::{self, Damage};
+    use super::super::tiny_t5::TinyT5;
     use super::*;
 
     fn tiny() -> Header {
@@ -152,6 +172,31 @@ mod tests {
         header.draft_blocks = u64::MAX;
         assert!(header.step_bytes().is_some());
         assert_eq!(header.kv_token_bytes(KvType::F16), 0);
+    }
+
+    #[test]
+    fn of_two_halves_only_the_decoder_takes_part_in_a_step() {
+        let header = Header::parse(&TinyT5::default().bytes()).unwrap();
+        // Each of two blocks: two attentions of four matrices and three of the gated network,
+        // all 64 × 128. One bias of relative positions, three norms a block and one at the end,
+        // a row of the table; the output matrix is as large as the table.
+        let matrices = 2 * (8 * 64 * 128 + 3 * 64 * 128);
+        let small = 4 * 32 + 2 * 3 * 64 + 64 + 64;
+        let table = &header.tensors[0];
+        assert_eq!(table.name, "token_embd.weight");
+        assert_eq!(
+            header.step_bytes(),
+            Some((matrices + small) * 4 + table.bytes)
+        );
+        // Two blocks, four heads, 32 elements each of K and V.
+        assert_eq!(header.kv_token_bytes(KvType::F16), 2 * 4 * 64 * 2);
+        assert_eq!(header.encoder_token_bytes(), Some(64 * 4));
+        assert_eq!(tiny().encoder_token_bytes(), None);
+
+        let mut unused = header.clone();
+        let cross = tensor("dec.blk.0.cross_attn_rel_b.weight", &[4, 32]);
+        unused.tensors.push(cross);
+        assert_eq!(unused.step_bytes(), header.step_bytes());
     }
 
     #[test]

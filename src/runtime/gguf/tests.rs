@@ -1,4 +1,5 @@
 use super::tiny_gguf::{self, Damage};
+use super::tiny_t5::TinyT5;
 use super::*;
 use crate::workload::KvType;
 use proptest::prelude::*;
@@ -52,6 +53,40 @@ fn damage_is_named() {
 }
 
 #[test]
+fn encoder_and_decoder_each_have_their_blocks() {
+    let parse = |model: TinyT5| Header::parse(&model.bytes());
+    let header = parse(TinyT5::default()).unwrap();
+    assert_eq!(header.architecture, "t5");
+    assert_eq!(
+        (header.block_count, header.decoder_block_count),
+        (3, Some(2))
+    );
+    assert!(!header.has_chat_template);
+    let lie = TinyT5 {
+        declared_decoder_blocks: 1_000,
+        ..TinyT5::default()
+    };
+    let fault = Fault::BlockCount {
+        declared: 1_000,
+        present: 2,
+    };
+    assert_eq!(parse(lie), Err(fault));
+    // Blocks of the one are none of the other.
+    let lie = TinyT5 {
+        damage: Damage::BlockCount(2),
+        ..TinyT5::default()
+    };
+    assert!(matches!(
+        parse(lie),
+        Err(Fault::BlockCount {
+            declared: 2,
+            present: 3
+        })
+    ));
+    assert_eq!(self::parse(Damage::None).unwrap().decoder_block_count, None);
+}
+
+#[test]
 fn other_files_are_told_apart() {
     assert_eq!(Header::parse(b"PK\x03\x04 and so on"), Err(Fault::NotGguf));
     let mut file = tiny_gguf::bytes(Damage::None);
@@ -94,6 +129,22 @@ fn what_does_not_fit_into_memory_is_refused_with_its_parts() {
     assert!(preflight(&path, &Params::default(), Some(needed)).is_ok());
     let error = preflight(&path, &Params::default(), Some(needed - 1)).unwrap_err();
     assert!(matches!(error, GgufError::TooLarge { .. }), "{error}");
+}
+
+#[test]
+fn an_encoder_takes_memory_for_its_whole_prompt() {
+    let header = Header::parse(&TinyT5::default().bytes()).unwrap();
+    let compute = |n_batch| {
+        let params = Params {
+            n_batch,
+            ..Params::default()
+        };
+        MemoryEstimate::of(&header, &params).compute_bytes
+    };
+    let table = header.tensors[0].dims[1];
+    // Four buffers of scores for 4 heads, activations of 256, a row of logits: 32 bits each.
+    let each = 2_048 * 4 * 16 + 256 * 16 + table * 4;
+    assert_eq!(compute(512) - compute(256), 256 * each);
 }
 
 #[test]

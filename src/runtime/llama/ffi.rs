@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the one place: a C library has no other door")]
 
 use super::Failure;
+use super::kind::{Kind, NotRun, Traits};
 use super::log::{self, Level, LoadLog};
 use super::stop::StopFlag;
 use crate::workload::{FlashAttn, KvType, Params};
@@ -22,6 +23,9 @@ pub type Token = sys::llama_token;
 /// llama.cpp's default, and llama-bench's.
 const N_UBATCH: u32 = 512;
 
+/// llama.h's `LLAMA_TOKEN_NULL`.
+const NULL_TOKEN: Token = -1;
+
 /// A model with one context of one sequence. Used by the thread that made it.
 #[derive(Debug)]
 pub struct Engine {
@@ -31,6 +35,8 @@ pub struct Engine {
     n_vocab: usize,
     n_ctx: u32,
     n_batch: u32,
+    /// What an encoder-decoder model's decoder begins with.
+    decoder_start: Option<Token>,
     /// Read by the abort callback as long as the context lives.
     _stop: Arc<StopFlag>,
 }
@@ -125,13 +131,22 @@ impl Engine {
         };
         let model = NonNull::new(model).ok_or_else(|| failed("llama.cpp can't load it"))?;
         // SAFETY: the model is alive; from here on `Model` frees it if anything fails.
-        let owned = unsafe { Model(model).checked() }.map_err(failed)?;
+        let (owned, kind) =
+            unsafe { Model(model).checked() }.map_err(|not_run| failed(&not_run.to_string()))?;
+        let decoder_start = match kind {
+            Kind::Decoder => None,
+            Kind::EncoderDecoder => Some(encoder_decoder(&owned, params).map_err(failed)?),
+        };
         // SAFETY: plain data; the flag is kept alive by the engine.
         let context = unsafe {
             let mut options = sys::llama_context_default_params();
             options.n_ctx = params.n_ctx;
             options.n_batch = params.n_batch.min(params.n_ctx);
-            options.n_ubatch = N_UBATCH;
+            // An encoder reads the prompt at once, or llama.cpp aborts.
+            options.n_ubatch = match kind {
+                Kind::Decoder => N_UBATCH,
+                Kind::EncoderDecoder => options.n_batch,
+            };
             // Only the last token of a batch is sampled: no room for more logits.
             options.n_outputs_max = 1;
             options.n_threads = threads as i32;
@@ -152,12 +167,19 @@ impl Engine {
         };
         let context = NonNull::new(context)
             .ok_or_else(|| failed("llama.cpp can't make a context for it; reduce n_ctx"))?;
+        // SAFETY: the context is alive.
+        if unsafe { sys::llama_get_memory(context.as_ptr()) }.is_null() {
+            // SAFETY: made by llama.cpp, freed once; nothing else has it.
+            unsafe { sys::llama_free(context.as_ptr()) };
+            return Err(failed(&NotRun::Encoder.to_string()));
+        }
         let model = owned.release();
         // SAFETY: model and context are alive; the vocabulary belongs to the model.
         unsafe {
             let vocab = sys::llama_model_get_vocab(model.as_ptr());
             Ok(Engine {
                 n_vocab: sys::llama_vocab_n_tokens(vocab) as usize,
+                decoder_start,
                 n_ctx: sys::llama_n_ctx_seq(context.as_ptr()),
                 n_batch: sys::llama_n_batch(context.as_ptr()),
                 vocab: NonNull::new(vocab.cast_mut()).expect("a loaded model has a vocabulary"),
@@ -187,7 +209,13 @@ impl Engine {
         self.n_vocab
     }
 
-    /// Forgets every token.
+    /// What the decoder of an encoder-decoder model begins with, once the prompt is encoded.
+    /// `None`: the model has no encoder.
+    pub fn decoder_start(&self) -> Option<Token> {
+        self.decoder_start
+    }
+
+    /// Forgets every token. What an encoder made of its last prompt stays until the next one.
     pub fn clear(&mut self) {
         // SAFETY: the context is alive; its memory may be null, which is allowed here.
         unsafe {
@@ -196,18 +224,33 @@ impl Engine {
         }
     }
 
-    /// Evaluates tokens after those in the context; the logits of the last one are kept.
+    /// Has the encoder read a whole prompt, in place of the one before.
+    pub fn encode(&mut self, tokens: &mut [Token]) -> Result<(), DecodeError> {
+        self.evaluate(tokens, sys::llama_encode)
+    }
+
+    /// Evaluates tokens after those in the context; the logits of the last one are kept. A
+    /// decoder that belongs to an encoder needs a prompt to be [`encode`](Self::encode)d before.
     pub fn decode(&mut self, tokens: &mut [Token]) -> Result<(), DecodeError> {
+        self.evaluate(tokens, sys::llama_decode)
+    }
+
+    fn evaluate(
+        &mut self,
+        tokens: &mut [Token],
+        how: unsafe extern "C" fn(*mut sys::llama_context, sys::llama_batch) -> i32,
+    ) -> Result<(), DecodeError> {
         let failed = |what: String| DecodeError::Failed(Failure::new("decode-failed", what));
         // llama.cpp aborts on an empty or too large batch.
         if tokens.is_empty() || tokens.len() > self.n_batch as usize {
             let text = format!("{} tokens are no batch", tokens.len());
             return Err(failed(text));
         }
-        // SAFETY: the batch borrows `tokens` for this call only, and its length is theirs.
+        // SAFETY: the batch borrows `tokens` for this call only, and its length is theirs; `how`
+        // is one of llama.cpp's two functions that take a context and a batch.
         let status = unsafe {
             let batch = sys::llama_batch_get_one(tokens.as_mut_ptr(), tokens.len() as i32);
-            sys::llama_decode(self.context.as_ptr(), batch)
+            how(self.context.as_ptr(), batch)
         };
         match status {
             0 => Ok(()),
@@ -241,23 +284,33 @@ impl Engine {
         let too_long =
             || Failure::new("prompt-too-long", "the prompt can't be tokenised: too long");
         let length = i32::try_from(input.len()).map_err(|_| too_long())?;
-        // No tokenizer makes more tokens than bytes, but for the special ones.
+        // Most tokenizers make no more tokens than bytes, but for the special ones. Those that
+        // normalise the text first can: one ligature may be eighteen letters.
         let mut tokens = vec![0; input.len() + 16];
-        // SAFETY: pointers and lengths are those of the string and the vector.
-        let count = unsafe {
-            sys::llama_tokenize(
-                self.vocab.as_ptr(),
-                input.as_ptr().cast(),
-                length,
-                tokens.as_mut_ptr(),
-                tokens.len() as i32,
-                add_special,
-                true,
-            )
-        };
-        let count = usize::try_from(count).map_err(|_| too_long())?;
-        tokens.truncate(count);
-        Ok(tokens)
+        for _ in 0..2 {
+            // SAFETY: pointers and lengths are those of the string and the vector.
+            let count = unsafe {
+                sys::llama_tokenize(
+                    self.vocab.as_ptr(),
+                    input.as_ptr().cast(),
+                    length,
+                    tokens.as_mut_ptr(),
+                    tokens.len() as i32,
+                    add_special,
+                    true,
+                )
+            };
+            // Below 0: how many there are.
+            match usize::try_from(count) {
+                Ok(count) => {
+                    tokens.truncate(count);
+                    return Ok(tokens);
+                }
+                Err(_) if count == i32::MIN => break,
+                Err(_) => tokens.resize(count.unsigned_abs() as usize, 0),
+            }
+        }
+        Err(too_long())
     }
 
     /// The bytes of a token; `special`: those of control tokens too.
@@ -338,17 +391,7 @@ impl Engine {
     }
 
     pub fn architecture(&self) -> String {
-        let mut buffer = [0 as c_char; 128];
-        // SAFETY: pointer and length are those of the buffer, which gets terminated.
-        unsafe {
-            sys::llama_model_meta_val_str(
-                self.model.as_ptr(),
-                c"general.architecture".as_ptr(),
-                buffer.as_mut_ptr(),
-                buffer.len(),
-            );
-            text(buffer.as_ptr())
-        }
+        meta(self.model, c"general.architecture").unwrap_or_default()
     }
 
     pub fn params(&self) -> u64 {
@@ -388,18 +431,22 @@ struct Model(NonNull<sys::llama_model>);
 
 impl Model {
     /// SAFETY: the model must be alive.
-    unsafe fn checked(self) -> Result<Model, &'static str> {
+    unsafe fn checked(self) -> Result<(Model, Kind), NotRun> {
+        let architecture = meta(self.0, c"general.architecture").unwrap_or_default();
+        let causal = CString::new(format!("{architecture}.attention.causal"))
+            .ok()
+            .and_then(|key| meta(self.0, &key));
         // SAFETY: by the contract of this function.
-        let (encodes, decodes) = unsafe {
-            (
-                sys::llama_model_has_encoder(self.0.as_ptr()),
-                sys::llama_model_has_decoder(self.0.as_ptr()),
-            )
-        };
-        match (encodes, decodes) {
-            (false, true) => Ok(self),
-            _ => Err("it is no decoder-only language model, the only kind that this version runs"),
-        }
+        let kind = unsafe {
+            Kind::of(&Traits {
+                architecture: &architecture,
+                has_encoder: sys::llama_model_has_encoder(self.0.as_ptr()),
+                has_decoder: sys::llama_model_has_decoder(self.0.as_ptr()),
+                causal: causal.map(|text| text == "true"),
+                is_diffusion: sys::llama_model_is_diffusion(self.0.as_ptr()),
+            })
+        }?;
+        Ok((self, kind))
     }
 
     fn release(self) -> NonNull<sys::llama_model> {
@@ -414,6 +461,48 @@ impl Drop for Model {
         // SAFETY: made by llama.cpp, freed once.
         unsafe { sys::llama_model_free(self.0.as_ptr()) };
     }
+}
+
+/// A short value of the file's metadata, as text. The model must be alive.
+fn meta(model: NonNull<sys::llama_model>, key: &CStr) -> Option<String> {
+    let mut buffer = [0 as c_char; 128];
+    // SAFETY: pointer and length are those of the buffer, which gets terminated; the callers own
+    // the model.
+    unsafe {
+        let length = sys::llama_model_meta_val_str(
+            model.as_ptr(),
+            key.as_ptr(),
+            buffer.as_mut_ptr(),
+            buffer.len(),
+        );
+        (length >= 0).then(|| text(buffer.as_ptr()))
+    }
+}
+
+/// The token that the decoder of an encoder-decoder model begins with, if it can be run so.
+fn encoder_decoder(model: &Model, params: &Params) -> Result<Token, &'static str> {
+    // SAFETY: the model is alive, and its vocabulary with it.
+    let (start, n_vocab) = unsafe {
+        let vocab = sys::llama_model_get_vocab(model.0.as_ptr());
+        let start = match sys::llama_model_decoder_start_token(model.0.as_ptr()) {
+            // As llama.cpp's own programs do.
+            NULL_TOKEN => sys::llama_vocab_bos(vocab),
+            start => start,
+        };
+        (start, sys::llama_vocab_n_tokens(vocab))
+    };
+    if matches!(params.kv_type, KvType::Q8_0 | KvType::Q4_0) {
+        // llama.cpp would compute with values that it has read in the wrong order.
+        return Err(
+            "kv_type q8_0 and q4_0 need flash attention, which llama.cpp lacks for the relative positions of this model; use f16, bf16 or f32",
+        );
+    }
+    if !(0..n_vocab).contains(&start) {
+        return Err(
+            "it does not say which token its decoder begins with (decoder_start_token_id); convert it again",
+        );
+    }
+    Ok(start)
 }
 
 /// Samples from softmax(logits / temperature) with a seeded generator.

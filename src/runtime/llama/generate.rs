@@ -48,7 +48,7 @@ impl Generate {
         mut known: impl FnMut(u32, MonoNs),
     ) -> Result<Generated, Failure> {
         let mut prompt = self.tokens(engine)?;
-        self.check_fits(prompt.len(), engine.n_ctx())?;
+        self.check_fits(prompt.len(), engine)?;
         let mut choice = Choice::of(params);
         let mut output = Vec::with_capacity(self.n_predict as usize);
         engine.clear();
@@ -63,7 +63,7 @@ impl Generate {
                 stop_reason,
             }
         };
-        match prefill(engine, &mut prompt) {
+        match read(engine, &mut prompt) {
             Err(DecodeError::Stopped) => return Ok(stopped(timeline, prompt, output)),
             Err(DecodeError::Failed(failure)) => return Err(failure),
             Ok(()) => {}
@@ -132,16 +132,31 @@ impl Generate {
     }
 
     /// Before anything runs. The last token is never evaluated.
-    fn check_fits(&self, prompt: usize, n_ctx: u32) -> Result<(), Failure> {
-        let needed = prompt as u64 + u64::from(self.n_predict) - 1;
-        if needed > u64::from(n_ctx) {
-            return Err(Failure::new(
-                "prompt-too-long",
-                format!(
-                    "prompt too long: its {prompt} tokens and n_predict {} don't fit into n_ctx {n_ctx}",
-                    self.n_predict
-                ),
+    fn check_fits(&self, prompt: usize, engine: &Engine) -> Result<(), Failure> {
+        let n_ctx = engine.n_ctx();
+        let n_predict = u64::from(self.n_predict);
+        let too_long = |what: String| {
+            let text = format!("prompt too long: {what}");
+            Err(Failure::new("prompt-too-long", text))
+        };
+        if engine.decoder_start().is_none() {
+            if prompt as u64 + n_predict - 1 > u64::from(n_ctx) {
+                return too_long(format!(
+                    "its {prompt} tokens and n_predict {n_predict} don't fit into n_ctx {n_ctx}"
+                ));
+            }
+            return Ok(());
+        }
+        // The prompt is the encoder's; the decoder's start and what follows fill the context.
+        let n_batch = engine.n_batch();
+        if prompt > n_batch as usize {
+            return too_long(format!(
+                "an encoder reads it at once, and its {prompt} tokens don't fit into n_batch {n_batch} (at most n_ctx)"
             ));
+        }
+        if n_predict > u64::from(n_ctx) {
+            let text = format!("n_predict {n_predict} doesn't fit into n_ctx {n_ctx}");
+            return Err(Failure::new("context", text));
         }
         Ok(())
     }
@@ -192,6 +207,18 @@ impl Choice {
                 "the model computes no finite logits: its weights are damaged",
             )
         })
+    }
+}
+
+/// Evaluates a prompt, so that there are logits for the first output token. An encoder reads it
+/// as a whole, and its decoder evaluates the token that it begins with.
+fn read(engine: &mut Engine, prompt: &mut [Token]) -> Result<(), DecodeError> {
+    match engine.decoder_start() {
+        None => prefill(engine, prompt),
+        Some(start) => {
+            engine.encode(prompt)?;
+            engine.decode(&mut [start])
+        }
     }
 }
 

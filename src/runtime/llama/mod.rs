@@ -8,6 +8,7 @@ mod chat;
 mod counters;
 pub mod ffi;
 mod generate;
+mod kind;
 mod log;
 mod output;
 mod stop;
