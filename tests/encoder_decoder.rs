@@ -21,6 +21,12 @@ const FIRST: &str = "tiny-first-t5.gguf";
 /// Ten tokens, and the end that the tokenizer puts behind every text.
 const PROMPT: &str = "translate the sky to a blue house.";
 
+/// Tokens that the reference was asked for, at most.
+const MOST: usize = 48;
+
+/// The end of a sequence.
+const END: i32 = 1;
+
 /// A text and what the reference makes of it: tests/encoder_decoder/expected.json.
 #[derive(Debug, PartialEq, Deserialize)]
 struct Expected {
@@ -125,8 +131,10 @@ fn the_tokens_are_those_of_another_implementation() {
         // Whatever rounds differently must not decide.
         assert!(expected.margin > 1e-3, "{expected:?}");
         let changes = json!({
-            "model": expected.model, "prompt": expected.text, "n_predict": expected.output.len(),
-            "repetitions": 2, "publish": {"text": true}, "params": {"threads": 1, "flash_attn": "off", "kv_type": "f32"},
+            "model": expected.model, "prompt": expected.text, "n_predict": MOST,
+            "ignore_eos": false, "repetitions": 2, "publish": {"text": true},
+            "params": {"threads": 1, "flash_attn": "off", "kv_type": "f32"},
+            "idle": {"before_s": 0, "after_s": 0},
         });
         let result = rig.run(&t5_job(&format!("like-{index}"), changes));
         assert_eq!(result["state"], "succeeded", "{result}");
@@ -142,6 +150,8 @@ fn the_tokens_are_those_of_another_implementation() {
                 "{expected:?}"
             );
             assert_eq!(rep["text"], expected.written);
+            let ended = expected.output.last() == Some(&END);
+            assert_eq!(rep["stop_reason"], if ended { "eog" } else { "length" });
         }
     }
 }
@@ -160,7 +170,7 @@ fn the_reference_still_says_so() {
             let output = Command::new(&python)
                 .arg(folder().join("reference.py"))
                 .arg(models.path().join(&expected.model))
-                .args([expected.output.len().to_string(), expected.text.clone()])
+                .args([MOST.to_string(), expected.text.clone()])
                 .stderr(Stdio::inherit())
                 .output()
                 .unwrap();
@@ -202,6 +212,11 @@ fn what_cannot_be_done_is_said_and_the_board_goes_on() {
             ..TinyT5::default()
         };
         other("boundless.gguf", boundless);
+        let deeper = TinyT5 {
+            blocks: 1,
+            ..TinyT5::default()
+        };
+        other("deeper.gguf", deeper);
         let beginless = TinyT5 {
             start_token: None,
             ..TinyT5::default()
@@ -240,6 +255,10 @@ fn what_cannot_be_done_is_said_and_the_board_goes_on() {
         (
             of("boundless", json!({"model": "boundless.gguf"})),
             "declares 1000 blocks and has the tensors of 2",
+        ),
+        (
+            of("deeper", json!({"model": "deeper.gguf"})),
+            "no decoder that is deeper than its encoder",
         ),
         (
             of("nan", json!({"model": "nan.gguf"})),

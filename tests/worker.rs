@@ -480,6 +480,17 @@ fn an_encoder_has_the_batch_and_its_decoder_the_context() {
     assert_eq!(full.reps[0].output_tokens, 256);
 }
 
+/// A tokenizer that rewrites the text first may make more tokens of it than it has bytes.
+#[test]
+fn a_text_may_have_more_tokens_than_bytes() {
+    let (mut worker, _) = loaded(&encoder_decoder(), params());
+    let run = run(&mut worker, &run_request(generate_from("ZZZZZ", 2), 0, 1));
+    let reps = &run.reps;
+    // A space before it, and the end.
+    let expected = 5 * tiny_t5::MANY as u32 + 2;
+    assert_eq!(reps[0].prompt_tokens, expected, "{:?}", run.error);
+}
+
 #[test]
 fn bench_is_not_for_encoders() {
     let (mut worker, _) = loaded(&encoder_decoder(), params());
@@ -529,7 +540,8 @@ fn an_encoder_decoder_takes_no_more_than_estimated() {
             let estimate = preflight(&model.path, &params, None).unwrap().estimate;
             let (_worker, loaded) = loaded(&model, params);
             let told = loaded.memory;
-            assert_eq!(told.kv_bytes, Some(estimate.kv_bytes));
+            // Told to 0.01 MiB.
+            assert!(told.kv_bytes.unwrap().abs_diff(estimate.kv_bytes) < 11_000);
             let computes = told.compute_bytes.unwrap();
             assert!(
                 computes <= estimate.compute_bytes,

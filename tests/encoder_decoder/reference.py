@@ -1,9 +1,9 @@
 """reference.py MODEL.gguf N PROMPT: what an encoder-decoder model writes, by other programs.
 
 SentencePiece cuts the prompt into tokens, CTranslate2 computes the model in 32-bit floats, and
-takes the likeliest token N times, whatever it is but the end of a sequence. Prints a JSON object:
-`prompt` and `output` are ids, `written` is the output's text, `margin` is by how much the likeliest token was ahead of the second
-when that was least.
+takes the likeliest token each time, up to the end of the sequence or N of them. Prints a JSON
+object: `prompt` and `output` are ids, `written` is the output's text, `margin` is by how much the
+likeliest token was ahead of the second when that was least.
 """
 
 import json
@@ -43,13 +43,12 @@ def main():
     [written] = translator.translate_batch(
         [[names[token] for token in read]],
         beam_size=1,
-        min_decoding_length=int(count),
         max_decoding_length=int(count),
-        disable_unk=False,
+        return_end_token=True,
         return_logits_vocab=True,
     )
     ids = {name: token for token, name in enumerate(names)}
-    margins = [lead(numpy.array(step), eos) for step in written.logits[0]]
+    margins = [lead(numpy.array(step)) for step in written.logits[0]]
     output = [ids[name] for name in written.hypotheses[0]]
     shown = [pieces[token][0] for token in output if pieces[token][2] not in HIDDEN]
     answer = {
@@ -61,10 +60,8 @@ def main():
     print(json.dumps(answer))
 
 
-def lead(logits, eos):
-    logits = logits.reshape(-1).astype(numpy.float64)
-    logits[eos] = -numpy.inf
-    second, first = numpy.sort(logits)[-2:]
+def lead(logits):
+    second, first = numpy.sort(logits.reshape(-1))[-2:]
     return first - second
 
 
@@ -85,7 +82,8 @@ def tokenizer(file, pieces):
     }
     trainer = number(3, UNIGRAM) + number(41, -1)
     message += field(TRAINER, trainer + b"".join(number(*entry) for entry in special.items()))
-    normalizer = field(1, b"identity")
+    charsmap = bytes(meta(file, "tokenizer.ggml.precompiled_charsmap"))
+    normalizer = field(1, b"given") + field(2, charsmap)
     normalizer += number(3, meta(file, "tokenizer.ggml.add_space_prefix"))
     normalizer += number(4, meta(file, "tokenizer.ggml.remove_extra_whitespaces"))
     normalizer += number(5, True)

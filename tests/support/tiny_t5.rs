@@ -11,6 +11,9 @@ pub const EMBEDDING: u64 = 64;
 const FEED_FORWARD: u64 = 128;
 const HEADS: u64 = 4;
 const HEAD: u64 = 32;
+/// Letters that the tokenizer makes of one.
+pub const MANY: usize = 40;
+
 /// Of relative positions, as in every T5.
 const BUCKETS: u64 = 32;
 const CONTEXT: u32 = 512;
@@ -261,6 +264,11 @@ fn unigram() -> Vec<Vec<u8>> {
             5,
             pieces.iter().map(|(.., kind)| kind.to_le_bytes().to_vec()),
         ),
+        array(
+            "tokenizer.ggml.precompiled_charsmap",
+            0,
+            charsmap().into_iter().map(|byte| vec![byte]),
+        ),
         entry("tokenizer.ggml.add_space_prefix", 7, &[1]),
         entry("tokenizer.ggml.remove_extra_whitespaces", 7, &[1]),
         u32_of("tokenizer.ggml.padding_token_id", 0),
@@ -269,4 +277,23 @@ fn unigram() -> Vec<Vec<u8>> {
         entry("tokenizer.ggml.add_bos_token", 7, &[0]),
         entry("tokenizer.ggml.add_eos_token", 7, &[1]),
     ]
+}
+
+/// SentencePiece's way to say that Z is written as forty z: a trie of 32-bit units, packed as
+/// Darts does it, and the texts that its leaves lead to.
+fn charsmap() -> Vec<u8> {
+    const LEAF: u32 = 1 << 8;
+    const VALUE: u32 = 1 << 31;
+    let z = u32::from(b'Z');
+    // Labels of unused units fit none of their places.
+    let mut trie: [u32; 256] = std::array::from_fn(|place| place as u32 ^ 1);
+    // A unit's offset and a letter, one XOR the other, lead from its place to the next; a leaf is
+    // there without a letter. Its value is where the text begins.
+    trie[0] = (z ^ 1) << 10;
+    trie[1] = z | LEAF | (1 ^ 2) << 10;
+    trie[2] = VALUE;
+    let mut map = (4 * trie.len() as u32).to_le_bytes().to_vec();
+    map.extend(trie.into_iter().flat_map(u32::to_le_bytes));
+    map.extend(format!("{}\0", "z".repeat(MANY)).into_bytes());
+    map
 }

@@ -80,6 +80,10 @@ pub enum Fault {
     TensorType { name: String, id: u32 },
     #[error("declares {declared} blocks and has the tensors of {present}")]
     BlockCount { declared: u64, present: u64 },
+    #[error(
+        "its decoder has {decoder} blocks and its encoder {encoder}; llama.cpp runs no decoder that is deeper than its encoder"
+    )]
+    DeeperDecoder { decoder: u64, encoder: u64 },
 }
 
 /// A model file that may be loaded with certain parameters.

@@ -234,6 +234,13 @@ fn build(
     });
     if let Some(declared) = decoder_block_count {
         check_blocks(&decoders, declared)?;
+        // Its cache has a block for each of the encoder's.
+        if declared > block_count {
+            return Err(Fault::DeeperDecoder {
+                decoder: declared,
+                encoder: block_count,
+            });
+        }
     }
 
     let embedding_length = metadata

@@ -71,6 +71,15 @@ fn encoder_and_decoder_each_have_their_blocks() {
         present: 2,
     };
     assert_eq!(parse(lie), Err(fault));
+    let deeper = TinyT5 {
+        blocks: 1,
+        ..TinyT5::default()
+    };
+    let fault = Fault::DeeperDecoder {
+        decoder: 2,
+        encoder: 1,
+    };
+    assert_eq!(parse(deeper), Err(fault));
     // Blocks of the one are none of the other.
     let lie = TinyT5 {
         damage: Damage::BlockCount(2),

@@ -109,6 +109,10 @@ impl Engine {
             let text = format!("{}: {what}", path.display());
             DecodeError::Failed(Failure::new("load-failed", text))
         };
+        let refused = |why: NotRun| {
+            let text = format!("{}: {why}", path.display());
+            DecodeError::Failed(Failure::new("unsupported-model", text))
+        };
         let c_path = CString::new(path.as_os_str().as_encoded_bytes())
             .map_err(|_| failed("its name contains a NUL byte"))?;
         let mut no_devices = [ptr::null_mut()];
@@ -131,11 +135,10 @@ impl Engine {
         };
         let model = NonNull::new(model).ok_or_else(|| failed("llama.cpp can't load it"))?;
         // SAFETY: the model is alive; from here on `Model` frees it if anything fails.
-        let (owned, kind) =
-            unsafe { Model(model).checked() }.map_err(|not_run| failed(&not_run.to_string()))?;
+        let (owned, kind) = unsafe { Model(model).checked() }.map_err(refused)?;
         let decoder_start = match kind {
             Kind::Decoder => None,
-            Kind::EncoderDecoder => Some(encoder_decoder(&owned, params).map_err(failed)?),
+            Kind::EncoderDecoder => Some(encoder_decoder(&owned, params).map_err(refused)?),
         };
         // SAFETY: plain data; the flag is kept alive by the engine.
         let context = unsafe {
@@ -171,7 +174,7 @@ impl Engine {
         if unsafe { sys::llama_get_memory(context.as_ptr()) }.is_null() {
             // SAFETY: made by llama.cpp, freed once; nothing else has it.
             unsafe { sys::llama_free(context.as_ptr()) };
-            return Err(failed(&NotRun::Encoder.to_string()));
+            return Err(refused(NotRun::Encoder));
         }
         let model = owned.release();
         // SAFETY: model and context are alive; the vocabulary belongs to the model.
@@ -480,7 +483,7 @@ fn meta(model: NonNull<sys::llama_model>, key: &CStr) -> Option<String> {
 }
 
 /// The token that the decoder of an encoder-decoder model begins with, if it can be run so.
-fn encoder_decoder(model: &Model, params: &Params) -> Result<Token, &'static str> {
+fn encoder_decoder(model: &Model, params: &Params) -> Result<Token, NotRun> {
     // SAFETY: the model is alive, and its vocabulary with it.
     let (start, n_vocab) = unsafe {
         let vocab = sys::llama_model_get_vocab(model.0.as_ptr());
@@ -492,15 +495,10 @@ fn encoder_decoder(model: &Model, params: &Params) -> Result<Token, &'static str
         (start, sys::llama_vocab_n_tokens(vocab))
     };
     if matches!(params.kv_type, KvType::Q8_0 | KvType::Q4_0) {
-        // llama.cpp would compute with values that it has read in the wrong order.
-        return Err(
-            "kv_type q8_0 and q4_0 need flash attention, which llama.cpp lacks for the relative positions of this model; use f16, bf16 or f32",
-        );
+        return Err(NotRun::QuantisedCache);
     }
     if !(0..n_vocab).contains(&start) {
-        return Err(
-            "it does not say which token its decoder begins with (decoder_start_token_id); convert it again",
-        );
+        return Err(NotRun::NoStart);
     }
     Ok(start)
 }

@@ -39,6 +39,16 @@ pub enum NotRun {
     Diffusion,
     #[error("this is a draft model, which only works beside another one; choose that one")]
     Draft,
+    /// Without flash attention, llama.cpp needs the values transposed, which it does with numbers
+    /// and not with blocks of them.
+    #[error(
+        "kv_type q8_0 and q4_0 need flash attention, which llama.cpp lacks for the relative positions of this model; use f16, bf16 or f32"
+    )]
+    QuantisedCache,
+    #[error(
+        "it does not say which token its decoder begins with (decoder_start_token_id); convert it again"
+    )]
+    NoStart,
 }
 
 impl Kind {

@@ -176,10 +176,12 @@ fn load(
             });
             return Ok(None);
         }
-        Err(DecodeError::Failed(failure)) => {
+        // What llama.cpp itself refused, it has told the log.
+        Err(DecodeError::Failed(failure)) if failure.code == "load-failed" => {
             let message = format!("{} ({})", failure.message, log.tail());
             return Err(Failure { message, ..failure });
         }
+        Err(DecodeError::Failed(failure)) => return Err(failure),
     };
     let memory = log.memory();
     let (stamps, sender) = output
