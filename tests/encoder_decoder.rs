@@ -231,7 +231,7 @@ fn what_cannot_be_done_is_said_and_the_board_goes_on() {
         "repetitions": 1, "idle": {"before_s": 0.2, "after_s": 0.2}});
     let of = |id: &str, changes: Value| t5_job(id, changes);
     for (job, said) in [
-        (bench, "runs no encoder-decoder model"),
+        (bench, "can only generate"),
         (
             of("talk", json!({"prompt": null, "messages": talk})),
             "no chat template; send a prompt",

@@ -29,12 +29,6 @@ pub struct Benched {
 
 impl Bench {
     pub fn new(sizes: &BenchSizes, engine: &Engine, seed: u32) -> Result<Bench, Failure> {
-        if engine.decoder_start().is_some() {
-            return Err(Failure::new(
-                "encoder-decoder",
-                "bench is what llama-bench measures, and that runs no encoder-decoder model such as this one; use generate with ignore_eos",
-            ));
-        }
         let longest = u64::from(sizes.n_depth) + u64::from(sizes.n_prompt.max(sizes.n_gen));
         if longest > u64::from(engine.n_ctx()) {
             return Err(Failure::new(

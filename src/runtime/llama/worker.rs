@@ -290,6 +290,13 @@ fn run_work(
     counts: Counts,
     timeline: &mut Timeline,
 ) -> Result<(), Failure> {
+    let generates = matches!(work, Work::Generate { .. });
+    if session.engine.decoder_start().is_some() && !generates {
+        return Err(Failure::new(
+            "encoder-decoder",
+            "an encoder-decoder model such as this one can only generate here; the other kinds of jobs are defined for models that go on with a text",
+        ));
+    }
     let stop_reason = match work {
         Work::Generate {
             prompt,
