@@ -71,8 +71,8 @@ fn t5_job(id: &str, changes: Value) -> Value {
 
 #[test]
 fn a_job_is_measured_like_any_other() {
-    let mut rig = Rig::start_with(STEADY, |daemon| write_models(&daemon.models()));
     const PREDICTED: u32 = 400;
+    let mut rig = Rig::start_with(STEADY, |daemon| write_models(&daemon.models()));
     let changes = json!({"n_predict": PREDICTED, "repetitions": 2, "warmup": 1});
     let result = rig.run(&t5_job("measured", changes));
     assert_eq!(result["state"], "succeeded", "{result}");
