@@ -81,6 +81,7 @@ fn generated_by(command: &[String], model: &Path) -> Generated {
             n_ctx: 256,
             ..Params::default()
         },
+        n_outputs: 1,
     });
     worker.send(&Request::Run {
         work: Work::Generate {

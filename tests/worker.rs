@@ -85,6 +85,7 @@ fn load(worker: &mut Worker, model: &Model, params: Params) {
     worker.send(&Request::Load {
         path: model.path.to_str().unwrap().to_owned(),
         params,
+        n_outputs: 1,
     });
 }
 

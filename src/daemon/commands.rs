@@ -3,6 +3,7 @@
 use super::rate_limit::RateLimit;
 use super::{Shared, listing};
 use crate::config::ConfigError;
+use crate::data;
 use crate::mqtt::{Command, CommandHandler};
 use crate::record::answer::{Place, Refusal, Replayed, Standing};
 use crate::record::model::{Fetched, ModelsAnswer};
@@ -137,6 +138,7 @@ impl Commands {
             return Err(refusal("invalid-spec", message, Some("deadline_unix_s")));
         }
         self.check_model(job)?;
+        self.check_data(job)?;
         let max_bytes = shared
             .config
             .storage
@@ -180,6 +182,18 @@ impl Commands {
             return Err(refusal("wrong-model", message, Some("model_sha256")));
         }
         Ok(())
+    }
+
+    /// Whether the data is there. What is in it is read when the job runs.
+    fn check_data(&self, job: &Job) -> Result<(), Refusal> {
+        let Some(name) = &job.data else {
+            return Ok(());
+        };
+        let found = data::path(&self.shared.config.data.dir, name);
+        found.map(|_| ()).map_err(|error| {
+            let message = format!("{error}; the board's administrator puts it there");
+            refusal("unknown-data", message, Some("data"))
+        })
     }
 
     fn models(&self) -> Value {

@@ -7,9 +7,11 @@ use crate::record::result::Board;
 use std::sync::PoisonError;
 
 /// The kinds of job and the job fields that do something in this version.
-const FEATURES: [&str; 23] = [
+const FEATURES: [&str; 28] = [
     "generate",
     "bench",
+    "perplexity",
+    "choice",
     "model",
     "model_sha256",
     "runtime",
@@ -20,6 +22,9 @@ const FEATURES: [&str; 23] = [
     "n_prompt",
     "n_gen",
     "n_depth",
+    "data",
+    "n_chunks",
+    "n_items",
     "repetitions",
     "warmup",
     "params",

@@ -7,12 +7,13 @@ use super::live::Live;
 use super::metrics;
 use super::sensors::{BEFORE_A_JOB, IDLE};
 use super::trouble::Trouble;
+use crate::data::{self, FoundData};
 use crate::measure::{
     Attempt, AttemptRecords, Context, Control, Ending, Observed, Recorded, Stop, TokenBatches,
     archive, records,
 };
 use crate::mqtt::MqttHandle;
-use crate::record::result::{Build, LostAttempt, Model};
+use crate::record::result::{Build, Data, LostAttempt, Model};
 use crate::runtime::{gguf, oom};
 use crate::store::{self, AttemptRow, Begun, StateRow, StoreError};
 use crate::units::Span;
@@ -77,6 +78,7 @@ pub fn start(shared: Arc<Shared>, mqtt: Arc<MqttHandle>) -> std::io::Result<Runn
 struct Ready {
     model: Model,
     path: PathBuf,
+    data: Option<FoundData>,
     worker: Vec<String>,
 }
 
@@ -253,6 +255,7 @@ impl Runner {
                 .is_some_and(|index| rails.get(index).is_some_and(|rail| rail.simulated)),
             sampler_power: shared.config.energy.sampler_power.clone(),
             model: None,
+            data: None,
             warnings: shared.warnings(),
             lost_attempts: self.lost_attempts(job),
         };
@@ -267,6 +270,10 @@ impl Runner {
         };
         let context = Context {
             model: Some(ready.model),
+            data: ready.data.as_ref().map(|data| Data {
+                sha256: data.sha256.clone(),
+                size_bytes: data.size_bytes,
+            }),
             ..context
         };
         // The attempt keeps to its own time, whatever the worker does.
@@ -277,6 +284,7 @@ impl Runner {
         let mut observed = Attempt {
             job,
             model: &ready.path,
+            data: ready.data.as_ref(),
             worker: &ready.worker,
             meter: &shared.meter,
             control,
@@ -370,6 +378,14 @@ impl Runner {
             .map_err(|error| failed(error.to_string()))?
             .header;
         let worker = shared.worker(&job.runtime).map_err(failed)?;
+        let dir = &shared.config.data.dir;
+        let data = job
+            .data
+            .as_ref()
+            .map(|name| data::find(dir, name, job.kind));
+        let data = data
+            .transpose()
+            .map_err(|error| failed(error.to_string()))?;
         Ok(Ready {
             model: Model {
                 name: name.to_string(),
@@ -383,6 +399,7 @@ impl Runner {
                 size_bytes: found.size_bytes,
             },
             path: found.path,
+            data,
             worker,
         })
     }

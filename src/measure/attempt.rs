@@ -7,6 +7,7 @@ use super::meter::Meter;
 use super::observed::{Ending, Observed, OwnCpu};
 use crate::board::{BoardWatch, CpuTimes, Host};
 use crate::clock;
+use crate::data::FoundData;
 use crate::energy::{Settling, settling as idle_settling};
 use crate::runtime::confine::START_FAILED;
 use crate::runtime::protocol::{self, Message, Request, Work};
@@ -35,6 +36,8 @@ const CANCEL_WITHIN: Span = Span::from_millis(1_000);
 pub struct Attempt<'a> {
     pub job: &'a Job,
     pub model: &'a Path,
+    /// What a job of data reads.
+    pub data: Option<&'a FoundData>,
     pub worker: &'a [String],
     pub meter: &'a Meter,
     pub control: &'a Control,
@@ -123,6 +126,7 @@ impl Attempt<'_> {
         worker.send(&Request::Load {
             path: self.model.display().to_string(),
             params: self.job.params.clone(),
+            n_outputs: self.job.n_outputs(),
         });
         let loaded = match self.expect(&mut worker, deadline)? {
             Message::Load(loaded) => loaded,
@@ -294,9 +298,25 @@ impl Attempt<'_> {
 
     fn request(&self) -> Request {
         let job = self.job;
+        let found = self.data.map(|data| {
+            let path = data.path.display().to_string();
+            (path, data.sha256.clone())
+        });
+        let (data, data_sha256) = found.unwrap_or_default();
         let work = match job.kind {
             Kind::Bench => Work::Bench(job.bench_sizes()),
-            _ => Work::Generate {
+            Kind::Perplexity => Work::Perplexity {
+                data,
+                data_sha256,
+                n_ctx: job.params.n_ctx,
+                n_chunks: job.n_chunks,
+            },
+            Kind::Choice => Work::Choice {
+                data,
+                data_sha256,
+                n_items: job.n_items,
+            },
+            Kind::Generate | Kind::Idle => Work::Generate {
                 prompt: job.prompt.clone(),
                 messages: job.messages.clone(),
                 n_predict: job.n_predict,
@@ -357,6 +377,7 @@ mod tests {
         let attempt = Attempt {
             job: &job,
             model: Path::new("m.gguf"),
+            data: None,
             worker: &command,
             meter: &Meter::new(sampler, Pace::Idle),
             control: &Control::default(),

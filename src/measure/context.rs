@@ -1,7 +1,7 @@
 //! What an attempt's records say beside what was observed in it.
 
 use crate::config::SamplerPower;
-use crate::record::result::{Board, Build, LostAttempt, Model};
+use crate::record::result::{Board, Build, Data, LostAttempt, Model};
 use crate::record::{Stamp, Stamped};
 use crate::workload::Job;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,9 @@ pub struct Context {
     /// The configuration's facts about the rig.
     pub rig: BTreeMap<String, String>,
     pub model: Option<Model>,
+    /// What a job of data read.
+    #[serde(default)]
+    pub data: Option<Data>,
     /// Index of the primary rail.
     pub primary: Option<usize>,
     /// Whether that rail is simulated.

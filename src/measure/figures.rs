@@ -38,6 +38,21 @@ impl Noted {
     }
 }
 
+impl Noted {
+    /// A figure over the repetitions and its expanded uncertainty.
+    pub fn pair(
+        &mut self,
+        name: &str,
+        figure: Result<(f64, Option<f64>), Reason>,
+    ) -> (Option<f64>, Option<f64>) {
+        let figure = self.value(name, figure);
+        (
+            figure.map(|figure| figure.0),
+            figure.and_then(|figure| figure.1),
+        )
+    }
+}
+
 /// What the uncertainty of a figure is made of; empty where there is none.
 pub fn contributions(trace: Option<&Trace>, figure: Figure) -> Contributions {
     let parts = trace.zip(figure.ok()).map(|(trace, estimate)| {
@@ -107,8 +122,16 @@ pub struct Repetition {
     estimates: Estimates,
 }
 
+impl Repetition {
+    /// Energy of `prefill`, which is all that a job of data does.
+    pub fn evaluation(&self) -> GrossNet {
+        self.estimates.prefill
+    }
+}
+
 struct Estimates {
     complete: bool,
+    prefill: GrossNet,
     j_per_prompt_token: Figure,
     j_per_output_token: GrossNet,
     all_in: Figure,
@@ -152,9 +175,14 @@ pub fn repetition(
         withhold(&mut energy);
     }
     let figures = energy::Figures::new(&energy);
+    let not_reached = GrossNet {
+        gross: Err(Reason::NotReached),
+        net: Err(Reason::NotReached),
+    };
     let complete = matches!(done.stop_reason, StopReason::Length | StopReason::Eog);
     let estimates = Estimates {
         complete,
+        prefill: energy.prefill().map_or(not_reached, |phase| phase.energy_j),
         j_per_prompt_token: figures.j_per_prompt_token.gross,
         j_per_output_token: figures.j_per_output_token,
         all_in: figures.j_per_output_token_all_in.gross,
@@ -218,8 +246,8 @@ fn record(
         });
     // A bench without the part, or a repetition that ended before it.
     let missing = match kind {
-        Kind::Bench => Reason::NotDefined,
-        _ => Reason::NotReached,
+        Kind::Generate => Reason::NotReached,
+        _ => Reason::NotDefined,
     };
     let missing_tokens = match energy.decode() {
         None => missing,

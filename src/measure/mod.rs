@@ -14,6 +14,7 @@ mod figures;
 mod meter;
 mod moments;
 mod observed;
+mod quality;
 mod result;
 #[cfg(test)]
 pub mod testing;

@@ -115,7 +115,8 @@ impl Observed {
     pub fn progress(&self, job: &Job) -> Option<f64> {
         let each = match job.kind {
             Kind::Bench => job.bench_sizes().n_gen,
-            _ => job.n_predict - 1,
+            Kind::Generate => job.n_predict - 1,
+            Kind::Perplexity | Kind::Choice | Kind::Idle => 0,
         };
         let all = f64::from(each) * f64::from(job.repetitions);
         let known: usize = self.tokens.values().map(TokenTimes::decoded).sum();

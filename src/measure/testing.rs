@@ -131,6 +131,7 @@ pub fn context(job: Job) -> Context {
             kv_token_bytes: Some(23_040),
             encoder_token_bytes: None,
         }),
+        data: None,
         primary: Some(0),
         simulated: false,
         sampler_power: None,
@@ -209,6 +210,15 @@ impl Play {
         self.done(rep, n_prompt, n_gen, StopReason::Length);
     }
 
+    /// One repetition of `perplexity` or `choice`, of 1,024 tokens in 2 s at 9 W or a little more.
+    pub fn evaluation(&mut self, rep: u32, scores: impl FnOnce(&mut RepDone)) {
+        let watts = 9.0 + 0.01 * f64::from(rep);
+        self.phase(Phase::Prepare, Some(rep), Span::from_millis(1), 4.0);
+        self.phase(Phase::Prefill, Some(rep), Span::from_millis(2_000), watts);
+        self.done(rep, 1_024, 0, StopReason::Length);
+        scores(self.observed.reps.last_mut().expect("just ended"));
+    }
+
     /// Times of `n` elements from now on.
     fn tokens(&mut self, rep: u32, n: u32) {
         let prepare = self.observed.phase(Phase::Prepare, Some(rep));
@@ -231,6 +241,8 @@ impl Play {
             prompt_sha256: Some("cd".repeat(32)),
             output_sha256: Some("ef".repeat(32)),
             text: None,
+            perplexity: None,
+            choice: None,
         });
     }
 

@@ -3,6 +3,7 @@
 
 mod contract;
 mod missing;
+mod quality;
 mod rails;
 
 use super::testing::{

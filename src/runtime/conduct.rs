@@ -2,7 +2,10 @@
 //! before it. A worker may be anything that an administrator has configured, so a time
 //! that can't be is an error of the attempt, never a figure.
 
-use super::protocol::{Loaded, Message, PhaseCounters, Request, VERSION, Work};
+use super::protocol::{
+    ChoiceDone, Loaded, Message, PhaseCounters, RepDone, Request, StopReason, VERSION, Work,
+};
+use crate::quality::items::{MOST_CHOICES, MOST_ITEMS};
 use crate::units::MonoNs;
 use crate::workload::Phase;
 
@@ -30,6 +33,15 @@ struct Asked {
     /// Output tokens of a repetition; of a bench one time more.
     tokens: u32,
     text: bool,
+    scores: Scores,
+}
+
+/// What a repetition that came to its end has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scores {
+    None,
+    Perplexity,
+    Choice { most_items: usize },
 }
 
 impl Asked {
@@ -74,8 +86,16 @@ impl Conduct {
             tokens: match work {
                 Work::Generate { n_predict, .. } => *n_predict,
                 Work::Bench(sizes) => sizes.n_gen.saturating_add(1),
+                Work::Perplexity { .. } | Work::Choice { .. } => 0,
             },
             text: *text,
+            scores: match work {
+                Work::Generate { .. } | Work::Bench(_) => Scores::None,
+                Work::Perplexity { .. } => Scores::Perplexity,
+                Work::Choice { n_items, .. } => Scores::Choice {
+                    most_items: n_items.map_or(MOST_ITEMS, |n| MOST_ITEMS.min(n as usize)),
+                },
+            },
         });
         self.phases = 0;
         self.rep_ended = 0;
@@ -140,7 +160,7 @@ impl Conduct {
                 self.rep_ended = done.rep;
                 // Nobody has asked for it.
                 done.text = done.text.take().filter(|_| run.text);
-                Ok(())
+                scored(done, run.scores)
             }
             Message::Done { .. } | Message::Error { .. } => Ok(()),
         }
@@ -247,6 +267,48 @@ fn size(loaded: &Loaded) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Takes out scores that nobody has asked for. Those that were asked for must be there when the
+/// repetition came to its end, and be ones.
+fn scored(done: &mut RepDone, asked: Scores) -> Result<(), String> {
+    let unscored = || format!("ended repetition {} without its scores", done.rep);
+    let (perplexity, choice) = (done.perplexity.take(), done.choice.take());
+    if matches!(
+        done.stop_reason,
+        StopReason::Cancelled | StopReason::Timeout
+    ) {
+        return Ok(());
+    }
+    match asked {
+        Scores::None => Ok(()),
+        Scores::Perplexity => {
+            let perplexity = perplexity.ok_or_else(unscored)?;
+            if perplexity.chunks == 0 || !perplexity.nll.is_plausible() {
+                return Err("reported likelihoods that can't be".to_owned());
+            }
+            done.perplexity = Some(perplexity);
+            Ok(())
+        }
+        Scores::Choice { most_items } => {
+            let choice = choice.ok_or_else(unscored)?;
+            if !plausible(&choice, most_items) {
+                return Err("reported choices that can't be".to_owned());
+            }
+            done.choice = Some(choice);
+            Ok(())
+        }
+    }
+}
+
+fn plausible(choice: &ChoiceDone, most_items: usize) -> bool {
+    let items = choice.picked.len();
+    let counts = [choice.correct, choice.correct_norm, choice.correct_bytes];
+    let mut picks = choice.picked.iter().chain(&choice.picked_norm);
+    (1..=most_items).contains(&items)
+        && choice.picked_norm.len() == items
+        && counts.iter().all(|&count| count as usize <= items)
+        && picks.all(|&pick| usize::from(pick) < MOST_CHOICES)
 }
 
 /// Without hardware counts that had a counter for longer than there was time: they were scaled

@@ -4,6 +4,7 @@
 
 pub mod conduct;
 pub mod confine;
+pub mod data;
 mod exit;
 pub mod gguf;
 #[cfg(feature = "llama")]

@@ -12,12 +12,14 @@
 //! ```
 //!
 //! Phases follow one another without gaps inside a run: warm-up runs are one `warmup` phase
-//! each, a repetition is `prepare`, (`depth`,) `prefill`, `decode`; for `bench` with both
+//! each, a repetition is `prepare`, (`depth`,) `prefill`, `decode`; `perplexity` and `choice`
+//! have no `decode`: their evaluation is `prefill`; for `bench` with both
 //! parts `prepare`, (`depth`,) `prefill`, `other`, (`depth`,) `decode`. What lies between two
 //! repetitions is `other` too, and so is what a cancelled repetition did after its last
 //! token. The phases of a repetition are sent when it has ended. `docs/worker-protocol.md`
 //! has the rules for other runtimes.
 
+use crate::quality::Nll;
 use crate::units::MonoNs;
 use crate::workload::{BenchSizes, Message as ChatMessage, Params, Phase};
 use schemars::JsonSchema;
@@ -30,7 +32,13 @@ pub const VERSION: u32 = 1;
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Request {
     /// Load the model and make the context. Once, first.
-    Load { path: String, params: Params },
+    Load {
+        path: String,
+        params: Params,
+        /// Of how many tokens of a batch logits will be wanted at most.
+        #[serde(default = "one")]
+        n_outputs: u32,
+    },
     /// Warm up, then run every repetition. `text`: send the generated text too.
     Run {
         work: Work,
@@ -55,6 +63,26 @@ pub enum Work {
         ignore_eos: bool,
     },
     Bench(BenchSizes),
+    /// Evaluate a text in chunks of `n_ctx` tokens; `n_chunks` of them at most.
+    Perplexity {
+        /// The file's path, and its SHA-256: other content is an error.
+        data: String,
+        data_sha256: String,
+        n_ctx: u32,
+        #[serde(default)]
+        n_chunks: Option<u32>,
+    },
+    /// Score the choices of items; of the first `n_items` at most.
+    Choice {
+        data: String,
+        data_sha256: String,
+        #[serde(default)]
+        n_items: Option<u32>,
+    },
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// Why a repetition stopped.
@@ -88,7 +116,7 @@ pub enum Message {
         rep: Option<u32>,
         t0_ns: MonoNs,
         t1_ns: MonoNs,
-        /// Prompt tokens of `prefill`, filled tokens of `depth`, decode tokens of `decode`
+        /// Evaluated tokens of `prefill`, filled tokens of `depth`, decode tokens of `decode`
         /// (`generate`: one less than the output tokens), else 0.
         tokens: u32,
         #[serde(default)]
@@ -254,4 +282,31 @@ pub struct RepDone {
     pub output_sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Of a `perplexity` that came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<PerplexityDone>,
+    /// Of a `choice` that came to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<ChoiceDone>,
+}
+
+/// What a repetition of `perplexity` has scored.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityDone {
+    pub chunks: u32,
+    /// In nats, over the scored tokens.
+    pub nll: Nll,
+}
+
+/// What a repetition of `choice` has scored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChoiceDone {
+    /// Items whose right choice is the likeliest: by its log-likelihood, by that per character,
+    /// and by that per byte.
+    pub correct: u32,
+    pub correct_norm: u32,
+    pub correct_bytes: u32,
+    /// The likeliest choice of each item, from 0, and the likeliest per character.
+    pub picked: Vec<u8>,
+    pub picked_norm: Vec<u8>,
 }

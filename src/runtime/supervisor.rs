@@ -11,6 +11,7 @@
 //! worker.send(&Request::Load {
 //!     path: "smol.gguf".to_owned(),
 //!     params: Params::default(),
+//!     n_outputs: 1,
 //! });
 //! while let Some(message) = worker.recv(Duration::from_secs(30))? {
 //!     println!("{message:?}");

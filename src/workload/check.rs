@@ -123,7 +123,8 @@ impl Job {
                         format!("must be 1 to {} bytes long", limits.prompt_bytes),
                     ));
                 }
-                self.refuse_foreign(&["n_prompt", "n_gen", "n_depth"])?;
+                self.refuse_foreign(&BENCH_FIELDS)?;
+                self.refuse_foreign(&["data", "n_chunks", "n_items"])?;
             }
             Kind::Bench => {
                 in_range("n_prompt", self.n_prompt.unwrap_or(512), 0, limits.n_ctx)?;
@@ -136,16 +137,20 @@ impl Job {
                         "n_prompt and n_gen are both 0: there is nothing to measure",
                     ));
                 }
-                self.refuse_foreign(&["prompt", "messages"])?;
+                self.refuse_foreign(&["prompt", "messages", "data", "n_chunks", "n_items"])?;
             }
-            Kind::Perplexity | Kind::Choice | Kind::Idle => {
+            Kind::Perplexity => self.check_data("a text", self.n_chunks, "n_chunks", "n_items")?,
+            Kind::Choice => {
+                self.check_data("items as JSON Lines", self.n_items, "n_items", "n_chunks")?;
+            }
+            Kind::Idle => {
                 return Err(SpecError::unsupported(
                     "kind",
-                    "this version runs the kinds generate and bench",
+                    "this version runs the kinds generate, bench, perplexity and choice",
                 ));
             }
         }
-        self.refuse_foreign(&["data", "duration_s"])?;
+        self.refuse_foreign(&["duration_s"])?;
         if self.model.is_none() {
             return Err(SpecError::invalid(
                 "model",
@@ -153,6 +158,26 @@ impl Job {
             ));
         }
         Ok(())
+    }
+
+    /// A job that reads data, `n` of it under its own name.
+    fn check_data(
+        &self,
+        what: &str,
+        n: Option<u32>,
+        name: &'static str,
+        foreign: &'static str,
+    ) -> Result<(), SpecError> {
+        if self.data.is_none() {
+            let message = format!("missing: {what}, a name in the board's data directory");
+            return Err(SpecError::invalid("data", message));
+        }
+        if n == Some(0) {
+            let message = "must be 1 or more; null is all of the data";
+            return Err(SpecError::invalid(name, message));
+        }
+        self.refuse_foreign(&BENCH_FIELDS)?;
+        self.refuse_foreign(&["prompt", "messages", foreign])
     }
 
     fn refuse_foreign(&self, fields: &[&str]) -> Result<(), SpecError> {
@@ -164,6 +189,8 @@ impl Job {
                 "n_gen" => self.n_gen.is_some(),
                 "n_depth" => self.n_depth.is_some(),
                 "data" => self.data.is_some(),
+                "n_chunks" => self.n_chunks.is_some(),
+                "n_items" => self.n_items.is_some(),
                 "duration_s" => self.duration_s.is_some(),
                 _ => false,
             };
@@ -196,7 +223,9 @@ impl Job {
                 let sizes = self.bench_sizes();
                 u64::from(sizes.n_depth) + u64::from(sizes.n_prompt.max(sizes.n_gen))
             }
-            _ => u64::from(self.n_predict),
+            Kind::Generate => u64::from(self.n_predict),
+            // Of items the worker knows once they are tokens; a text is cut to fit.
+            Kind::Perplexity | Kind::Choice | Kind::Idle => 0,
         };
         if tokens > u64::from(params.n_ctx) {
             return Err(SpecError::invalid(
@@ -216,6 +245,8 @@ impl Job {
         Ok(())
     }
 }
+
+const BENCH_FIELDS: [&str; 3] = ["n_prompt", "n_gen", "n_depth"];
 
 fn in_range(field: &str, value: u32, least: u32, most: u32) -> Result<(), SpecError> {
     if (least..=most).contains(&value) {
@@ -362,6 +393,57 @@ mod tests {
         let job = parse(json!({"id":"b","kind":"bench","model":"m.gguf"})).expect("valid");
         let sizes = job.bench_sizes();
         assert_eq!((sizes.n_prompt, sizes.n_gen, sizes.n_depth), (512, 128, 0));
+    }
+
+    #[test]
+    fn a_job_of_data_names_it_and_nothing_of_other_kinds() {
+        let with = |kind: &str, changes: serde_json::Value| {
+            let mut job = json!({"id": "q", "kind": kind, "model": "m.gguf", "data": "wiki.txt",
+                "params": {"n_ctx": 64, "n_batch": 64}});
+            for (field, value) in changes.as_object().expect("an object") {
+                job[field] = value.clone();
+            }
+            parse(job).map_err(|error| (error.field, error.message))
+        };
+        for kind in ["perplexity", "choice"] {
+            let job = with(kind, json!({})).expect("nothing else is needed");
+            assert_eq!(
+                job.data.as_ref().map(|data| data.as_str()),
+                Some("wiki.txt")
+            );
+            assert!(with(kind, json!({"params": {"n_ctx": 16, "n_batch": 16}})).is_ok());
+            for (field, value) in [
+                ("data", json!(null)),
+                ("data", json!("../wiki.txt")),
+                ("data", json!("/etc/passwd")),
+                ("prompt", json!("Why?")),
+                ("messages", json!([])),
+                ("n_gen", json!(5)),
+                ("duration_s", json!(5)),
+                ("model", json!(null)),
+            ] {
+                let refused = with(kind, json!({field: value})).expect_err(field);
+                assert_eq!(refused.0.as_deref(), Some(field), "{refused:?}");
+            }
+        }
+        let field = |kind, field: &str, n: u32| with(kind, json!({field: n})).map_err(|e| e.0);
+        assert!(
+            field("perplexity", "n_chunks", 1).is_ok() && field("choice", "n_items", 1).is_ok()
+        );
+        for (kind, name, n) in [
+            ("perplexity", "n_chunks", 0),
+            ("perplexity", "n_items", 1),
+            ("choice", "n_items", 0),
+            ("choice", "n_chunks", 1),
+        ] {
+            assert_eq!(field(kind, name, n).unwrap_err().as_deref(), Some(name));
+        }
+        assert_eq!(
+            refused(|job| job["data"] = json!("wiki.txt"))
+                .field
+                .as_deref(),
+            Some("data")
+        );
     }
 
     proptest! {

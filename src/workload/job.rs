@@ -1,7 +1,7 @@
 //! The job as a client writes it, and its defaults. One that came through [`Job::parse`] has
 //! passed every check that needs no file.
 
-use super::{JobId, ModelName};
+use super::{DataName, JobId, ModelName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -74,9 +74,18 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n_depth: Option<u32>,
 
-    /// `perplexity`, `choice`: a name in the data directory.
+    /// `perplexity` (a text), `choice` (items as JSON Lines): a name in the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
+    pub data: Option<DataName>,
+    /// `perplexity`: chunks of `params.n_ctx` tokens, as llama-perplexity's --chunks; `null` is
+    /// all of the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub n_chunks: Option<u32>,
+    /// `choice`: the first so many items; `null` is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub n_items: Option<u32>,
     /// `idle`: how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub duration_s: Option<f64>,
@@ -291,6 +300,14 @@ impl Job {
         hex(&Sha256::digest(canonical))
     }
 
+    /// Of how many tokens of a batch logits are wanted.
+    pub fn n_outputs(&self) -> u32 {
+        match self.kind {
+            Kind::Perplexity | Kind::Choice => SCORED_AT_ONCE.min(self.params.n_batch),
+            Kind::Generate | Kind::Bench | Kind::Idle => 1,
+        }
+    }
+
     /// The sizes of a `bench` job with llama-bench's defaults.
     pub fn bench_sizes(&self) -> BenchSizes {
         BenchSizes {
@@ -300,6 +317,11 @@ impl Job {
         }
     }
 }
+
+/// Of how many tokens of a batch an engine is to keep logits: of those that are scored in a given
+/// text, else of the last one. Enough for a CPU's matrix kernels, and with a vocabulary of 262,144
+/// still no more than 128 MiB.
+const SCORED_AT_ONCE: u32 = 128;
 
 /// Tokens of a `bench` repetition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -17,6 +17,6 @@ pub use job::{
     BenchSizes, FlashAttn, Idle, Job, Kind, KvType, Message, Params, Prompt, Publish, TokensWhen,
 };
 pub use limits::Limits;
-pub use name::{JobId, ModelName};
+pub use name::{DataName, JobId, ModelName};
 pub use queue_mode::QueueMode;
 pub use state::{JobState, Phase};

@@ -86,6 +86,12 @@ name!(
     128,
     "a model name"
 );
+name!(
+    /// A file name in the data directory; it can't name anything outside it.
+    DataName,
+    128,
+    "a data name"
+);
 
 #[cfg(test)]
 mod tests {
@@ -121,6 +127,7 @@ mod tests {
             ".hidden",
         ] {
             assert!(bad.parse::<ModelName>().is_err(), "{bad:?}");
+            assert!(bad.parse::<DataName>().is_err(), "{bad:?}");
             assert!(bad.parse::<JobId>().is_err(), "{bad:?}");
         }
         assert!("x".repeat(64).parse::<JobId>().is_ok());

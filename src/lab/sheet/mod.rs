@@ -2,13 +2,14 @@
 //! and the HTML page show the same sheet.
 
 mod context;
+mod quality;
 mod rails;
 
 use super::figure::{Figure, median, seconds};
 use super::reason;
 use crate::record::result::{Distribution, JobResult, LeftOut, PhaseFigures, Rep, Statistic};
 use crate::record::{Reason, Stamp};
-use crate::workload::Phase;
+use crate::workload::{Kind, Phase};
 use serde::Serialize;
 
 /// One result, ready to be laid out.
@@ -84,7 +85,9 @@ impl Sheet {
     pub fn new(stamp: &Stamp, result: &JobResult) -> Self {
         let model = result.model.as_ref().map(|model| model.name.as_str());
         let mut sections = Vec::new();
-        if !result.reps.is_empty() {
+        let scores = matches!(result.kind, Kind::Perplexity | Kind::Choice);
+        sections.extend(quality::sections(result));
+        if !result.reps.is_empty() && !scores {
             sections.push(speed(result));
             sections.push(energy(result));
         }
@@ -134,6 +137,10 @@ fn left_out(marks: &[LeftOut]) -> Option<String> {
 /// Rows of the speed and energy sections once more, under names that stand alone.
 fn headline(sections: &[Section]) -> Vec<Row> {
     let names = [
+        ("Perplexity", "perplexity"),
+        ("Right answers", "right answers"),
+        ("Per scored token", "energy per scored token"),
+        ("Per right answer", "energy per right answer"),
         ("Per output token", "energy per output token"),
         ("Decode", "decode"),
         ("Prefill", "prefill"),
@@ -350,7 +357,8 @@ fn middle(reps: &[Rep], field: Field, name: &str) -> Figure {
 
 fn warnings(stamp: &Stamp, result: &JobResult) -> Vec<String> {
     let mut warnings = result.warnings.clone();
-    if result.reps.iter().any(|rep| !rep.resolved) {
+    let unresolved = |rep: &Rep| rep.decode.is_some() && !rep.resolved;
+    if result.reps.iter().any(unresolved) {
         warnings.push(
             "single tokens are shorter than 10 windows of the sensor: trust the phases' \
              energies, not the tokens'"

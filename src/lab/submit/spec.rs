@@ -17,7 +17,8 @@ pub struct Options {
     /// Name of the job [default: made of model, time and a random number]
     #[arg(long)]
     pub id: Option<String>,
-    /// `generate` (from a prompt) or `bench` (as llama-bench does) [default: generate]
+    /// `generate` (from a prompt), `bench` (as llama-bench does), `perplexity` (of a text) or
+    /// `choice` (right answers to items) [default: generate]
     #[arg(long, value_name = "KIND")]
     pub kind: Option<String>,
     /// A model in the board's model directory
@@ -47,6 +48,15 @@ pub struct Options {
     /// bench: tokens in the context before [default: 0]
     #[arg(long, value_name = "N")]
     pub n_depth: Option<u32>,
+    /// perplexity, choice: a file in the board's data directory
+    #[arg(long, value_name = "FILE_NAME")]
+    pub data: Option<String>,
+    /// perplexity: chunks of --n-ctx tokens [default: all of the text]
+    #[arg(long, value_name = "N")]
+    pub n_chunks: Option<u32>,
+    /// choice: the first N items [default: all of them]
+    #[arg(long, value_name = "N")]
+    pub n_items: Option<u32>,
     /// How often the work is measured [default: 3]
     #[arg(long, short, value_name = "N")]
     pub repetitions: Option<u32>,
@@ -193,6 +203,9 @@ fn apply(options: &Options, job: &mut Map<String, Value>) -> Result<(), LabError
         ("n_prompt", options.n_prompt.map(|v| json!(v))),
         ("n_gen", options.n_gen.map(|v| json!(v))),
         ("n_depth", options.n_depth.map(|v| json!(v))),
+        ("data", options.data.as_ref().map(|v| json!(v))),
+        ("n_chunks", options.n_chunks.map(|v| json!(v))),
+        ("n_items", options.n_items.map(|v| json!(v))),
         ("repetitions", options.repetitions.map(|v| json!(v))),
         ("warmup", options.warmup.map(|v| json!(v))),
         ("params.threads", options.threads.map(|v| json!(v))),

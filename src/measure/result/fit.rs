@@ -19,7 +19,7 @@ struct Step {
 }
 
 /// What repeats something comes first, what nothing else in the record tells last.
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step {
         field: "start",
         // The end of the repetition before says the same.
@@ -95,6 +95,17 @@ const STEPS: [Step; 10] = [
         field: "comparisons",
         what: "comparisons",
         leave_out: |result| result.comparisons.clear(),
+    },
+    // Shares and counts stay.
+    Step {
+        field: "picked",
+        what: "picked",
+        leave_out: |result| {
+            if let Some(choice) = &mut result.choice {
+                leave_out(&mut choice.picked, "picked", &mut choice.reasons);
+                leave_out(&mut choice.picked_norm, "picked_norm", &mut choice.reasons);
+            }
+        },
     },
     Step {
         field: "reps",

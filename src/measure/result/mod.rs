@@ -13,6 +13,7 @@ use super::context::Context;
 use super::figures::{self, Noted, Repetition};
 use super::meter::Recorded;
 use super::observed::{Ending, Observed};
+use super::quality;
 use super::tokens::TokenBatches;
 use super::trace;
 use crate::energy::{self, Baseline, IdleLevel};
@@ -20,7 +21,7 @@ use crate::record::job::{Tokens, Trace as TraceRecord};
 use crate::record::result::{IdlePair, JobResult, Raw, Records};
 use crate::record::{Reason, Stamped};
 use crate::units::Span;
-use crate::workload::{JobState, Phase, TokensWhen};
+use crate::workload::{JobState, Kind, Phase, TokensWhen};
 use comparisons::comparisons;
 use fit::fitted;
 use idle::{idle_phase, idle_reasons, load};
@@ -173,6 +174,21 @@ fn result(
         false => Reason::NotAsked,
     };
     noted.reasons.insert("raw".to_owned(), raw);
+    let mut of_kind = |name: &str, kind: Kind, reason: Option<Reason>| {
+        if job.kind == kind
+            && let Some(reason) = reason
+        {
+            noted.reasons.insert(name.to_owned(), reason);
+        }
+    };
+    let perplexity = quality::perplexity(context, observed, &reps);
+    of_kind(
+        "perplexity",
+        Kind::Perplexity,
+        perplexity.as_ref().err().copied(),
+    );
+    let choice = quality::choice(context, observed, &reps);
+    of_kind("choice", Kind::Choice, choice.as_ref().err().copied());
     let timelines: BTreeMap<String, Vec<energy::Part>> = rails
         .iter()
         .map(|rail| (rail.spec.name.clone(), timeline(observed, rail)))
@@ -218,6 +234,8 @@ fn result(
         },
         load: noted.value("load", load),
         summary: noted.value("summary", summary),
+        perplexity: perplexity.ok(),
+        choice: choice.ok(),
         memory: memory(context, observed),
         thermal,
         contention,

@@ -152,6 +152,12 @@ fn whatever_is_missing_says_why() {
         (play.end(Ending::Stopped(Stop::Timeout)), job(|_| ()))
     };
     let plays = [
+        quality::perplexity(1),
+        quality::perplexity(2),
+        quality::choice(0),
+        quality::choice(2),
+        quality::cancelled("perplexity"),
+        quality::cancelled("choice"),
         generated(),
         benched(16, 3),
         benched(16, 0),

@@ -5,6 +5,7 @@
 mod budget;
 mod counters;
 mod idle;
+mod quality;
 mod rail;
 mod rep;
 mod summary;
@@ -18,6 +19,7 @@ use crate::workload::{JobState, Kind, Params};
 pub use budget::{Budget, Contributions};
 pub use counters::{Counters, Hardware};
 pub use idle::{IdlePair, IdlePhase, Load};
+pub use quality::{Choice, Data, Evaluation, Perplexity};
 pub use rail::{Interval, Lag, Limits, Rail, RailComparison, Total};
 pub use rep::{Figures, Moment, PhaseFigures, Rep};
 use schemars::JsonSchema;
@@ -68,6 +70,12 @@ pub struct JobResult {
     pub load: Option<Load>,
     pub reps: Vec<Rep>,
     pub summary: Option<Summary>,
+    /// Of `perplexity` jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub perplexity: Option<Perplexity>,
+    /// Of `choice` jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choice: Option<Choice>,
     pub memory: Memory,
     pub thermal: Thermal,
     pub contention: Contention,

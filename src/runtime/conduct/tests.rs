@@ -38,6 +38,8 @@ fn rep(rep: u32, text: Option<&str>) -> Message {
         prompt_sha256: None,
         output_sha256: None,
         text: text.map(str::to_owned),
+        perplexity: None,
+        choice: None,
     })
 }
 
@@ -194,5 +196,118 @@ proptest! {
         }
         prop_assert!(accepted.is_sorted());
         prop_assert!(accepted.iter().all(|t| (100..=1_000).contains(t)));
+    }
+}
+
+mod scores {
+    use super::*;
+    use crate::quality::Nll;
+    use crate::runtime::protocol::{ChoiceDone, PerplexityDone};
+
+    fn asked(work: Work) -> Conduct {
+        let mut conduct = Conduct::new(MonoNs(100));
+        conduct.check(&mut hello(VERSION), NOW).expect("a hello");
+        conduct.asked(&Request::Run {
+            work,
+            warmup: 0,
+            repetitions: 3,
+            text: false,
+        });
+        conduct
+    }
+
+    fn perplexity() -> Work {
+        Work::Perplexity {
+            data: "d".to_owned(),
+            data_sha256: String::new(),
+            n_ctx: 512,
+            n_chunks: None,
+        }
+    }
+
+    fn choice() -> Work {
+        Work::Choice {
+            data: "d".to_owned(),
+            data_sha256: String::new(),
+            n_items: Some(2),
+        }
+    }
+
+    fn done(number: u32, change: impl FnOnce(&mut RepDone)) -> Message {
+        let Message::Rep(mut done) = rep(number, None) else {
+            unreachable!("it is one")
+        };
+        change(&mut done);
+        Message::Rep(done)
+    }
+
+    fn nll(tokens: u64, sum: f64, squares: f64) -> impl FnOnce(&mut RepDone) {
+        move |done| {
+            done.perplexity = Some(PerplexityDone {
+                chunks: 1,
+                nll: Nll {
+                    tokens,
+                    sum,
+                    squares,
+                },
+            });
+        }
+    }
+
+    fn picks(correct: u32, picked: &[u8]) -> ChoiceDone {
+        ChoiceDone {
+            correct,
+            correct_norm: 0,
+            correct_bytes: 0,
+            picked: picked.to_vec(),
+            picked_norm: picked.to_vec(),
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_there_and_can_be() {
+        let mut conduct = asked(perplexity());
+        let mut good = done(1, nll(4, 8.0, 17.0));
+        assert_eq!(conduct.check(&mut good, NOW), Ok(()));
+        assert!(matches!(&good, Message::Rep(done) if done.perplexity.is_some()));
+        for bad in [nll(0, 1.0, 1.0), nll(4, f64::NAN, 1.0), nll(4, 1.0, -1.0)] {
+            assert!(conduct.clone().check(&mut done(2, bad), NOW).is_err());
+        }
+        let none = conduct.clone().check(&mut rep(2, None), NOW);
+        assert!(none.unwrap_err().contains("without its scores"));
+
+        let conduct = asked(choice());
+        let check = |choice| {
+            let mut message = done(1, |done| done.choice = Some(choice));
+            conduct.clone().check(&mut message, NOW)
+        };
+        assert_eq!(check(picks(2, &[0, 63])), Ok(()));
+        for bad in [
+            picks(3, &[0, 1]),
+            picks(0, &[]),
+            picks(0, &[64, 0]),
+            picks(0, &[0, 0, 0]),
+            ChoiceDone {
+                picked_norm: vec![0],
+                ..picks(0, &[0, 0])
+            },
+        ] {
+            assert!(check(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_left_out() {
+        let mut conduct = greeted();
+        let mut message = done(1, nll(4, 8.0, 17.0));
+        assert_eq!(conduct.check(&mut message, NOW), Ok(()));
+        assert!(matches!(&message, Message::Rep(done) if done.perplexity.is_none()));
+        // Nobody cuts a text in half.
+        let mut cancelled = done(1, |done| {
+            nll(4, 8.0, 17.0)(done);
+            done.stop_reason = StopReason::Cancelled;
+        });
+        assert_eq!(asked(perplexity()).check(&mut cancelled, NOW), Ok(()));
+        assert!(matches!(&cancelled, Message::Rep(done) if done.perplexity.is_none()));
     }
 }

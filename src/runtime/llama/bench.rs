@@ -168,6 +168,8 @@ impl Benched {
             prompt_sha256: None,
             output_sha256: None,
             text: None,
+            perplexity: None,
+            choice: None,
         }
     }
 }

@@ -6,6 +6,8 @@
 //! alone; the backend, which has no pointer, through `llama-cpp-2`.
 #![allow(unsafe_code, reason = "the one place: a C library has no other door")]
 
+mod outputs;
+
 use super::Failure;
 use super::kind::{Kind, NotRun, Traits};
 use super::log::{self, Level, LoadLog};
@@ -37,6 +39,7 @@ pub struct Engine {
     n_batch: u32,
     /// What an encoder-decoder model's decoder begins with.
     decoder_start: Option<Token>,
+    n_outputs: u32,
     /// Read by the abort callback as long as the context lives.
     _stop: Arc<StopFlag>,
 }
@@ -86,22 +89,26 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 impl Engine {
-    /// Loads the model and makes its context. Cancelling ends the loading.
+    /// Loads the model and makes its context, with room for the logits of `n_outputs` tokens.
+    /// Cancelling ends the loading.
     pub fn load(
         path: &Path,
         params: &Params,
+        n_outputs: u32,
         threads: u32,
         stop: &Arc<StopFlag>,
     ) -> (Result<Engine, DecodeError>, LoadLog) {
-        log::capture(|| Self::load_uncaptured(path, params, threads, stop))
+        log::capture(|| Self::load_uncaptured(path, params, n_outputs, threads, stop))
     }
 
     fn load_uncaptured(
         path: &Path,
         params: &Params,
+        n_outputs: u32,
         threads: u32,
         stop: &Arc<StopFlag>,
     ) -> Result<Engine, DecodeError> {
+        let n_outputs = n_outputs.clamp(1, params.n_batch.min(params.n_ctx).max(1));
         let failed = |what: &str| {
             if stop.is_set() {
                 return DecodeError::Stopped;
@@ -150,8 +157,8 @@ impl Engine {
                 Kind::Decoder => N_UBATCH,
                 Kind::EncoderDecoder => options.n_batch,
             };
-            // Only the last token of a batch is sampled: no room for more logits.
-            options.n_outputs_max = 1;
+            // Room for the logits of no more tokens than are looked at.
+            options.n_outputs_max = n_outputs;
             options.n_threads = threads as i32;
             options.n_threads_batch = threads as i32;
             options.flash_attn_type = match params.flash_attn {
@@ -185,6 +192,7 @@ impl Engine {
                 decoder_start,
                 n_ctx: sys::llama_n_ctx_seq(context.as_ptr()),
                 n_batch: sys::llama_n_batch(context.as_ptr()),
+                n_outputs,
                 vocab: NonNull::new(vocab.cast_mut()).expect("a loaded model has a vocabulary"),
                 context,
                 model,
@@ -243,11 +251,9 @@ impl Engine {
         tokens: &mut [Token],
         how: unsafe extern "C" fn(*mut sys::llama_context, sys::llama_batch) -> i32,
     ) -> Result<(), DecodeError> {
-        let failed = |what: String| DecodeError::Failed(Failure::new("decode-failed", what));
         // llama.cpp aborts on an empty or too large batch.
         if tokens.is_empty() || tokens.len() > self.n_batch as usize {
-            let text = format!("{} tokens are no batch", tokens.len());
-            return Err(failed(text));
+            return Err(too_large(tokens.len()));
         }
         // SAFETY: the batch borrows `tokens` for this call only, and its length is theirs; `how`
         // is one of llama.cpp's two functions that take a context and a batch.
@@ -255,14 +261,7 @@ impl Engine {
             let batch = sys::llama_batch_get_one(tokens.as_mut_ptr(), tokens.len() as i32);
             how(self.context.as_ptr(), batch)
         };
-        match status {
-            0 => Ok(()),
-            2 => Err(DecodeError::Stopped),
-            1 => Err(failed("the context is full; raise n_ctx".to_owned())),
-            code => Err(failed(format!(
-                "llama.cpp can't evaluate a batch (code {code})"
-            ))),
-        }
+        decoded(status)
     }
 
     /// Returns when everything that was asked of an accelerator is done.
@@ -284,6 +283,20 @@ impl Engine {
     /// Special tokens in the text are taken as such; `add_special` puts the model's
     /// beginning-of-sequence token before it, if the model wants one.
     pub fn tokenise(&self, input: &str, add_special: bool) -> Result<Vec<Token>, Failure> {
+        self.tokens_of(input, add_special, true)
+    }
+
+    /// The same for a text in which special tokens are text like any other.
+    pub fn tokenise_plain(&self, input: &str) -> Result<Vec<Token>, Failure> {
+        self.tokens_of(input, true, false)
+    }
+
+    fn tokens_of(
+        &self,
+        input: &str,
+        add_special: bool,
+        parse_special: bool,
+    ) -> Result<Vec<Token>, Failure> {
         let too_long =
             || Failure::new("prompt-too-long", "the prompt can't be tokenised: too long");
         let length = i32::try_from(input.len()).map_err(|_| too_long())?;
@@ -300,7 +313,7 @@ impl Engine {
                     tokens.as_mut_ptr(),
                     tokens.len() as i32,
                     add_special,
-                    true,
+                    parse_special,
                 )
             };
             // Below 0: how many there are.
@@ -356,6 +369,12 @@ impl Engine {
             let wanted = sys::llama_vocab_get_add_bos(self.vocab.as_ptr());
             (wanted && bos >= 0).then_some(bos)
         }
+    }
+
+    /// Whether the model wants an end-of-sequence token behind each text.
+    pub fn adds_eos(&self) -> bool {
+        // SAFETY: the vocabulary is alive.
+        unsafe { sys::llama_vocab_get_add_eos(self.vocab.as_ptr()) }
     }
 
     /// As templates write it; empty if there is none.
@@ -426,6 +445,26 @@ impl Drop for Engine {
             sys::llama_free(self.context.as_ptr());
             sys::llama_model_free(self.model.as_ptr());
         }
+    }
+}
+
+fn decode_failed(what: String) -> DecodeError {
+    DecodeError::Failed(Failure::new("decode-failed", what))
+}
+
+fn too_large(tokens: usize) -> DecodeError {
+    decode_failed(format!("{tokens} tokens are no batch"))
+}
+
+/// What llama_decode returned.
+fn decoded(status: i32) -> Result<(), DecodeError> {
+    match status {
+        0 => Ok(()),
+        2 => Err(DecodeError::Stopped),
+        1 => Err(decode_failed("the context is full; raise n_ctx".to_owned())),
+        code => Err(decode_failed(format!(
+            "llama.cpp can't evaluate a batch (code {code})"
+        ))),
     }
 }
 

@@ -172,6 +172,8 @@ impl Generated {
             prompt_sha256: Some(sha256(&self.prompt)),
             output_sha256: Some(sha256(&self.output)),
             text: with_text.then(|| self.text(engine)),
+            perplexity: None,
+            choice: None,
         }
     }
 

@@ -3,11 +3,14 @@
 use super::Failure;
 use super::backends;
 use super::bench::Bench;
+use super::choice::Choices;
 use super::counters::{Meter, Snapshot};
+use super::evaluation::{self, Evaluation};
 use super::ffi::{self, DecodeError, Engine};
 use super::generate::Generate;
 use super::log::LoadLog;
 use super::output::{Output, Sender, Stamps};
+use super::perplexity::Perplexity;
 use super::stop::StopFlag;
 use super::timeline::Timeline;
 use crate::clock;
@@ -112,8 +115,13 @@ fn serve(output: &Output, stop: &Arc<StopFlag>, orders: &Receiver<Order>, meter:
     let mut free_since = MonoNs::default();
     for (request, received) in orders {
         let result = match request {
-            Request::Load { path, params } if session.is_none() => {
-                load(output, stop, Path::new(&path), params, meter).map(|loaded| session = loaded)
+            Request::Load {
+                path,
+                params,
+                n_outputs,
+            } if session.is_none() => {
+                load(output, stop, Path::new(&path), params, n_outputs, meter)
+                    .map(|loaded| session = loaded)
             }
             Request::Load { .. } => Err(Failure::new("protocol", "a model is loaded already")),
             Request::Run {
@@ -159,11 +167,12 @@ fn load(
     stop: &Arc<StopFlag>,
     path: &Path,
     params: Params,
+    n_outputs: u32,
     meter: &mut Meter,
 ) -> Result<Option<Session>, Failure> {
     let threads = params.threads.unwrap_or_else(available_threads);
     let resident_before = ffi::resident_share(path);
-    let (engine, log) = Engine::load(path, &params, threads, stop);
+    let (engine, log) = Engine::load(path, &params, n_outputs, threads, stop);
     let t1_ns = clock::now();
     // Since the process began, which is when loading did.
     let counters = meter.read().since(&Snapshot::default());
@@ -316,6 +325,24 @@ fn run_work(
             let mut bench = Bench::new(&sizes, &session.engine, session.params.seed)?;
             run_bench(output, stop, session, &mut bench, counts, timeline)?
         }
+        Work::Perplexity {
+            data,
+            data_sha256,
+            n_ctx,
+            n_chunks,
+        } => {
+            let engine = &session.engine;
+            let mut text = Perplexity::new(engine, &data, &data_sha256, n_ctx, n_chunks)?;
+            run_evaluation(output, stop, session, &mut text, counts, timeline)?
+        }
+        Work::Choice {
+            data,
+            data_sha256,
+            n_items,
+        } => {
+            let mut items = Choices::new(&session.engine, &data, &data_sha256, n_items)?;
+            run_evaluation(output, stop, session, &mut items, counts, timeline)?
+        }
     };
     output.send(&Message::Done {
         stop_reason,
@@ -389,6 +416,38 @@ fn run_bench(
         let benched = bench.repetition(engine, stop, timeline, note)?;
         report(output, timeline);
         output.send(&Message::Rep(benched.report(rep)));
+        if let Some(reason) = stop.requested() {
+            return Ok(reason);
+        }
+    }
+    Ok(StopReason::Length)
+}
+
+fn run_evaluation(
+    output: &Output,
+    stop: &StopFlag,
+    session: &mut Session,
+    evaluation: &mut dyn Evaluation,
+    counts: Counts,
+    timeline: &mut Timeline,
+) -> Result<StopReason, Failure> {
+    let engine = &mut session.engine;
+    for _ in 0..counts.warmup {
+        match evaluation.warm_up(engine) {
+            Ok(()) | Err(DecodeError::Stopped) => timeline.end_now(Phase::Warmup, 0),
+            Err(DecodeError::Failed(failure)) => return Err(failure),
+        }
+        if let Some(reason) = stop.requested() {
+            report(output, timeline);
+            return Ok(reason);
+        }
+    }
+    report_warmup(output, counts, timeline);
+    for rep in 1..=counts.repetitions {
+        timeline.begin(rep);
+        let done = evaluation::repetition(evaluation, engine, stop, timeline, rep)?;
+        report(output, timeline);
+        output.send(&Message::Rep(done));
         if let Some(reason) = stop.requested() {
             return Ok(reason);
         }

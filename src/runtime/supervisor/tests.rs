@@ -122,6 +122,7 @@ fn a_worker_that_does_not_read_blocks_nobody() {
     let request = Request::Load {
         path: "x".repeat(1 << 20),
         params: crate::workload::Params::default(),
+        n_outputs: 1,
     };
     worker.send(&request);
     worker.send(&request);

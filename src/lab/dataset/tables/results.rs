@@ -49,6 +49,7 @@ pub fn columns() -> Columns<Published> {
     board(&mut c);
     energy(&mut c);
     summary(&mut c);
+    quality(&mut c);
     surroundings(&mut c);
     c.int(
         "tokens_records",
@@ -318,6 +319,98 @@ fn summary(c: &mut Columns<Published>) {
         u95,
         "median energy of prefill and decode a token of prompt or output"
     );
+}
+
+/// Of jobs that score given text; null for all others.
+fn quality(c: &mut Columns<Published>) {
+    c.text("data", "what was scored", |r, _| {
+        let perplexity = r.result.perplexity.as_ref().map(|found| &found.data);
+        let choice = r.result.choice.as_ref().map(|found| &found.data);
+        perplexity.or(choice).map(|name| name.as_str().into())
+    });
+    c.text("data_sha256", "of the file", |r, _| {
+        let perplexity = r.result.perplexity.as_ref();
+        let choice = r.result.choice.as_ref();
+        let perplexity = perplexity.map(|found| &found.data_sha256);
+        let choice = choice.map(|found| &found.data_sha256);
+        perplexity.or(choice).map(|hash| hash.as_str().into())
+    });
+    macro_rules! figure {
+        ($block:ident, $field:ident, $about:literal) => {
+            c.float(stringify!($field), $about, |r, _| {
+                r.result.$block.as_ref()?.$field
+            });
+        };
+    }
+    macro_rules! reason {
+        ($block:ident, $field:literal) => {
+            c.reason($field, |r, _| match &r.result.$block {
+                Some(found) => found.reasons.get($field).copied(),
+                None => r.result.reasons.get(stringify!($block)).copied(),
+            });
+        };
+    }
+    c.int("perplexity_chunks", "chunks of n_ctx tokens", |r, _| {
+        r.result
+            .perplexity
+            .as_ref()
+            .map(|found| found.chunks.into())
+    });
+    c.int("tokens_scored", "of the text", |r, _| {
+        r.result
+            .perplexity
+            .as_ref()
+            .map(|found| found.tokens_scored)
+    });
+    figure!(perplexity, perplexity, "as llama-perplexity computes it");
+    reason!(perplexity, "perplexity");
+    figure!(perplexity, perplexity_se, "its standard error");
+    figure!(perplexity, nll_mean, "its logarithm, in nats a token");
+    figure!(perplexity, j_per_token_scored, "energy a scored token");
+    reason!(perplexity, "j_per_token_scored");
+    figure!(
+        perplexity,
+        j_per_token_scored_u95,
+        "its expanded uncertainty"
+    );
+    figure!(perplexity, j_per_token_scored_net, "the same above idle");
+    reason!(perplexity, "j_per_token_scored_net");
+    figure!(
+        perplexity,
+        j_per_token_scored_net_u95,
+        "its expanded uncertainty"
+    );
+    macro_rules! number {
+        ($field:ident, $about:literal) => {
+            c.int(stringify!($field), $about, |r, _| {
+                r.result.choice.as_ref().map(|found| found.$field.into())
+            });
+        };
+    }
+    number!(items, "questions with choices");
+    number!(correct, "whose likeliest choice is the right one");
+    figure!(choice, acc, "share of them");
+    reason!(choice, "acc");
+    figure!(choice, acc_se, "its standard error over the items");
+    number!(correct_norm, "the same by the likelihood per character");
+    figure!(choice, acc_norm, "share of them");
+    reason!(choice, "acc_norm");
+    figure!(choice, acc_norm_se, "its standard error over the items");
+    figure!(choice, j_per_item, "energy an item");
+    reason!(choice, "j_per_item");
+    figure!(choice, j_per_item_u95, "its expanded uncertainty");
+    figure!(choice, j_per_correct, "energy of all items a right answer");
+    reason!(choice, "j_per_correct");
+    figure!(choice, j_per_correct_u95, "its expanded uncertainty");
+    figure!(choice, j_per_correct_net, "the same above idle");
+    reason!(choice, "j_per_correct_net");
+    figure!(choice, j_per_correct_net_u95, "its expanded uncertainty");
+    figure!(
+        choice,
+        acc_per_w,
+        "share of right answers a watt of mean power"
+    );
+    reason!(choice, "acc_per_w");
 }
 
 fn of(r: &Published, get: fn(&Summary) -> Option<&Statistic>) -> Option<&Statistic> {

@@ -1,0 +1,161 @@
+//! On a real model: llama-perplexity's own figure, and lm-evaluation-harness's own choices.
+//! `make quality-test` builds and installs both and shows the figures side by side.
+
+use super::support::rig::Rig;
+use super::support::smollm2;
+use super::{in_repository, items, job, put, reference, rig};
+use jouled::lab::model;
+use serde_json::{Value, json};
+use std::process::Command;
+
+const PARAMS: &str = r#"{"threads": 2, "n_ctx": 512, "n_batch": 512}"#;
+
+fn rig_with_the_model() -> Rig {
+    let rig = rig();
+    let place = rig.daemon.models().join(model::DEFAULT.name);
+    std::fs::copy(smollm2::file(), place).unwrap();
+    rig
+}
+
+fn run(rig: &mut Rig, id: &str, kind: &str, data: &str) -> Value {
+    let params: Value = serde_json::from_str(PARAMS).unwrap();
+    let changes = json!({"model": model::DEFAULT.name, "params": params});
+    let result = rig.run(&job(id, kind, data, changes));
+    assert_eq!(result["state"], "succeeded", "{result}");
+    result
+}
+
+/// What stands between two words of a program's output.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+    let rest = text
+        .split_once(before)
+        .unwrap_or_else(|| panic!("{text}"))
+        .1;
+    rest.split_once(after).unwrap().0.trim()
+}
+
+#[test]
+#[ignore = "builds llama-perplexity: make quality-test"]
+fn a_perplexity_is_llama_perplexitys() {
+    let made = Command::new(in_repository("scripts/reference-llama-bench"))
+        .arg("llama-perplexity")
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let program = model::directory().unwrap().with_file_name("reference");
+    let program = program.join("llama-perplexity");
+    let text = in_repository("docs/worker-protocol.md");
+    let mut rig = rig_with_the_model();
+    put(&rig, "text.md", std::fs::read(&text).unwrap());
+    let result = run(&mut rig, "ppl", "perplexity", "text.md");
+    let found = &result["perplexity"];
+
+    let output = Command::new(program)
+        .arg("-m")
+        .arg(smollm2::file())
+        .arg("-f")
+        .arg(&text)
+        .args(["-c", "512", "-b", "512", "-t", "2"])
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{said}");
+    let theirs: f64 = between(&said, "PPL = ", "+/-").parse().unwrap();
+    let their_error: f64 = between(&said, "+/- ", "\n").parse().unwrap();
+    let ours = found["perplexity"].as_f64().unwrap();
+    let our_error = found["perplexity_se"].as_f64().unwrap();
+    let apart = ours / theirs - 1.0;
+    println!(
+        "SmolLM2-135M Q4_1, {}, {} chunks of 512, {} tokens scored\n\
+         llama-perplexity  PPL = {theirs:.4} +/- {their_error:.5}\n\
+         jouled            PPL = {ours:.4} +/- {our_error:.5}   ({:+.4} %)\n\
+         jouled            {:.4} J a scored token (simulated sensor)",
+        text.file_name().unwrap().display(),
+        found["chunks"],
+        found["tokens_scored"],
+        100.0 * apart,
+        found["j_per_token_scored"].as_f64().unwrap(),
+    );
+    assert!(apart.abs() < 0.005, "{apart}");
+    assert!((our_error / their_error - 1.0).abs() < 0.01);
+}
+
+#[test]
+#[ignore = "installs lm-evaluation-harness: make quality-test"]
+fn choices_are_lm_evaluation_harnesss() {
+    let mut rig = rig_with_the_model();
+    let path = put(&rig, "items.jsonl", items());
+    let result = run(&mut rig, "choice", "choice", "items.jsonl");
+    let found = &result["choice"];
+    let model = smollm2::file();
+    let arguments = [model.to_str().unwrap(), path.to_str().unwrap()];
+    let harness = &reference("harness", "tests/harness/choices.py", &arguments)[0];
+
+    let gold: Vec<u64> = items()
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["gold"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect();
+    let picked = |name: &str| found[name].as_array().unwrap().clone();
+    let right = |name: &str| -> Vec<bool> {
+        let picked = picked(name);
+        picked
+            .iter()
+            .zip(&gold)
+            .map(|(pick, gold)| pick.as_u64() == Some(*gold))
+            .collect()
+    };
+    let likelihoods = harness["ln_p"].as_array().unwrap();
+    // How close the second choice came where it was closest.
+    let margins = likelihoods.iter().map(|item| {
+        let mut ln_p: Vec<f64> = item
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|l| l.as_f64().unwrap())
+            .collect();
+        ln_p.sort_by(|a, b| b.total_cmp(a));
+        ln_p[0] - ln_p[1]
+    });
+    let closest = margins.fold(f64::INFINITY, f64::min);
+    let likeliest: Vec<Value> = likelihoods
+        .iter()
+        .map(|item| {
+            let ln_p = item.as_array().unwrap().iter().map(|l| l.as_f64().unwrap());
+            let best = ln_p
+                .enumerate()
+                .reduce(|a, b| if b.1 > a.1 { b } else { a });
+            json!(best.unwrap().0)
+        })
+        .collect();
+    println!(
+        "{} items; the closest two choices are {closest:.3} nats apart",
+        gold.len()
+    );
+    for name in ["acc", "acc_norm", "acc_bytes"] {
+        println!(
+            "{name:<10} harness {}   jouled {}",
+            harness[name], found[name]
+        );
+    }
+    println!(
+        "acc stderr harness {}   jouled {}",
+        harness["acc_stderr"], found["acc_se"]
+    );
+    assert_eq!(picked("picked"), likeliest);
+    assert_eq!(json!(right("picked")), harness["right"]);
+    assert_eq!(json!(right("picked_norm")), harness["right_norm"]);
+    for (theirs, ours) in [
+        ("acc", "acc"),
+        ("acc_stderr", "acc_se"),
+        ("acc_norm", "acc_norm"),
+        ("acc_norm_stderr", "acc_norm_se"),
+        ("acc_bytes", "acc_bytes"),
+    ] {
+        super::near(&found[ours], &harness[theirs], 1e-9);
+    }
+}
