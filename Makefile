@@ -105,6 +105,10 @@ HOSTILE_PAYLOADS ?= 10000
 hostile: setup ## ten thousand hostile messages to a live daemon
 	HOSTILE_PAYLOADS=$(HOSTILE_PAYLOADS) $(CARGO) test --locked --test hostile -- --nocapture
 
+.PHONY: quality-test
+quality-test: setup ## perplexity and choices beside llama-perplexity and lm-evaluation-harness (minutes; more when they are built)
+	$(CARGO) test --locked --test quality agreement -- --ignored --nocapture --test-threads 1
+
 # A quarter of an hour. CHAOS_SEED=N draws the same numbers again.
 CHAOS_KILLS ?= 1000
 CHAOS_JOBS ?= 200

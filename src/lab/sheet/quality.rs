@@ -178,3 +178,77 @@ fn plural(n: u32, what: &str) -> String {
         n => format!("{n} {what}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Sheet;
+    use super::*;
+    use crate::lab::{table, testing};
+    use crate::record::Reason;
+    use serde_json::{Value as Json, json};
+
+    fn evaluation() -> Json {
+        json!({"data": "arc.jsonl", "data_sha256": "12", "data_bytes": 4096, "repetitions": 2,
+            "tokens_evaluated": 5632, "duration_s": 13.25, "energy_j": 86.1, "energy_j_u95": 1.4,
+            "energy_net_j": 46.3, "energy_net_j_u95": 1.1, "power_w": 6.498, "power_w_u95": 0.11,
+            "reasons": {}})
+    }
+
+    fn shown(kind: Kind, change: impl FnOnce(&mut JobResult)) -> String {
+        let mut record = testing::result();
+        record.body.kind = kind;
+        change(&mut record.body);
+        let text = table::render(&Sheet::new(&record.stamp, &record.body), 100);
+        let text = console::strip_ansi_codes(&text).into_owned();
+        // What is the same for every kind is shown elsewhere.
+        let quality = text.split("\n\n").take(3);
+        quality.collect::<Vec<_>>().join("\n\n")
+    }
+
+    fn with<T: serde::de::DeserializeOwned>(fields: Json) -> Option<T> {
+        let mut block = evaluation();
+        let (Json::Object(block_fields), Json::Object(fields)) = (&mut block, fields) else {
+            unreachable!("both are objects")
+        };
+        block_fields.extend(fields);
+        Some(serde_json::from_value(block).expect("a block"))
+    }
+
+    #[test]
+    fn a_perplexity() {
+        let text = shown(Kind::Perplexity, |result| {
+            result.perplexity = with(json!({"n_ctx": 512, "chunks": 11, "tokens_scored": 2805,
+                "perplexity": 14.2071, "perplexity_se": 0.3127, "nll_mean": 2.6537,
+                "nll_mean_se": 0.022, "j_per_token_scored": 0.0307,
+                "j_per_token_scored_u95": 0.0005, "j_per_token_scored_net": 0.0165,
+                "j_per_token_scored_net_u95": 0.0004}));
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_choice_without_a_right_answer() {
+        let text = shown(Kind::Choice, |result| {
+            result.choice = with(
+                json!({"items": 200, "correct": 0, "acc": 0.0, "acc_se": 0.0,
+                "correct_norm": 61, "acc_norm": 0.305, "acc_norm_se": 0.0326,
+                "correct_bytes": 61, "acc_bytes": 0.305, "acc_bytes_se": 0.0326,
+                "j_per_item": 0.4305, "j_per_item_u95": 0.007, "j_per_item_net": 0.2315,
+                "j_per_item_net_u95": 0.0055, "j_per_correct": null,
+                "reasons": {"j_per_correct": "too-few", "j_per_correct_net": "too-few"}}),
+            );
+        });
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn nothing_scored_says_why() {
+        let text = shown(Kind::Choice, |result| {
+            let reasons = &mut result.reasons;
+            reasons.insert("choice".to_owned(), Reason::NotReached);
+        });
+        assert!(text.contains("Right answers"), "{text}");
+        assert!(text.contains("– not-reached"), "{text}");
+        assert!(!text.contains("Per output token"), "{text}");
+    }
+}
