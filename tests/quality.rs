@@ -96,6 +96,14 @@ fn near(found: &Value, expected: &Value, relative: f64) {
     );
 }
 
+/// A busy machine may lose windows of the sensor; then the figure has a reason.
+fn measured(block: &Value, figure: &str, expected: &Value, relative: f64) {
+    match &block[figure] {
+        Value::Null => assert!(block["reasons"][figure].is_string(), "{block}"),
+        found => near(found, expected, relative),
+    }
+}
+
 #[test]
 fn a_perplexity_is_the_references_and_has_its_joules() {
     let mut rig = rig();
@@ -131,15 +139,15 @@ fn a_perplexity_is_the_references_and_has_its_joules() {
     assert_eq!(result["choice"], Value::Null);
     assert_eq!(rig.all_records("ppl", "tokens").len(), 0);
 
-    // 5 W all the time.
-    near(&found["power_w"], &json!(5.0), 0.02);
     let seconds = found["duration_s"].as_f64().unwrap();
-    near(&found["energy_j"], &json!(5.0 * seconds), 0.02);
-    near(
-        &found["j_per_token_scored"],
-        &json!(5.0 * seconds / 315.0),
-        0.02,
-    );
+    let joules = json!(5.0 * seconds);
+    for (figure, expected) in [
+        ("power_w", json!(5.0)),
+        ("energy_j", joules),
+        ("j_per_token_scored", json!(5.0 * seconds / 315.0)),
+    ] {
+        measured(found, figure, &expected, 0.02);
+    }
     for rep in result["reps"].as_array().unwrap() {
         assert_eq!(rep["prefill"]["tokens"], 640);
         assert_eq!(rep["decode"], Value::Null);
@@ -192,14 +200,9 @@ fn each_choice_is_the_references() {
     assert_eq!(found["picked_norm"], json!(column("picked_norm")));
     let correct = found["correct"].as_f64().unwrap();
     near(&found["acc"], &json!(correct / items), 1e-12);
-    near(
-        &found["j_per_item"],
-        &json!(found["energy_j"].as_f64().unwrap() / items),
-        1e-9,
-    );
-    if correct > 0.0 {
-        let energy = found["energy_j"].as_f64().unwrap();
-        near(&found["j_per_correct"], &json!(energy / correct), 1e-9);
+    if let Some(energy) = found["energy_j"].as_f64() {
+        measured(found, "j_per_item", &json!(energy / items), 1e-9);
+        measured(found, "j_per_correct", &json!(energy / correct), 1e-9);
     }
 
     let few = json!({"n_items": 3, "params": {"threads": 1, "n_ctx": 256, "n_batch": 16},

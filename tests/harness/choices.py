@@ -5,9 +5,14 @@ the log-likelihoods are those of tests/quality/reference.py.
 """
 
 import json
+import os
 import pathlib
 import sys
 import tempfile
+
+# Before the harness is imported: it is to fetch nothing and to leave nothing behind.
+FOLDER = tempfile.TemporaryDirectory()
+os.environ |= {"HF_HOME": FOLDER.name, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "quality"))
 import reference
@@ -56,16 +61,16 @@ class Harnessed(TemplateLM):
 
 def main():
     path, items = sys.argv[1:3]
-    with tempfile.TemporaryDirectory() as folder:
-        task = pathlib.Path(folder) / "items.yaml"
-        task.write_text(TASK.format(items=pathlib.Path(items).absolute()))
-        done = simple_evaluate(
-            Harnessed(reference.Model(path)),
-            tasks=["items"],
-            task_manager=TaskManager(include_path=folder, include_defaults=False),
-            log_samples=True,
-            bootstrap_iters=0,
-        )
+    task = pathlib.Path(FOLDER.name) / "items.yaml"
+    task.write_text(TASK.format(items=pathlib.Path(items).absolute()))
+    done = simple_evaluate(
+        Harnessed(reference.Model(path)),
+        tasks=["items"],
+        task_manager=TaskManager(include_path=FOLDER.name, include_defaults=False),
+        log_samples=True,
+        # Errors of means have a closed form; 0 would leave them out too.
+        bootstrap_iters=100,
+    )
     of_harness = done["results"]["items"]
     samples = sorted(done["samples"]["items"], key=lambda sample: sample["doc_id"])
     likelihoods = [[float(pair[0]) for pair in sample["filtered_resps"]] for sample in samples]
