@@ -198,6 +198,8 @@ fn a_record_that_breaks_the_contract_is_found() {
 fn the_schema_of_a_job_has_its_bounds() {
     let generate = json!({"id": "a", "kind": "generate", "model": "m", "prompt": "p"});
     let bench = json!({"id": "a", "kind": "bench", "model": "m"});
+    let perplexity = json!({"id": "a", "kind": "perplexity", "model": "m", "data": "wiki.txt"});
+    let choice = json!({"id": "a", "kind": "choice", "model": "m", "data": "arc.jsonl"});
     let long = |n| json!("p".repeat(n));
     let tags = |n: usize| {
         let tags = (0..n).map(|n| (n.to_string(), json!("x")));
@@ -227,6 +229,13 @@ fn the_schema_of_a_job_has_its_bounds() {
         (&generate, "/messages", vec![json!(null)], vec![json!([{"role": "user", "content": "x"}])]),
         (&bench, "/n_gen", vec![json!(0), json!(null)], vec![json!(-1)]),
         (&bench, "/prompt", vec![json!(null)], vec![json!("p")]),
+        (&bench, "/data", vec![json!(null)], vec![json!("wiki.txt")]),
+        (&perplexity, "/data", vec![long(128)], vec![long(129), json!(null), json!(".."), json!("a/b")]),
+        (&perplexity, "/n_chunks", vec![json!(1), json!(null)], vec![json!(0), json!(-1)]),
+        (&perplexity, "/n_items", vec![json!(null)], vec![json!(1)]),
+        (&choice, "/n_items", vec![json!(1), json!(null)], vec![json!(0)]),
+        (&choice, "/n_chunks", vec![json!(null)], vec![json!(1)]),
+        (&choice, "/prompt", vec![json!(null)], vec![json!("p")]),
     ];
     for (base, path, taken, refused) in cases {
         let with = |value: &Value| {
