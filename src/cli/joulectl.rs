@@ -136,7 +136,9 @@ pub enum Command {
     ///
     /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input
     Explain(explain::Options),
-    /// List, fetch and verify the models of boards
+    /// Get and quantize models here; list, fetch and verify those of boards
+    ///
+    /// Example: joulectl models quantize SmolLM2-135M.F16.gguf --to Q4_0,Q8_0
     ///
     /// Example: joulectl models fetch SmolLM2-135M-Instruct.Q4_1.gguf --group pi5 --wait
     ///

@@ -1,6 +1,6 @@
 //! The daemon: its parts, wired together.
 
-mod catalogue;
+pub(crate) mod catalogue;
 mod commands;
 mod confinement;
 mod discovery;
@@ -17,7 +17,7 @@ mod opening;
 pub(crate) mod primary;
 mod progress;
 mod publishing;
-mod queue;
+pub(crate) mod queue;
 mod rate_limit;
 mod runner;
 mod sensors;

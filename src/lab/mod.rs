@@ -16,6 +16,7 @@ pub mod figure;
 mod file;
 mod fleet;
 pub mod follow;
+mod hashed;
 pub mod interrupt;
 pub mod jobs;
 mod lookup;
@@ -36,6 +37,7 @@ pub mod target;
 #[cfg(test)]
 mod testing;
 pub mod watch;
+mod wheel;
 mod whole;
 
 pub use error::LabError;

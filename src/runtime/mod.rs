@@ -12,6 +12,7 @@ pub mod llama;
 pub mod oom;
 pub mod process;
 pub mod protocol;
+pub mod quantize;
 pub mod spawn;
 pub mod supervisor;
 mod unread;

@@ -45,7 +45,8 @@ pub fn spawn(command: &[String], limits: &WorkerLimits) -> io::Result<Child> {
     Ok(child)
 }
 
-fn prepare(command: &[String]) -> io::Result<Command> {
+/// The process that would be started, in its own group and with a cleared environment.
+pub fn prepare(command: &[String]) -> io::Result<Command> {
     let (program, arguments) = command
         .split_first()
         .ok_or_else(|| io::Error::other("its command is empty"))?;

@@ -31,15 +31,51 @@ pub enum Manner {
     Announcing(usize),
     /// To another address.
     Redirect(String),
+    /// A status, header fields, and the content where the status is a success.
+    Answer(&'static str, Vec<(&'static str, String)>),
     Status(u16),
 }
 
 struct State {
     files: Mutex<BTreeMap<String, (Vec<u8>, Manner)>>,
-    /// First byte that was asked for, of each request.
-    asked: Mutex<Vec<usize>>,
+    requests: Mutex<Vec<Request>>,
     held: Mutex<bool>,
     let_go: Condvar,
+}
+
+/// What a client has asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    pub method: String,
+    pub path: String,
+    /// The byte from which on.
+    pub first: usize,
+    pub authorization: Option<String>,
+    pub if_range: Option<String>,
+}
+
+impl Request {
+    fn of(text: &str) -> Self {
+        let mut words = text.split(' ').map(str::to_owned);
+        let mut word = || words.next().unwrap_or_default();
+        let field = |name: &str| {
+            text.lines().find_map(|line| {
+                let (field, value) = line.split_once(':')?;
+                (field.eq_ignore_ascii_case(name)).then(|| value.trim().to_owned())
+            })
+        };
+        let range = field("range").and_then(|range| {
+            let first = range.strip_prefix("bytes=")?.strip_suffix('-')?;
+            first.parse().ok()
+        });
+        Self {
+            method: word(),
+            path: word().trim_start_matches('/').to_owned(),
+            first: range.unwrap_or(0),
+            authorization: field("authorization"),
+            if_range: field("if-range"),
+        }
+    }
 }
 
 pub struct Web {
@@ -76,7 +112,7 @@ impl Web {
         let port = listener.local_addr().expect("it is bound").port();
         let state = Arc::new(State {
             files: Mutex::default(),
-            asked: Mutex::default(),
+            requests: Mutex::default(),
             held: Mutex::new(true),
             let_go: Condvar::new(),
         });
@@ -114,7 +150,13 @@ impl Web {
 
     /// The first byte of each request so far.
     pub fn asked(&self) -> Vec<usize> {
-        self.state.asked.lock().expect("no panic").clone()
+        let requests = self.requests();
+        requests.iter().map(|request| request.first).collect()
+    }
+
+    /// All so far.
+    pub fn requests(&self) -> Vec<Request> {
+        self.state.requests.lock().expect("no panic").clone()
     }
 
     /// Whoever is held gets the rest, from now on everybody does.
@@ -135,23 +177,15 @@ fn serve(state: &State, mut client: impl Stream) -> std::io::Result<()> {
         client.read_exact(&mut byte)?;
         request.push(byte[0]);
     }
-    let request = String::from_utf8_lossy(&request).into_owned();
-    let path = request.split(' ').nth(1).unwrap_or_default();
-    let range = request.lines().find_map(|line| {
-        let line = line.to_ascii_lowercase();
-        line.strip_prefix("range: bytes=")?
-            .strip_suffix('-')?
-            .parse()
-            .ok()
-    });
-    let first: usize = range.unwrap_or(0);
-    state.asked.lock().expect("no panic").push(first);
-    let found = state
-        .files
+    let request = Request::of(&String::from_utf8_lossy(&request));
+    state
+        .requests
         .lock()
         .expect("no panic")
-        .get(path.trim_start_matches('/'))
-        .cloned();
+        .push(request.clone());
+    let files = state.files.lock().expect("no panic");
+    let found = files.get(&request.path).cloned();
+    drop(files);
     let Some((content, manner)) = found else {
         return head(
             &mut client,
@@ -159,7 +193,7 @@ fn serve(state: &State, mut client: impl Stream) -> std::io::Result<()> {
             &["Content-Length: 0".to_owned()],
         );
     };
-    answer(state, &mut client, &content, &manner, first)?;
+    answer(state, &mut client, &content, &manner, &request)?;
     client.flush()
 }
 
@@ -173,9 +207,26 @@ fn answer(
     client: &mut impl Stream,
     content: &[u8],
     manner: &Manner,
-    first: usize,
+    request: &Request,
 ) -> std::io::Result<()> {
+    let is_same = |tag: &String| *tag == self::tag(content);
+    let first = match request.if_range.as_ref().is_none_or(is_same) {
+        true => request.first,
+        false => 0,
+    };
     match manner {
+        Manner::Answer(status, fields) => {
+            let field = |(name, value): &(&str, String)| format!("{name}: {value}");
+            let mut fields: Vec<String> = fields.iter().map(field).collect();
+            let is_content = status.starts_with('2');
+            let length = if is_content { content.len() } else { 0 };
+            fields.push(format!("Content-Length: {length}"));
+            head(client, status, &fields)?;
+            match is_content && request.method != "HEAD" {
+                true => client.write_all(content),
+                false => Ok(()),
+            }
+        }
         Manner::Status(status) => head(
             client,
             &format!("{status} So"),
@@ -239,6 +290,14 @@ fn answer(
     }
 }
 
+/// Of this content and no other.
+fn tag(content: &[u8]) -> String {
+    let sum = content.iter().fold(0u64, |sum, &byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    format!("\"{sum:x}\"")
+}
+
 /// Announces all from `first` on, and sends what lies before `end`.
 fn part_of(
     client: &mut impl Stream,
@@ -255,11 +314,12 @@ fn part_of(
         );
     }
     let length = format!("Content-Length: {}", all - first);
+    let tag = format!("ETag: {}", tag(content));
     match first {
-        0 => head(client, "200 OK", &[length])?,
+        0 => head(client, "200 OK", &[length, tag])?,
         _ => {
             let range = format!("Content-Range: bytes {first}-{}/{all}", all - 1);
-            head(client, "206 Partial Content", &[length, range])?;
+            head(client, "206 Partial Content", &[length, tag, range])?;
         }
     }
     client.write_all(&content[first..end.clamp(first, all)])

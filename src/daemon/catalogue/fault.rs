@@ -119,7 +119,7 @@ impl Fault {
         Self::Certificate(match error {
             Of::Expired | Of::ExpiredContext { .. } => "it has expired",
             Of::NotValidYet | Of::NotValidYetContext { .. } => "it is not valid yet",
-            Of::UnknownIssuer => "none of the board's authorities has issued it",
+            Of::UnknownIssuer => "no authority that is trusted here has issued it",
             Of::NotValidForName | Of::NotValidForNameContext { .. } => {
                 "it is for another server's name"
             }

@@ -269,6 +269,8 @@ impl Fetcher {
             max_bytes: fetch
                 .max_bytes()
                 .expect("checked when the configuration was loaded"),
+            headers: &[],
+            began: &|_| (),
             queue: &shared.queue,
             has_room: &|more| has_room(&shared.catalogue.dir, more.saturating_add(records)),
             tell: &|have, total| self.tell(entry, FetchState::Fetching, have, total),

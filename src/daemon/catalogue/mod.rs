@@ -5,10 +5,10 @@
 //! attempt runs. What has come lies in a hidden file beside the models, which no job can name,
 //! until its hash is right; that file is also what makes a fetch go on after a restart.
 
-mod fault;
+pub(crate) mod fault;
 mod fetcher;
-mod part;
-mod transfer;
+pub(crate) mod part;
+pub(crate) mod transfer;
 
 pub use fetcher::start;
 

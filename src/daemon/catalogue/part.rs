@@ -111,6 +111,13 @@ impl Part {
         self.have
     }
 
+    /// Whether this process alone writes it, from now on until it drops it. The daemon's own has
+    /// one writer anyway.
+    #[cfg(feature = "lab")]
+    pub fn claim(&self) -> bool {
+        self.file.try_lock().is_ok()
+    }
+
     pub fn start_over(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.have = 0;

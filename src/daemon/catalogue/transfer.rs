@@ -1,5 +1,5 @@
 //! One connection to a catalogue's server: what is missing of a model, in pieces between
-//! attempts.
+//! attempts. joulectl, which measures nothing, fetches by it too (`lab/models/get`).
 
 use super::fault::Fault;
 use super::part::Part;
@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
-use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
@@ -39,6 +39,10 @@ pub struct Terms<'a> {
     pub timeout_s: u32,
     /// Most bytes of a model whose entry states no size.
     pub max_bytes: u64,
+    /// Asked for beside what every request says. No redirect gets an `Authorization` on.
+    pub headers: &'a [(HeaderName, HeaderValue)],
+    /// Told of the answer that the bytes come with.
+    pub began: &'a dyn Fn(&HeaderMap),
     /// Work is done while no attempt runs.
     pub queue: &'a Queue,
     /// Whether the disk has room for so many bytes more.
@@ -55,9 +59,12 @@ pub fn run(entry: &CatalogueEntry, part: &mut Part, terms: &Terms<'_>) -> Result
         Some(size) if part.have() > size => restart(part)?,
         _ => {}
     }
-    let mut request = agent(entry, terms)
+    let mut request = agent(entry.is_http(), &terms.authorities, terms.timeout_s)
         .get(&entry.url)
         .header(header::ACCEPT_ENCODING, "identity");
+    for (name, value) in terms.headers {
+        request = request.header(name, value);
+    }
     if part.have() > 0 {
         request = request.header(header::RANGE, format!("bytes={}-", part.have()));
     }
@@ -77,6 +84,7 @@ pub fn run(entry: &CatalogueEntry, part: &mut Part, terms: &Terms<'_>) -> Result
         return Ok(Came::All);
     }
     let total = begin(&response, part)?;
+    (terms.began)(response.headers());
     if let (Some(told), Some(stated)) = (total, stated)
         && told != stated
     {
@@ -98,10 +106,11 @@ fn restart(part: &mut Part) -> Result<(), Fault> {
     part.start_over().map_err(|error| Fault::of_disk(&error))
 }
 
-fn agent(entry: &CatalogueEntry, terms: &Terms<'_>) -> Agent {
-    let timeout = Some(Duration::from_secs(terms.timeout_s.into()));
-    let authorities = terms.authorities.iter();
+/// `plain`: TLS may be missing.
+pub fn agent(plain: bool, authorities: &[CertificateDer<'static>], timeout_s: u32) -> Agent {
+    let timeout = Some(Duration::from_secs(timeout_s.into()));
     let roots: Vec<Certificate<'static>> = authorities
+        .iter()
         .map(|authority| Certificate::from_der(authority).to_owned())
         .collect();
     let tls = TlsConfig::builder()
@@ -110,7 +119,7 @@ fn agent(entry: &CatalogueEntry, terms: &Terms<'_>) -> Agent {
         .build();
     Agent::config_builder()
         // Redirects too.
-        .https_only(!entry.is_http())
+        .https_only(!plain)
         .http_status_as_error(false)
         .max_redirects(MOST_REDIRECTS)
         .timeout_resolve(timeout)
@@ -334,6 +343,8 @@ mod tests {
             authorities: Vec::new(),
             timeout_s: 30,
             max_bytes,
+            headers: &[],
+            began: &|_| (),
             queue,
             has_room,
             tell: &|_, _| (),
@@ -371,6 +382,8 @@ mod tests {
             authorities: Vec::new(),
             timeout_s: 30,
             max_bytes: 1 << 20,
+            headers: &[],
+            began: &|_| (),
             queue: &queue,
             has_room: &|_| true,
             tell: &|_, _| (),

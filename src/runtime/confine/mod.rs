@@ -61,8 +61,9 @@ impl Policy {
     }
 }
 
-/// Gives up what the policy does not allow, for good. Returns what this kernel can't do.
-fn enter(policy: &Policy) -> Vec<String> {
+/// Gives up what the policy does not allow, for good; threads that run already keep it. Returns
+/// what this kernel can't do.
+pub fn enter(policy: &Policy) -> Vec<String> {
     let mut undone = limits::set(policy.data_bytes);
     let accelerators = files::Accelerators::find();
     let signals = files::restrict(policy, &accelerators);

@@ -17,7 +17,7 @@ mod types;
 
 pub use memory::MemoryEstimate;
 pub use read::{Header, Tensor};
-pub use types::TensorType;
+pub use types::{TensorType, file_type};
 
 use crate::workload::Params;
 use std::path::Path;

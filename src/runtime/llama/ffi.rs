@@ -7,6 +7,7 @@
 #![allow(unsafe_code, reason = "the one place: a C library has no other door")]
 
 mod outputs;
+pub mod quantize;
 
 use super::Failure;
 use super::kind::{Kind, NotRun, Traits};

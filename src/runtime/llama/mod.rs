@@ -14,6 +14,7 @@ mod kind;
 mod log;
 mod output;
 mod perplexity;
+pub mod quantize;
 mod stop;
 mod timeline;
 pub mod worker;

@@ -68,7 +68,7 @@ pub fn run() -> io::Result<()> {
 }
 
 /// Libraries print to stdout; the protocol has a descriptor of its own.
-fn private_stdout() -> io::Result<File> {
+pub(super) fn private_stdout() -> io::Result<File> {
     let private = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
     rustix::stdio::dup2_stdout(rustix::stdio::stderr())?;
     Ok(File::from(private))
@@ -264,7 +264,7 @@ fn describe_engine(
     }
 }
 
-fn revision() -> String {
+pub(super) fn revision() -> String {
     format!("{} ({LLAMA_CRATE})", ffi::version())
 }
 
