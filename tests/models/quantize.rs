@@ -1,10 +1,12 @@
 //! `joulectl models quantize` and `verify`.
 
+use super::support::daemon::eventually;
 use super::support::tiny_gguf::{self, Damage};
 use super::support::tool::joulectl;
 use super::{catalogue, files, provenance, refusal, sha256, succeeded, text};
 use jouled::runtime::gguf::Header;
 use jouled::runtime::protocol::{Message, Request, Work};
+use jouled::runtime::quantize::Order;
 use jouled::runtime::supervisor::{Worker, WorkerLimits};
 use jouled::workload::Params;
 use serde_json::Value;
@@ -333,6 +335,45 @@ fn the_quantiser_ends_with_who_wants_its_work() {
         last.contains("\"failed\"") && last.contains("no order"),
         "{said}"
     );
+}
+
+#[test]
+fn the_quantiser_has_given_up_its_rights_before_it_opens_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    // Opening it waits for a writer, who never comes.
+    let input = dir.path().join("m.gguf");
+    let made = Command::new("mkfifo").arg(&input).status().unwrap();
+    assert!(made.success());
+    let mut worker = Command::new(env!("CARGO_BIN_EXE_jouled-worker"))
+        .arg("quantize")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let order = Order {
+        input: text(&input).to_owned(),
+        output: None,
+        file_type: 2,
+        threads: 1,
+        allow_requantize: false,
+    };
+    let order = serde_json::to_string(&order).unwrap() + "\n";
+    let mut orders = worker.stdin.take().unwrap();
+    orders.write_all(order.as_bytes()).unwrap();
+    let status = format!("/proc/{}/status", worker.id());
+    let field = |name: &str| {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().trim().to_owned()
+    };
+    let gave_up = eventually(|| {
+        field("NoNewPrivs:") == "1" && u64::from_str_radix(&field("CapEff:"), 16) == Ok(0)
+    });
+    // It ends with its input, whatever it waits for.
+    drop(orders);
+    assert!(!worker.wait().unwrap().success());
+    assert!(gave_up);
 }
 
 #[test]

@@ -136,7 +136,7 @@ impl Get {
         let ca_file = options.ca_file.as_deref();
         let web = || Web::new(ca_file, options.timeout, options.allow_http);
         match source {
-            Source::Hub(file) => self.from_hub(options, file, web()?).await,
+            Source::Hub(file) => self.hub_file(options, file, web()?).await,
             Source::Web(url) => {
                 let vouched_by = options.sha256.as_ref().map(|_| USER);
                 let origin = Origin::Web {
@@ -157,7 +157,7 @@ impl Get {
         }
     }
 
-    async fn from_hub(&self, options: &Options, file: &HubFile, web: Web) -> Result<Got, LabError> {
+    async fn hub_file(&self, options: &Options, file: &HubFile, web: Web) -> Result<Got, LabError> {
         let hub = Hub::new(Token::find(options.token_file.as_deref())?)?;
         self.bar.set_message(format!("asking {}", hub.host()));
         let (asked, web) = {

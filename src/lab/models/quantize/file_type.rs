@@ -47,7 +47,7 @@ pub fn output_name(input: &str, stored: &str, to: FileType) -> String {
     let stem = input.strip_suffix(".gguf").unwrap_or(input);
     let is_type = |ending: &str| {
         let named = |name: &&str| name.eq_ignore_ascii_case(ending);
-        FLOATS.iter().any(|name| named(name)) || stored.eq_ignore_ascii_case(ending)
+        FLOATS.iter().any(named) || stored.eq_ignore_ascii_case(ending)
     };
     let ending = |separator: char| {
         let (base, ending) = stem.rsplit_once(separator)?;

@@ -153,8 +153,8 @@ async fn last_words(mut errors: ChildStderr) -> String {
         tail.drain(..surplus);
     }
     let text = String::from_utf8_lossy(&tail);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    match lines.last() {
+    let mut lines = text.lines().rev().map(str::trim);
+    match lines.find(|line| !line.is_empty()) {
         Some(line) => format!(". Its last words: {line}"),
         None => String::new(),
     }
