@@ -202,6 +202,6 @@ $(RELEASE)/jouled: $(SOURCES)
 install: $(RELEASE)/jouled ## programs, service and example configuration below PREFIX (DESTDIR for packages)
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/libexec/jouled
 	install -m 755 $(RELEASE)/jouled $(RELEASE)/joulectl $(DESTDIR)$(PREFIX)/bin/
-	install -m 755 $(RELEASE)/jouled-worker $(DESTDIR)$(PREFIX)/libexec/jouled/
+	install -m 755 $(RELEASE)/jouled-worker $(RELEASE)/jouled-power $(DESTDIR)$(PREFIX)/libexec/jouled/
 	scripts/install-service "$(DESTDIR)" "$(PREFIX)"
 	scripts/install-documents "$(DESTDIR)" "$(PREFIX)"

@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod minute;
 pub mod models;
 pub mod mqtt;
+pub mod power;
 pub mod probe;
 pub mod pulse;
 pub mod quality;

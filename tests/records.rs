@@ -3,6 +3,7 @@
 
 use insta::assert_json_snapshot;
 use jouled::board::Absence;
+use jouled::power::protocol::{FreqRange, Mode, Offer};
 use jouled::record::answer::{Answer, Event, Refusal};
 use jouled::record::device::{
     Health, Info, ModelInfo, OutboxHealth, Presence, Quality, RailInfo, RailRecord, SensorHealth,
@@ -126,7 +127,9 @@ fn info() {
             ]),
             cpu_min_mhz: Some(1500.0),
             cpu_max_mhz: Some(2400.0),
+            max_freq_khz: Some(2_400_000),
             power_mode: None,
+            end: None,
             power_mode_id: None,
             power_mode_reason: Some("not supported".to_owned()),
             reasons: BTreeMap::from([("l4t".to_owned(), Absence::NotSupported)]),
@@ -175,6 +178,19 @@ fn info() {
         runtimes: vec!["llama.cpp".to_owned()],
         sandbox: BTreeMap::from([("own-process-group".to_owned(), true)]),
         features: vec!["generate".to_owned()],
+        power: Some(Offer {
+            power_modes: vec![Mode {
+                id: 1,
+                name: "25W".to_owned(),
+            }],
+            governors: vec!["ondemand".to_owned(), "performance".to_owned()],
+            freq: Some(FreqRange {
+                min_khz: 1_500_000,
+                max_khz: 2_400_000,
+                steps_khz: vec![1_500_000, 2_400_000],
+            }),
+        }),
+        power_reason: None,
     };
     assert_json_snapshot!(on_the_wire(info));
 }

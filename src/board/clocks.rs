@@ -41,6 +41,12 @@ impl Policy {
         line(&self.folder.join("scaling_governor"))
     }
 
+    /// The most that the governor may choose, in kHz.
+    pub fn max_khz(&self) -> Option<u32> {
+        let khz = line(&self.folder.join("scaling_max_freq")).ok()?;
+        khz.parse().ok()
+    }
+
     /// What the governor may choose between, in MHz.
     pub fn limits_mhz(&self) -> Option<(f64, f64)> {
         let mhz = |file| {

@@ -5,6 +5,7 @@ use super::clocks::Policy;
 use super::detect::BoardIdentity;
 use super::power_mode::PowerMode;
 use super::profile::Profile;
+use super::setting::Setting;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,11 +53,18 @@ pub struct Board {
     pub cpu_min_mhz: Option<f64>,
     #[serde(default)]
     pub cpu_max_mhz: Option<f64>,
+    /// The highest cap of any CPU's clock.
+    #[serde(default)]
+    pub max_freq_khz: Option<u32>,
     pub power_mode: Option<String>,
     /// `null` also where the board names its mode only.
     #[serde(default)]
     pub power_mode_id: Option<u32>,
     pub power_mode_reason: Option<String>,
+    /// What was in force when the attempt had ended, of what a job may set. In `info` there is
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<Setting>,
     /// Field name → why it is `null`, but for the power mode.
     #[serde(default)]
     pub reasons: BTreeMap<String, Absence>,
@@ -111,10 +119,15 @@ impl Board {
             governor: told.value("governor", governors.first().map(|(_, name)| name.clone())),
             cpu_min_mhz: told.value("cpu_min_mhz", limits.map(|(min, _)| min)),
             cpu_max_mhz: told.value("cpu_max_mhz", limits.map(|(_, max)| max)),
+            max_freq_khz: told.value(
+                "max_freq_khz",
+                policies.iter().filter_map(Policy::max_khz).max(),
+            ),
             governors: differing(governors),
             power_mode_id: mode.as_ref().ok().and_then(|mode| mode.id),
             power_mode_reason: mode.as_ref().err().cloned(),
             power_mode: mode.ok().map(|mode| mode.name),
+            end: None,
             reasons,
         }
     }
@@ -256,6 +269,7 @@ mod tests {
         let board = read();
         assert_eq!(board.governor.as_deref(), Some("schedutil"));
         assert!(board.governors.is_empty());
+        assert_eq!(board.max_freq_khz, Some(2_400_000));
         assert_eq!(
             (board.cpu_min_mhz, board.cpu_max_mhz),
             (Some(408.0), Some(2400.0))

@@ -3,7 +3,7 @@
 
 mod absence;
 mod clocks;
-mod command;
+pub(crate) mod command;
 mod contention;
 mod detect;
 mod evidence;
@@ -16,6 +16,7 @@ mod memory;
 mod moment;
 mod power_mode;
 mod profile;
+mod setting;
 mod thermal;
 mod watch;
 
@@ -26,8 +27,10 @@ pub use evidence::{Evidence, Finding};
 pub use facts::{Board, Host};
 pub use memory::{available_bytes, disk_free_bytes, disk_free_share, own_rss_bytes};
 pub use moment::Moment;
+pub use power_mode::PowerMode;
 pub use profile::{
     OwnSensor, Profile, ProfileError, Profiles, Status, ThermalZones, parse as parse_profile,
 };
+pub use setting::Setting;
 pub use thermal::Zones;
 pub use watch::BoardWatch;

@@ -23,7 +23,7 @@ impl PowerMode {
             .ok_or_else(|| format!("{} names no power mode", modes.command.join(" ")))
     }
 
-    pub(super) fn parse(printed: &str) -> Option<Self> {
+    pub(crate) fn parse(printed: &str) -> Option<Self> {
         let mut lines = printed.lines();
         // With --verbose something stands before it.
         let name = lines

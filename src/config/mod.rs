@@ -8,6 +8,7 @@ mod homeassistant;
 mod identity;
 mod load;
 mod metrics;
+mod power;
 mod runtime;
 mod signing;
 mod worker;
@@ -17,6 +18,7 @@ pub use homeassistant::HomeAssistantConfig;
 pub use identity::Identity;
 pub use load::{ConfigError, load, parse};
 pub use metrics::MetricsConfig;
+pub use power::PowerConfig;
 pub use runtime::{BUILT_IN_RUNTIME, RuntimeConfig};
 pub use signing::SigningConfig;
 pub use worker::{Confinement, WorkerConfig};
@@ -51,6 +53,7 @@ pub struct Config {
     /// Workers by name; a job can only name one.
     pub runtime: BTreeMap<String, RuntimeConfig>,
     pub worker: WorkerConfig,
+    pub power: PowerConfig,
     pub metrics: MetricsConfig,
     pub homeassistant: HomeAssistantConfig,
     /// Free facts about the rig (supply, peripherals, ambient) for the record.

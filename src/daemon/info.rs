@@ -2,11 +2,13 @@
 
 use super::Shared;
 use super::sensors::BrokenSensor;
+use crate::power::protocol::Offer;
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
 use std::sync::PoisonError;
 
-/// The kinds of job and the job fields that do something in this version.
+/// The kinds of job and the job fields that do something in this version, but for those of
+/// [`power_features`].
 const FEATURES: [&str; 28] = [
     "generate",
     "bench",
@@ -89,6 +91,8 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
     // By how a worker is started.
     sandbox.insert("own-process-group".to_owned(), true);
     sandbox.insert("dies-with-daemon".to_owned(), true);
+    let power = shared.power.offer();
+    let features = FEATURES.into_iter().chain(power_features(&power));
     Info {
         group: shared.config.device.group.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -112,6 +116,21 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
         limits: shared.config.limits.clone(),
         runtimes: shared.runtimes(),
         sandbox,
-        features: FEATURES.map(str::to_owned).to_vec(),
+        features: features.map(str::to_owned).collect(),
+        power_reason: power.as_ref().err().cloned(),
+        power: power.ok(),
     }
+}
+
+/// Job fields that do something where somebody may set such things.
+fn power_features(power: &Result<Offer, String>) -> impl Iterator<Item = &'static str> {
+    let offered = power.as_ref().ok().map(|offer| {
+        [
+            ("power_mode", !offer.power_modes.is_empty()),
+            ("governor", !offer.governors.is_empty()),
+            ("max_freq_khz", offer.freq.is_some()),
+        ]
+    });
+    let fields = offered.into_iter().flatten();
+    fields.filter_map(|(field, there)| there.then_some(field))
 }

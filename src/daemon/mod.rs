@@ -14,6 +14,7 @@ mod live;
 mod metrics;
 mod notify;
 mod opening;
+mod power;
 pub(crate) mod primary;
 mod progress;
 mod publishing;
@@ -42,6 +43,7 @@ use crate::units::Span;
 use anyhow::Context;
 use catalogue::Catalogue;
 use inventory::Inventory;
+use power::Power;
 use queue::Queue;
 use runner::Running;
 use rustix::fs::Mode;
@@ -82,6 +84,7 @@ pub struct Shared {
     /// Its figures, for `health`.
     pub last_job: Mutex<Option<LastJob>>,
     pub catalogue: Catalogue,
+    pub power: Power,
     inventory: Inventory,
     tried: confinement::Tried,
 }
@@ -158,6 +161,10 @@ pub fn run(config: Config) -> anyhow::Result<()> {
     };
     let board = Board::read(&host);
     let metrics = metrics::about(&config, &identity, &board);
+    let power = Power::new(config.power.socket.clone(), &host);
+    if let Err(reason) = power.ask() {
+        tracing::debug!(reason, "no settings of power for jobs");
+    }
     let shared = Arc::new(Shared {
         models: ModelDirectory::new(config.models.dir.clone(), Arc::clone(&store)),
         meter: Meter::new(sampler, idle_pace),
@@ -172,6 +179,7 @@ pub fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         last_job: Mutex::default(),
         catalogue: Catalogue::new(&config, &identity.device, model_rev),
+        power,
         inventory: Inventory::default(),
         tried: confinement::Tried::default(),
         identity,

@@ -47,6 +47,9 @@ pub async fn publish(shared: &Arc<Shared>, mqtt: &Arc<MqttHandle>) -> Infallible
             mqtt.event(event);
             looking.info_is_old();
         }
+        if shared.power.has_changed() {
+            looking.info_is_old();
+        }
         looking.tick(tick, shared, mqtt);
         let reported = reporting.as_ref().is_none_or(JoinHandle::is_finished);
         if tick.is_multiple_of(HEALTH_EVERY_TICKS) && reported {

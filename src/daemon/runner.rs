@@ -13,6 +13,8 @@ use crate::measure::{
     archive, records,
 };
 use crate::mqtt::MqttHandle;
+use crate::power::client::Lease;
+use crate::record::answer::Event;
 use crate::record::result::{Build, Data, LostAttempt, Model};
 use crate::runtime::{gguf, oom};
 use crate::store::{self, AttemptRow, Begun, StateRow, StoreError};
@@ -259,7 +261,12 @@ impl Runner {
             warnings: shared.warnings(),
             lost_attempts: self.lost_attempts(job),
         };
-        let ready = match self.prepare(job, control) {
+        let held = self.prepare(job, control).and_then(|ready| {
+            self.goes_on(STEP);
+            let held = shared.power.hold(job, &shared.host);
+            Ok((ready, held.map_err(Ending::Failed)?))
+        });
+        let (ready, held) = match held {
             Ok(ready) => ready,
             Err(Ending::Stopped(Stop::Interrupted)) => return None,
             Err(ending) => {
@@ -268,7 +275,7 @@ impl Runner {
                 return Some(self.record(&context, &observed, &[], TokenBatches::default()));
             }
         };
-        let context = Context {
+        let mut context = Context {
             model: Some(ready.model),
             data: ready.data.as_ref().map(|data| Data {
                 sha256: data.sha256.clone(),
@@ -276,6 +283,10 @@ impl Runner {
             }),
             ..context
         };
+        let lease = held.map(|(lease, board)| {
+            context.board = board;
+            lease
+        });
         // The attempt keeps to its own time, whatever the worker does.
         self.goes_on(Span::from_secs_f64(f64::from(job.timeout_s)) + RECORDING);
         metrics::note_before_an_attempt(shared, &self.mqtt);
@@ -303,10 +314,31 @@ impl Runner {
         let interrupted = observed.ending == Ending::Stopped(Stop::Interrupted);
         if !interrupted {
             shared.meter.wait_for(observed.t1);
+            let board = board::Board::read(&shared.host);
+            observed.setting_after = Some(board::Setting::of(&board));
         }
+        // An interrupted attempt has no time to wait for it: the end of the lease does it.
+        let not_back = match interrupted {
+            true => None,
+            false => lease.and_then(|lease| self.give_back(lease)),
+        };
         let rails = shared.meter.stop_recording();
         let batches = live.into_batches();
+        context.warnings.extend(not_back);
         (!interrupted).then(|| self.record(&context, &observed, &rails, batches))
+    }
+
+    /// Puts back what was in force before a job's setting. Where that failed, a warning.
+    fn give_back(&self, lease: Lease) -> Option<String> {
+        let error = lease.give_back().err()?;
+        let message = format!("what was set before the job is not back in force: {error}");
+        tracing::error!("{message}");
+        self.mqtt.event(Event {
+            code: "power-not-restored".to_owned(),
+            message: message.clone(),
+            id: None,
+        });
+        Some(format!("setting: {message}"))
     }
 
     /// Earlier attempts of the job that left nothing behind.

@@ -3,7 +3,7 @@
 use super::coded;
 use super::control::Stop;
 use super::moments::Moments;
-use crate::board::{Contention, Finding};
+use crate::board::{Contention, Finding, Setting};
 use crate::clock;
 use crate::energy::PhaseSpan;
 use crate::runtime::process::ProcessMemory;
@@ -46,6 +46,9 @@ pub struct Observed {
     /// `None` when the attempt never began.
     pub throttling: Option<Finding>,
     pub under_voltage: Option<Finding>,
+    /// Governor, cap and power mode when it had ended; `None` when it never began.
+    #[serde(default)]
+    pub setting_after: Option<Setting>,
     /// CPU seconds of this daemon by phase.
     pub own_cpu_s: BTreeMap<Phase, f64>,
 }
@@ -87,6 +90,7 @@ impl Observed {
             moments: Moments::default(),
             throttling: None,
             under_voltage: None,
+            setting_after: None,
             own_cpu_s: BTreeMap::new(),
         }
     }

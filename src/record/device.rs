@@ -2,6 +2,7 @@
 
 use super::last_job::LastJob;
 use super::result::Reasons;
+pub use crate::power::protocol::Offer;
 pub use crate::sensor::{Boundary, BoundaryBasis, Quality};
 use crate::workload::{Limits, QueueMode};
 use schemars::JsonSchema;
@@ -46,6 +47,12 @@ pub struct Info {
     pub sandbox: BTreeMap<String, bool>,
     /// The job fields that this daemon understands.
     pub features: Vec<String>,
+    /// What jobs may set of the board: power modes, governors, caps of the CPUs' clocks.
+    #[serde(default)]
+    pub power: Option<Offer>,
+    /// Why it is `null`.
+    #[serde(default)]
+    pub power_reason: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -87,11 +87,25 @@ impl Job {
                 return Err(SpecError::invalid("model_sha256", "must be 64 hex digits"));
             }
         }
-        if self.power_mode.is_some() {
-            return Err(SpecError::unsupported(
-                "power_mode",
-                "power modes are not switched by this version; leave power_mode null",
-            ));
+        self.check_power()
+    }
+
+    /// What no board can have. What this one has is known to its power service.
+    fn check_power(&self) -> Result<(), SpecError> {
+        for (field, name, longest) in [
+            ("power_mode", &self.power_mode, 64),
+            ("governor", &self.governor, 32),
+        ] {
+            let can_be = |name: &String| {
+                (1..=longest).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic())
+            };
+            if name.as_ref().is_some_and(|name| !can_be(name)) {
+                let message = format!("must be a name of 1 to {longest} characters without blanks");
+                return Err(SpecError::invalid(field, message));
+            }
+        }
+        if self.max_freq_khz == Some(0) {
+            return Err(SpecError::invalid("max_freq_khz", "must be 1 kHz or more"));
         }
         Ok(())
     }
@@ -378,9 +392,19 @@ mod tests {
                 "kind",
             ),
             (
-                refused(|job| job["power_mode"] = json!("MAXN")),
-                Unsupported,
+                refused(|job| job["power_mode"] = json!("")),
+                InvalidSpec,
                 "power_mode",
+            ),
+            (
+                refused(|job| job["governor"] = json!("on demand")),
+                InvalidSpec,
+                "governor",
+            ),
+            (
+                refused(|job| job["max_freq_khz"] = json!(0)),
+                InvalidSpec,
+                "max_freq_khz",
             ),
         ];
         for (error, code, name) in cases {

@@ -100,9 +100,19 @@ pub struct Job {
     pub warmup: u32,
     #[serde(default)]
     pub params: Params,
-    /// Not built yet: `null`.
+    /// One of `power.power_modes` of the board's `info`, by name or number, in force from before
+    /// the model is loaded to the end of the attempt.
     #[serde(default)]
+    #[schemars(length(min = 1, max = 64))]
     pub power_mode: Option<String>,
+    /// Of all CPUs: one of `power.governors` of the board's `info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 32))]
+    pub governor: Option<String>,
+    /// Most that the clock of any CPU may reach: within `power.freq` of the board's `info`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
+    pub max_freq_khz: Option<u32>,
     #[serde(default)]
     pub idle: Idle,
     /// Seconds that one attempt may take, from spawning the worker to the end of `idle_after`.
@@ -306,6 +316,11 @@ impl Job {
             Kind::Perplexity | Kind::Choice => SCORED_AT_ONCE.min(self.params.n_batch),
             Kind::Generate | Kind::Bench | Kind::Idle => 1,
         }
+    }
+
+    /// Whether it is to run in a setting of its own.
+    pub fn sets_power(&self) -> bool {
+        self.power_mode.is_some() || self.governor.is_some() || self.max_freq_khz.is_some()
     }
 
     /// The sizes of a `bench` job with llama-bench's defaults.

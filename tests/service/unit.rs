@@ -15,14 +15,16 @@ fn systemd_understands_it_and_finds_little_exposed() {
 /// A line more of the same key shares the reason of the line above it.
 #[test]
 fn every_hardening_key_says_why() {
-    let unit = std::fs::read_to_string("systemd/jouled.service").unwrap();
-    let (_, hardening) = unit.split_once("# Hardening.").unwrap();
-    let (hardening, _) = hardening.split_once("[Install]").unwrap();
-    let lines: Vec<&str> = hardening.lines().filter(|line| !line.is_empty()).collect();
-    let key = |line: &str| line.split_once('=').map(|(key, _)| key.to_owned());
-    for pair in lines.windows(2) {
-        let explained = pair[0].starts_with('#') || key(pair[0]) == key(pair[1]);
-        assert!(pair[1].starts_with('#') || explained, "{}", pair[1]);
+    for service in ["jouled", "jouled-power"] {
+        let unit = std::fs::read_to_string(format!("systemd/{service}.service")).unwrap();
+        let (_, hardening) = unit.split_once("# Hardening.").unwrap();
+        let (hardening, _) = hardening.split_once("[Install]").unwrap();
+        let lines: Vec<&str> = hardening.lines().filter(|line| !line.is_empty()).collect();
+        let key = |line: &str| line.split_once('=').map(|(key, _)| key.to_owned());
+        for pair in lines.windows(2) {
+            let explained = pair[0].starts_with('#') || key(pair[0]) == key(pair[1]);
+            assert!(pair[1].starts_with('#') || explained, "{}", pair[1]);
+        }
     }
 }
 
@@ -41,6 +43,28 @@ fn every_open_point_is_explained() {
     for point in points {
         assert!(explained.contains(&format!("`{point}`")), "{point}");
     }
+}
+
+/// The one service that runs as root is for this machine's daemon alone.
+#[test]
+fn what_runs_as_root_has_no_network_and_one_user() {
+    let read = |name: &str| std::fs::read_to_string(format!("systemd/{name}")).unwrap();
+    let service = read("jouled-power.service");
+    for line in [
+        "CapabilityBoundingSet=",
+        "NoNewPrivileges=yes",
+        "PrivateNetwork=yes",
+        "RestrictAddressFamilies=AF_UNIX",
+    ] {
+        assert!(service.lines().any(|own| own == line), "{line}");
+    }
+    let socket = read("jouled-power.socket");
+    for line in ["SocketUser=jouled", "SocketMode=0600"] {
+        assert!(socket.lines().any(|own| own == line), "{line}");
+    }
+    let path = socket.lines().find_map(|line| line.strip_prefix("ListenStream="));
+    let default = jouled::config::PowerConfig::default().socket;
+    assert_eq!(path, default.to_str());
 }
 
 /// Models of the catalogue come over the network into the state directory.

@@ -58,16 +58,17 @@ const FORBIDDEN: [&str; 8] = [
     "$SYS/broker",
 ];
 /// Pointers into a job; the name fields first.
-const NAMES: [&str; 7] = [
+const NAMES: [&str; 8] = [
     "/model",
     "/id",
     "/runtime",
     "/data",
     "/model_sha256",
     "/power_mode",
+    "/governor",
     "/signature",
 ];
-const FIELDS: [&str; 31] = [
+const FIELDS: [&str; 32] = [
     "/v",
     "/id",
     "/kind",
@@ -93,6 +94,7 @@ const FIELDS: [&str; 31] = [
     "/timeout_s",
     "/deadline_unix_s",
     "/priority",
+    "/max_freq_khz",
     "/max_attempts",
     "/publish",
     "/publish/tokens",

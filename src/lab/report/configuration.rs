@@ -25,6 +25,7 @@ pub enum Dimension {
     Temperature,
     PowerMode,
     Governor,
+    FrequencyCap,
     Engine,
     Board,
     Rail,
@@ -54,6 +55,7 @@ impl Dimension {
             Self::Temperature => "sampling temperature",
             Self::PowerMode => "power mode",
             Self::Governor => "governor",
+            Self::FrequencyCap => "max_freq_khz",
             Self::Engine => "engine",
             Self::Board => "board",
             Self::Rail => "rail",
@@ -183,6 +185,10 @@ impl Key {
                 text(result.board.power_mode.as_deref()),
             ),
             (Dimension::Governor, text(result.board.governor.as_deref())),
+            (
+                Dimension::FrequencyCap,
+                Value::number(result.board.max_freq_khz),
+            ),
             (
                 Dimension::Engine,
                 engine.map_or(Value::Unknown, |engine| {

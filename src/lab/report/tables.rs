@@ -99,6 +99,7 @@ pub fn mark_name(mark: LeftOut) -> &'static str {
         LeftOut::NotSucceeded => "not succeeded",
         LeftOut::Contended => "contended",
         LeftOut::Throttled => "throttled",
+        LeftOut::SettingChanged => "setting changed",
     }
 }
 

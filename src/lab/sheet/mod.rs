@@ -124,6 +124,7 @@ fn left_out(marks: &[LeftOut]) -> Option<String> {
         LeftOut::NotSucceeded => "it did not succeed",
         LeftOut::Contended => "other programs used the CPU meanwhile (contended)",
         LeftOut::Throttled => "the board was throttled",
+        LeftOut::SettingChanged => "its governor, cap or power mode changed meanwhile",
     };
     let all: Vec<&str> = marks.iter().map(because).collect();
     (!all.is_empty()).then(|| {

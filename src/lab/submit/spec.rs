@@ -78,6 +78,15 @@ pub struct Options {
     /// Seed of the sampler [default: 42]
     #[arg(long, value_name = "N")]
     pub seed: Option<u32>,
+    /// Power mode of the board for this job, by name or number
+    #[arg(long, value_name = "MODE")]
+    pub power_mode: Option<String>,
+    /// Governor of the CPUs for this job
+    #[arg(long, value_name = "NAME")]
+    pub governor: Option<String>,
+    /// Highest clock of the CPUs for this job, in kHz
+    #[arg(long, value_name = "KHZ")]
+    pub max_freq_khz: Option<u32>,
     /// Least seconds of idling before the work [default: 10]
     #[arg(long, value_name = "S")]
     pub idle_before: Option<f64>,
@@ -213,6 +222,9 @@ fn apply(options: &Options, job: &mut Map<String, Value>) -> Result<(), LabError
         ("params.n_batch", options.n_batch.map(|v| json!(v))),
         ("params.gpu_layers", options.gpu_layers.map(|v| json!(v))),
         ("params.seed", options.seed.map(|v| json!(v))),
+        ("power_mode", options.power_mode.as_ref().map(|v| json!(v))),
+        ("governor", options.governor.as_ref().map(|v| json!(v))),
+        ("max_freq_khz", options.max_freq_khz.map(|v| json!(v))),
         ("idle.before_s", options.idle_before.map(|v| json!(v))),
         ("idle.after_s", options.idle_after.map(|v| json!(v))),
         ("timeout_s", options.timeout.map(|v| json!(v))),

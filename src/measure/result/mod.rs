@@ -18,14 +18,14 @@ use super::tokens::TokenBatches;
 use super::trace;
 use crate::energy::{self, Baseline, IdleLevel};
 use crate::record::job::{Tokens, Trace as TraceRecord};
-use crate::record::result::{IdlePair, JobResult, Raw, Records};
+use crate::record::result::{Board, IdlePair, JobResult, Raw, Records};
 use crate::record::{Reason, Stamped};
 use crate::units::Span;
 use crate::workload::{JobState, Kind, Phase, TokensWhen};
 use comparisons::comparisons;
 use fit::fitted;
 use idle::{idle_phase, idle_reasons, load};
-use left_out::left_out;
+use left_out::{kept_setting, left_out};
 use rails::{interval, rail_facts, timeline, total};
 use std::collections::BTreeMap;
 use surroundings::{contention, memory, own, thermal};
@@ -163,7 +163,7 @@ fn result(
     };
     let thermal = thermal(observed);
     let contention = contention(observed);
-    let left_out = left_out(state, &contention, &thermal);
+    let left_out = left_out(state, &contention, &thermal, !kept_setting(context, observed));
     let engine = loaded.map(|loaded| loaded.engine.clone());
     let mut noted = Noted::default();
     let load = load(observed, trace).ok_or(Reason::NotReached);
@@ -208,7 +208,10 @@ fn result(
         engine: noted.value("engine", engine.ok_or(Reason::NotReached)),
         params: job.params.clone(),
         tokens_published: job.publish.tokens,
-        board: context.board.clone(),
+        board: Board {
+            end: observed.setting_after.clone(),
+            ..context.board.clone()
+        },
         rig: context.rig.clone(),
         primary_rail: noted.value("primary_rail", primary_rail),
         rails: rails

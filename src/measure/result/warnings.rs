@@ -2,7 +2,7 @@
 
 use super::rails::whole;
 use super::withheld::withheld;
-use crate::board::Finding;
+use crate::board::{Finding, Setting};
 use crate::measure::context::Context;
 use crate::measure::meter::Recorded;
 use crate::measure::observed::Observed;
@@ -52,6 +52,10 @@ pub(super) fn warnings(context: &Context, observed: &Observed, rails: &[Recorded
         if let Some(Finding::Seen(evidence)) = finding {
             warnings.extend(evidence.iter().map(|what| format!("{name}: {what}")));
         }
+    }
+    if let Some(after) = &observed.setting_after {
+        let changes = Setting::of(&context.board).changes(after);
+        warnings.extend(changes.iter().map(|what| format!("setting: {what}")));
     }
     if observed.contention.is_some_and(|seen| seen.contended) {
         warnings.push("contended: other processes used the CPU during the run".to_owned());

@@ -158,6 +158,8 @@ pub enum LeftOut {
     NotSucceeded,
     Contended,
     Throttled,
+    /// It asked for a governor, a cap or a power mode, and another one was in force at its end.
+    SettingChanged,
 }
 
 /// Raw data of an attempt in the storage directory's `raw`.

@@ -171,6 +171,9 @@ fn board(c: &mut Columns<Published>) {
     c.text("governor", "of the first CPUs", |r, _| {
         r.result.board.governor.as_deref().map(Into::into)
     });
+    c.int("max_freq_khz", "highest cap of any CPU's clock", |r, _| {
+        r.result.board.max_freq_khz.map(Into::into)
+    });
     c.text("power_mode", "as the board names it", |r, _| {
         r.result.board.power_mode.as_deref().map(Into::into)
     });

@@ -133,6 +133,7 @@ fn ended(outcome: &Outcome) -> Line<'static> {
             LeftOut::NotSucceeded => continue,
             LeftOut::Contended => "! contended   ",
             LeftOut::Throttled => "! throttled   ",
+            LeftOut::SettingChanged => "! setting changed   ",
         };
         spans.push(Span::from(why).fg(WARNING).bold());
     }

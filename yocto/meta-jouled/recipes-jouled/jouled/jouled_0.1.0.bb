@@ -13,7 +13,7 @@ require jouled.inc
 JOULED_CUDA_CLASS = "${@bb.utils.filter('PACKAGECONFIG', 'cuda', d)}"
 inherit_defer ${JOULED_CUDA_CLASS}
 
-CARGO_BUILD_FLAGS:append = " --bin jouled"
+CARGO_BUILD_FLAGS:append = " --bin jouled --bin jouled-power"
 
 # An image is for one machine, so llama.cpp is compiled for that machine's tune and linked
 # into the worker. dynamic-backends is for package feeds with a generic tune: kernels for
@@ -79,6 +79,7 @@ export GGML_VULKAN_SHADERS_GEN_TOOLCHAIN = "${WORKDIR}/toolchain-native.cmake"
 do_install() {
     built="${B}/target/${CARGO_TARGET_SUBDIR}"
     install -D -m 0755 $built/jouled ${D}${bindir}/jouled
+    install -D -m 0755 $built/jouled-power ${D}${libexecdir}/jouled/jouled-power
     if ${@bb.utils.contains('PACKAGECONFIG', 'llama', 'true', 'false', d)}; then
         install -D -m 0755 $built/jouled-worker ${D}${libexecdir}/jouled/jouled-worker
     fi
@@ -93,6 +94,7 @@ do_install() {
     fi
 
     install -D -m 0644 ${S}/systemd/jouled.service ${D}${systemd_system_unitdir}/jouled.service
+    install -m 0644 ${S}/systemd/jouled-power.service ${S}/systemd/jouled-power.socket ${D}${systemd_system_unitdir}
     if ${@bb.utils.contains_any('PACKAGECONFIG', 'cuda vulkan', 'true', 'false', d)}; then
         install -D -m 0644 ${S}/systemd/gpu.conf ${D}${systemd_system_unitdir}/jouled.service.d/gpu.conf
     fi
@@ -125,7 +127,15 @@ FILES:${PN} += "\
 "
 CONFFILES:${PN} = "${sysconfdir}/jouled/jouled.toml"
 
+# The one part that runs as root, for images whose jobs run in power modes of their own
+# (docs/power-modes.md): IMAGE_INSTALL:append = " jouled-power".
+PACKAGE_BEFORE_PN += "${PN}-power"
+FILES:${PN}-power = "${libexecdir}/jouled/jouled-power"
+RDEPENDS:${PN}-power = "${PN}"
+
+SYSTEMD_PACKAGES = "${PN} ${PN}-power"
 SYSTEMD_SERVICE:${PN} = "jouled.service"
+SYSTEMD_SERVICE:${PN}-power = "jouled-power.service jouled-power.socket"
 
 # As sysusers.d/jouled.conf has them: made when the image is built, so that a read-only root
 # has them too. Groups that base-passwd has already are left as they are.

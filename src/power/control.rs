@@ -1,0 +1,187 @@
+//! Sets what is wanted, all of it or nothing, and puts back what was in force before.
+
+use super::cpufreq::Cpufreq;
+use super::kept::{Before, Kept};
+use super::nvpmodel::Nvpmodel;
+use super::protocol::{Offer, Refusal, RefusalCode, Wanted};
+use std::io;
+
+#[derive(Debug)]
+pub struct Control {
+    cpufreq: Cpufreq,
+    nvpmodel: Nvpmodel,
+    kept: Kept,
+}
+
+impl Control {
+    pub fn new(cpufreq: Cpufreq, nvpmodel: Nvpmodel, kept: Kept) -> Self {
+        Self {
+            cpufreq,
+            nvpmodel,
+            kept,
+        }
+    }
+
+    /// What may be asked for.
+    pub fn offer(&self) -> Offer {
+        Offer {
+            power_modes: self.nvpmodel.modes(),
+            governors: self.cpufreq.governors(),
+            freq: self.cpufreq.range(),
+        }
+    }
+
+    /// Returns once all that is wanted is in force, as the board itself says.
+    ///
+    /// Errors: nothing is changed, unless the message says that it could not be put back.
+    pub fn apply(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        // What a killed predecessor left behind is nothing to come back to.
+        self.restore()?;
+        if let Some(id) = wanted.power_mode {
+            self.nvpmodel.check(id)?;
+        }
+        if let Some(governor) = &wanted.governor {
+            self.cpufreq.check_governor(governor)?;
+        }
+        let power_mode = match wanted.power_mode {
+            Some(_) => Some(self.nvpmodel.current()?),
+            None => None,
+        };
+        let before = Before::new(power_mode, self.cpufreq.settings()?);
+        self.kept.write(&before).map_err(|error| {
+            let message = format!("what is in force can't be written down: {}", error.kind());
+            Refusal::new(RefusalCode::Failed, message)
+        })?;
+        self.set(wanted).map_err(|refusal| match self.restore() {
+            Ok(()) => refusal,
+            Err(left) => Refusal {
+                message: format!("{refusal}; and it is not as before: {left}"),
+                ..refusal
+            },
+        })
+    }
+
+    /// A power mode comes with caps of its own, so it goes first.
+    fn set(&self, wanted: &Wanted) -> Result<(), Refusal> {
+        if let Some(id) = wanted.power_mode {
+            self.nvpmodel.switch(id)?;
+        }
+        if let Some(governor) = &wanted.governor {
+            self.cpufreq.set_governor(governor)?;
+        }
+        if let Some(khz) = wanted.max_freq_khz {
+            self.cpufreq.check_cap(khz)?;
+            self.cpufreq.set_cap(khz)?;
+        }
+        Ok(())
+    }
+
+    /// Whether something is still to be put back; also where that can't be read.
+    pub fn owes(&self) -> bool {
+        !matches!(self.kept.read(), Ok(None))
+    }
+
+    /// Puts back what was in force before the first change, if there was one. What can't be is
+    /// kept for the next try.
+    pub fn restore(&self) -> Result<(), Refusal> {
+        let failed = |what: &str, error: &io::Error| {
+            let message = format!("what was in force before {what}: {error}");
+            Refusal::new(RefusalCode::NotRestored, message)
+        };
+        let before = self
+            .kept
+            .read()
+            .map_err(|error| failed("can't be read", &error))?;
+        let Some(before) = before else {
+            return Ok(());
+        };
+        let not_restored = |refusal: Refusal| Refusal {
+            code: RefusalCode::NotRestored,
+            ..refusal
+        };
+        let mode = match before.power_mode {
+            Some(id) => self.nvpmodel.switch(id),
+            None => Ok(()),
+        };
+        // With a mode CPUs come and go: clocks after it.
+        let clocks = self.cpufreq.restore(&before.policies);
+        mode.and(clocks).map_err(not_restored)?;
+        self.kept
+            .forget()
+            .map_err(|error| failed("is still noted", &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Board;
+    use super::*;
+
+    fn wanted() -> Wanted {
+        Wanted {
+            power_mode: Some(0),
+            governor: Some("performance".to_owned()),
+            max_freq_khz: Some(1_200_000),
+        }
+    }
+
+    #[test]
+    fn all_of_it_is_in_force_and_comes_back() {
+        let board = Board::with_nvpmodel();
+        let control = board.control();
+        let before = board.cpufreq().settings().unwrap();
+        control.apply(&wanted()).unwrap();
+        assert_eq!(board.mode(), "0");
+        for policy in ["policy0", "policy4"] {
+            let read = |file: &str| board.read(&format!("{policy}/{file}"));
+            assert_eq!(read("scaling_governor"), "performance");
+            assert_eq!(read("scaling_max_freq"), "1200000");
+        }
+        assert!(control.owes());
+        // Another process, after a kill -9 of the first.
+        board.control().restore().unwrap();
+        assert_eq!((board.mode().as_str(), control.owes()), ("1", false));
+        assert_eq!(board.cpufreq().settings().unwrap(), before);
+        control.restore().unwrap();
+    }
+
+    #[test]
+    fn one_wrong_part_changes_nothing() {
+        let board = Board::with_nvpmodel();
+        let before = board.cpufreq().settings().unwrap();
+        let refused = |change: &dyn Fn(&mut Wanted)| {
+            let mut wanted = wanted();
+            change(&mut wanted);
+            let refusal = board.control().apply(&wanted).unwrap_err();
+            assert!(!refusal.message.contains('/'), "a path leaves: {refusal}");
+            assert_eq!(board.mode(), "1");
+            assert_eq!(board.cpufreq().settings().unwrap(), before);
+            assert!(!board.control().owes());
+            refusal.code
+        };
+        assert_eq!(refused(&|w| w.power_mode = Some(2)), RefusalCode::NeedsReboot);
+        assert_eq!(refused(&|w| w.power_mode = Some(3)), RefusalCode::DidNotTake);
+        assert_eq!(refused(&|w| w.power_mode = Some(7)), RefusalCode::UnknownMode);
+        let turbo = |w: &mut Wanted| w.governor = Some("turbo".to_owned());
+        assert_eq!(refused(&turbo), RefusalCode::UnknownGovernor);
+        assert_eq!(refused(&|w| w.max_freq_khz = Some(9)), RefusalCode::OutOfRange);
+        let high = |w: &mut Wanted| w.max_freq_khz = Some(2_400_001);
+        assert_eq!(refused(&high), RefusalCode::OutOfRange);
+    }
+
+    #[test]
+    fn what_can_not_be_put_back_is_kept_and_keeps_others_out() {
+        let board = Board::with_nvpmodel();
+        board.control().apply(&wanted()).unwrap();
+        std::fs::rename(board.path("nvpmodel"), board.path("gone")).unwrap();
+        let refusal = board.control().restore().unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::NotRestored);
+        // The clocks are back all the same.
+        assert_eq!(board.read("policy0/scaling_governor"), "schedutil");
+        let refusal = board.control().apply(&wanted()).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::NotRestored);
+        std::fs::rename(board.path("gone"), board.path("nvpmodel")).unwrap();
+        board.control().restore().unwrap();
+        assert_eq!((board.mode().as_str(), board.control().owes()), ("1", false));
+    }
+}

@@ -1,0 +1,441 @@
+//! Governors and caps of the CPUs' clocks, as the kernel's cpufreq shows and takes them
+//! (admin-guide/pm/cpufreq): a folder for each policy, the CPUs that share a clock; in kHz.
+
+use super::protocol::{FreqRange, Refusal, RefusalCode, is_name};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// More than the kernel shows in one of these files: at most a page.
+const LONGEST_FILE: u64 = 4096;
+/// More than any governor has.
+const MOST_TUNABLES: usize = 32;
+
+/// The CPUs' clocks below one sysfs.
+#[derive(Debug)]
+pub struct Cpufreq {
+    root: PathBuf,
+}
+
+/// What is in force for CPUs that share a clock, to be put back later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySetting {
+    /// The number in the policy's name, that of its first CPU.
+    pub policy: u32,
+    pub governor: String,
+    pub min_khz: u32,
+    pub max_khz: u32,
+    /// Of this governor. The kernel forgets them when another one takes over.
+    pub tunables: BTreeMap<String, String>,
+}
+
+impl Cpufreq {
+    /// `sysfs` is /sys, or a copy of it.
+    pub fn new(sysfs: &Path) -> Self {
+        Self {
+            root: sysfs.join("devices/system/cpu/cpufreq"),
+        }
+    }
+
+    /// Governors that all CPUs have, in the order of the first ones.
+    pub fn governors(&self) -> Vec<String> {
+        let mut all = self.policies().into_iter().map(|policy| policy.governors());
+        let mut common = all.next().unwrap_or_default();
+        for other in all {
+            common.retain(|name| other.contains(name));
+        }
+        common
+    }
+
+    /// `None` where the clocks can't be capped.
+    pub fn range(&self) -> Option<FreqRange> {
+        let policies = self.policies();
+        let limits: Vec<(u32, u32)> = policies
+            .iter()
+            .map(|policy| {
+                let min = policy.number("cpuinfo_min_freq")?;
+                Ok((min, policy.number("cpuinfo_max_freq")?))
+            })
+            .collect::<io::Result<_>>()
+            .ok()?;
+        let steps = policies.iter().flat_map(Policy::steps);
+        Some(FreqRange {
+            min_khz: limits.iter().map(|(min, _)| *min).max()?,
+            max_khz: limits.iter().map(|(_, max)| *max).max()?,
+            steps_khz: steps.collect::<BTreeSet<u32>>().into_iter().collect(),
+        })
+    }
+
+    /// What is in force now.
+    pub fn settings(&self) -> Result<Vec<PolicySetting>, Refusal> {
+        let policies = self.policies().into_iter();
+        policies.map(|policy| policy.setting()).collect()
+    }
+
+    /// Whether the governor could be set, before anything is.
+    pub fn check_governor(&self, name: &str) -> Result<(), Refusal> {
+        let known = self.governors();
+        if known.is_empty() {
+            let message = "this board's CPUs have no governors to choose from";
+            return Err(Refusal::new(RefusalCode::NotSupported, message));
+        }
+        match known.iter().any(|governor| governor == name) {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                RefusalCode::UnknownGovernor,
+                format!("not all CPUs have this governor; they have {}", known.join(", ")),
+            )),
+        }
+    }
+
+    pub fn set_governor(&self, name: &str) -> Result<(), Refusal> {
+        for policy in self.policies() {
+            policy.write("scaling_governor", name)?;
+        }
+        let holds = |policy: &Policy| policy.line("scaling_governor").is_ok_and(|is| is == name);
+        self.all(holds, "the governor is not the one that was set")
+    }
+
+    /// Whether a cap is one for some CPU and can hold for all. It never raises what the
+    /// administrator or the power mode allows.
+    pub fn check_cap(&self, khz: u32) -> Result<(), Refusal> {
+        let Some(range) = self.range() else {
+            let message = "the clocks of this board's CPUs can't be capped";
+            return Err(Refusal::new(RefusalCode::NotSupported, message));
+        };
+        let allowed = self.settings()?.into_iter().map(|policy| policy.max_khz);
+        let most = allowed.max().unwrap_or(range.max_khz);
+        if !(range.min_khz..=most).contains(&khz) {
+            let min = range.min_khz;
+            let message = format!("a cap is {min} to {most} kHz here, as far as is allowed now");
+            return Err(Refusal::new(RefusalCode::OutOfRange, message));
+        }
+        Ok(())
+    }
+
+    /// Caps every clock that may be higher. Clocks that are lower anyway stay as they are.
+    pub fn set_cap(&self, khz: u32) -> Result<(), Refusal> {
+        let mut expected = Vec::new();
+        for policy in self.policies() {
+            let max = policy.khz("scaling_max_freq")?;
+            if max > khz {
+                // Clocks that were fixed at their highest stay fixed, at the cap.
+                if policy.khz("scaling_min_freq")? > khz {
+                    policy.write("scaling_min_freq", &khz.to_string())?;
+                }
+                policy.write("scaling_max_freq", &khz.to_string())?;
+            }
+            expected.push((policy, max.min(khz)));
+        }
+        for (policy, khz) in expected {
+            let is = policy.khz("scaling_max_freq")?;
+            if is != khz {
+                let steps: Vec<String> = policy.steps().iter().map(u32::to_string).collect();
+                let hint = match steps.is_empty() {
+                    true => String::new(),
+                    false => format!("; its steps are {}", steps.join(", ")),
+                };
+                let message = format!("{policy} is capped at {is} kHz, not at {khz}{hint}");
+                return Err(Refusal::new(RefusalCode::DidNotTake, message));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts back what was in force. Whatever can't be is left, and the first of it told.
+    pub fn restore(&self, before: &[PolicySetting]) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        for setting in before {
+            let policy = Policy::new(&self.root, setting.policy);
+            outcome = outcome.and(policy.restore(setting));
+        }
+        outcome
+    }
+
+    /// Those whose CPUs are online: the kernel keeps the folder of the others and answers
+    /// EBUSY there.
+    fn policies(&self) -> Vec<Policy> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let mut numbers: Vec<u32> = entries
+            .filter_map(|entry| {
+                let name = entry.file_name();
+                name.to_str()?.strip_prefix("policy")?.parse().ok()
+            })
+            .collect();
+        numbers.sort_unstable();
+        let policies = numbers.into_iter().map(|n| Policy::new(&self.root, n));
+        let is_online = |policy: &Policy| {
+            let governor = policy.line("scaling_governor");
+            !governor.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
+        };
+        policies.filter(is_online).collect()
+    }
+
+    fn all(&self, holds: impl Fn(&Policy) -> bool, otherwise: &str) -> Result<(), Refusal> {
+        match self.policies().iter().find(|policy| !holds(policy)) {
+            None => Ok(()),
+            Some(policy) => Err(Refusal::new(
+                RefusalCode::DidNotTake,
+                format!("{policy}: {otherwise}"),
+            )),
+        }
+    }
+}
+
+/// CPUs that share a clock.
+#[derive(Debug)]
+struct Policy {
+    number: u32,
+    folder: PathBuf,
+    /// Where governors that are set for all CPUs at once have their tunables.
+    shared: PathBuf,
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "policy{}", self.number)
+    }
+}
+
+impl Policy {
+    fn new(root: &Path, number: u32) -> Self {
+        Self {
+            number,
+            folder: root.join(format!("policy{number}")),
+            shared: root.to_owned(),
+        }
+    }
+
+    fn setting(&self) -> Result<PolicySetting, Refusal> {
+        let governor = self
+            .line("scaling_governor")
+            .map_err(|error| self.failed("scaling_governor", &error))?;
+        Ok(PolicySetting {
+            policy: self.number,
+            min_khz: self.khz("scaling_min_freq")?,
+            max_khz: self.khz("scaling_max_freq")?,
+            tunables: self.tunables(&governor),
+            governor,
+        })
+    }
+
+    fn restore(&self, before: &PolicySetting) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        if !self.line("scaling_governor").is_ok_and(|is| is == before.governor) {
+            outcome = self.write("scaling_governor", &before.governor);
+            if outcome.is_ok() {
+                outcome = self.restore_tunables(before);
+            }
+        }
+        // The limit that is farther away first: a minimum above the maximum is none.
+        for (file, khz) in [
+            ("scaling_max_freq", before.max_khz),
+            ("scaling_min_freq", before.min_khz),
+        ] {
+            if !self.number(file).is_ok_and(|is| is == khz) {
+                outcome = outcome.and(self.write(file, &khz.to_string()));
+            }
+        }
+        outcome?;
+        let is = self.setting()?;
+        let same = |a: &PolicySetting| (a.governor.clone(), a.min_khz, a.max_khz);
+        match same(&is) == same(before) {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                RefusalCode::NotRestored,
+                format!(
+                    "{self} is at {} with {} to {} kHz, and was at {} with {} to {} kHz",
+                    is.governor,
+                    is.min_khz,
+                    is.max_khz,
+                    before.governor,
+                    before.min_khz,
+                    before.max_khz
+                ),
+            )),
+        }
+    }
+
+    fn restore_tunables(&self, before: &PolicySetting) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        let Some(folder) = self.governor_folder(&before.governor) else {
+            return Ok(());
+        };
+        for (name, value) in &before.tunables {
+            let path = folder.join(name);
+            // Some can only be read.
+            if is_name(name) && !line(&path).is_ok_and(|is| is == *value) {
+                let written = overwrite(&path, value).map_err(|error| self.failed(name, &error));
+                outcome = outcome.and(written);
+            }
+        }
+        outcome
+    }
+
+    fn tunables(&self, governor: &str) -> BTreeMap<String, String> {
+        let Some(folder) = self.governor_folder(governor) else {
+            return BTreeMap::new();
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| {
+            let name = entry.file_name().to_str()?.to_owned();
+            let value = line(&entry.path()).ok()?;
+            is_name(&name).then_some((name, value))
+        });
+        files.take(MOST_TUNABLES).collect()
+    }
+
+    /// Where a governor's tunables are: of this policy, or of all.
+    fn governor_folder(&self, governor: &str) -> Option<PathBuf> {
+        if !is_name(governor) {
+            return None;
+        }
+        let folders = [&self.folder, &self.shared].map(|folder| folder.join(governor));
+        folders.into_iter().find(|folder| folder.is_dir())
+    }
+
+    fn governors(&self) -> Vec<String> {
+        self.list("scaling_available_governors")
+    }
+
+    fn steps(&self) -> Vec<u32> {
+        let mut steps: Vec<u32> = self.list("scaling_available_frequencies");
+        steps.sort_unstable();
+        steps
+    }
+
+    fn list<T: FromStr>(&self, file: &str) -> Vec<T> {
+        let text = self.line(file).unwrap_or_default();
+        let words = text.split_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+
+    fn khz(&self, file: &str) -> Result<u32, Refusal> {
+        self.number(file).map_err(|error| self.failed(file, &error))
+    }
+
+    fn number(&self, file: &str) -> io::Result<u32> {
+        let text = self.line(file)?;
+        text.parse().map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    fn line(&self, file: &str) -> io::Result<String> {
+        line(&self.folder.join(file))
+    }
+
+    fn write(&self, file: &str, value: &str) -> Result<(), Refusal> {
+        let written = overwrite(&self.folder.join(file), value);
+        written.map_err(|error| self.failed(file, &error))
+    }
+
+    fn failed(&self, file: &str, error: &io::Error) -> Refusal {
+        Refusal::new(RefusalCode::Failed, format!("{self}: {file}: {error}"))
+    }
+}
+
+/// What is in a file of sysfs, without the line's end.
+fn line(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(LONGEST_FILE)
+        .read_to_string(&mut text)?;
+    Ok(text.trim().to_owned())
+}
+
+/// Into a file that is there: none is made.
+fn overwrite(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = fs::File::options().write(true).truncate(true).open(path)?;
+    file.write_all(value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Board;
+    use super::*;
+
+    #[test]
+    fn what_all_cpus_have_is_offered() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        assert_eq!(cpufreq.governors(), ["schedutil", "powersave", "performance"]);
+        let range = cpufreq.range().unwrap();
+        assert_eq!((range.min_khz, range.max_khz), (600_000, 2_400_000));
+        assert_eq!(range.steps_khz.first(), Some(&408_000));
+        let none = Cpufreq::new(Path::new("/nonexistent"));
+        assert!(none.governors().is_empty() && none.range().is_none());
+        let code = none.check_governor("performance").unwrap_err().code;
+        assert_eq!(code, RefusalCode::NotSupported);
+        assert_eq!(none.check_cap(1).unwrap_err().code, RefusalCode::NotSupported);
+    }
+
+    #[test]
+    fn a_cap_lowers_what_is_higher_and_nothing_else() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        // As jetson_clocks fixes clocks.
+        board.write("policy4/scaling_min_freq", "2400000");
+        let before = cpufreq.settings().unwrap();
+        cpufreq.check_cap(2_000_000).unwrap();
+        cpufreq.set_cap(2_000_000).unwrap();
+        assert_eq!(board.read("policy0/scaling_max_freq"), "1800000");
+        assert_eq!(board.read("policy4/scaling_max_freq"), "2000000");
+        assert_eq!(board.read("policy4/scaling_min_freq"), "2000000");
+        cpufreq.restore(&before).unwrap();
+        assert_eq!(cpufreq.settings().unwrap(), before);
+    }
+
+    #[test]
+    fn a_cap_never_raises_what_is_allowed() {
+        let board = Board::with_two_clusters();
+        board.write("policy4/scaling_max_freq", "1600000");
+        let code = |khz| board.cpufreq().check_cap(khz).map_err(|refusal| refusal.code);
+        assert_eq!(code(1_800_000), Ok(()), "the other cluster may");
+        assert_eq!(code(1_800_001), Err(RefusalCode::OutOfRange));
+        assert_eq!(code(599_999), Err(RefusalCode::OutOfRange));
+        board.write("policy0/scaling_max_freq", "1600000");
+        assert_eq!(code(1_800_000), Err(RefusalCode::OutOfRange));
+    }
+
+    #[test]
+    fn a_governor_comes_back_with_its_tunables() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        board.write("policy0/schedutil/rate_limit_us", "500");
+        let before = cpufreq.settings().unwrap();
+        assert_eq!(before[0].tunables["rate_limit_us"], "500");
+        cpufreq.check_governor("performance").unwrap();
+        cpufreq.set_governor("performance").unwrap();
+        assert_eq!(board.read("policy4/scaling_governor"), "performance");
+        // The kernel begins anew with its default.
+        board.write("policy0/schedutil/rate_limit_us", "10000");
+        cpufreq.restore(&before).unwrap();
+        assert_eq!(cpufreq.settings().unwrap(), before);
+    }
+
+    #[test]
+    fn a_governor_that_one_cluster_lacks_is_refused() {
+        let board = Board::with_two_clusters();
+        let refusal = board.cpufreq().check_governor("ondemand").unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::UnknownGovernor);
+        assert!(refusal.message.contains("schedutil, powersave"), "{refusal}");
+    }
+
+    #[test]
+    fn what_does_not_hold_is_told() {
+        let board = Board::with_two_clusters();
+        let before = board.cpufreq().settings().unwrap();
+        // It takes everything and keeps nothing.
+        board.replace_by_nothing("policy4/scaling_governor");
+        let refusal = board.cpufreq().set_governor("performance").unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::DidNotTake);
+        let refusal = board.cpufreq().restore(&before).unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::NotRestored);
+        assert!(refusal.message.contains("policy4 is at "), "{refusal}");
+        assert!(!refusal.message.contains('/'), "a path leaves: {refusal}");
+        assert_eq!(board.read("policy0/scaling_governor"), "schedutil");
+    }
+}
