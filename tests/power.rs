@@ -45,7 +45,10 @@ fn a_job_runs_in_its_setting_and_leaves_the_board_as_it_was() {
     let info = rig.lab.wait_topic(&topic("info")).json();
     let modes = &info["power"]["power_modes"];
     assert_eq!(modes[3], json!({"id": 3, "name": "MAXN_SUPER"}), "{info}");
-    assert_eq!(info["power"]["governors"], json!(["performance", "schedutil"]));
+    assert_eq!(
+        info["power"]["governors"],
+        json!(["performance", "schedutil"])
+    );
     assert_eq!(info["power"]["freq"]["max_khz"], 2_400_000);
     for field in ["power_mode", "governor", "max_freq_khz"] {
         assert!(info["features"].as_array().unwrap().contains(&json!(field)));
@@ -84,7 +87,10 @@ fn what_is_not_in_force_is_not_measured() {
         assert!(reason.contains(code), "{reason}");
         let nowhere = reason.contains(&*board.path("").to_string_lossy());
         assert!(!nowhere, "a path of the board: {reason}");
-        assert_eq!((&result["load"], &result["reps"]), (&json!(null), &json!([])));
+        assert_eq!(
+            (&result["load"], &result["reps"]),
+            (&json!(null), &json!([]))
+        );
         assert_eq!(result["left_out"], json!(["not-succeeded"]));
         assert!(board.is_as_before(), "{:?}", board.is());
     }
@@ -104,7 +110,10 @@ fn what_the_board_has_not_is_refused_at_once() {
     };
     let (field, message) = refused(json!({"power_mode": "40W"}));
     assert_eq!(field, "power_mode");
-    assert!(message.contains("15W (0), 25W (1), 7W (2), MAXN_SUPER (3)"), "{message}");
+    assert!(
+        message.contains("15W (0), 25W (1), 7W (2), MAXN_SUPER (3)"),
+        "{message}"
+    );
     let (field, message) = refused(json!({"governor": "ondemand"}));
     assert_eq!(field, "governor");
     assert!(message.contains("performance, schedutil"), "{message}");
@@ -122,7 +131,10 @@ fn a_board_without_the_service_says_how_to_enable_it() {
     let info = rig.lab.wait_topic(&topic("info")).json();
     assert_eq!(info["power"], json!(null));
     let reason = info["power_reason"].as_str().unwrap();
-    assert!(reason.contains("systemctl enable --now jouled-power"), "{reason}");
+    assert!(
+        reason.contains("systemctl enable --now jouled-power"),
+        "{reason}"
+    );
     let answer = rig.ask("submit", &job("early", json!({"governor": "performance"})));
     assert_eq!(answer["error"]["code"], "unsupported", "{answer}");
     assert_eq!(answer["error"]["field"], "governor");
@@ -164,7 +176,11 @@ fn a_service_that_is_killed_puts_back_at_its_next_start_and_the_result_says_so()
     rig.submit(&endless("long", with(governor, watched())));
     rig.lab.wait_topic(&of_job("long", "tokens"));
     service.kill();
-    assert_eq!(board.is().1, "performance", "nobody is there to put it back");
+    assert_eq!(
+        board.is().1,
+        "performance",
+        "nobody is there to put it back"
+    );
     let _again = board.serve();
     board.comes_back();
     let answer = rig.ask("cancel", &json!({"id": "long"}));
@@ -175,7 +191,10 @@ fn a_service_that_is_killed_puts_back_at_its_next_start_and_the_result_says_so()
     let left_out = result["left_out"].as_array().unwrap();
     assert!(left_out.contains(&json!("setting-changed")), "{left_out:?}");
     let warnings = result["warnings"].to_string();
-    assert!(warnings.contains("governor was performance at the beginning"), "{warnings}");
+    assert!(
+        warnings.contains("governor was performance at the beginning"),
+        "{warnings}"
+    );
     rig.lab.wait_event("power-not-restored");
 }
 

@@ -98,7 +98,10 @@ fn main() -> ExitCode {
     };
     let outcome = match command.as_str() {
         "serve" => serve(&options),
-        "restore" => options.control().restore().map_err(|error| error.to_string()),
+        "restore" => options
+            .control()
+            .restore()
+            .map_err(|error| error.to_string()),
         "show" => {
             show(&options);
             Ok(())

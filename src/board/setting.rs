@@ -57,9 +57,9 @@ fn change<T: Display + PartialEq>(
     later: Option<&T>,
 ) -> Option<String> {
     match (before, later) {
-        (Some(before), Some(later)) if before != later => {
-            Some(format!("{what} was {before} at the beginning and {later} at the end"))
-        }
+        (Some(before), Some(later)) if before != later => Some(format!(
+            "{what} was {before} at the beginning and {later} at the end"
+        )),
         (Some(before), None) => Some(format!(
             "{what} was {before} at the beginning and was not told at the end"
         )),

@@ -137,9 +137,10 @@ impl Commands {
             let message = "the deadline has passed already";
             return Err(refusal("invalid-spec", message, Some("deadline_unix_s")));
         }
-        shared.power.check(job).map_err(|unfit| {
-            refusal("unsupported", unfit.message, Some(unfit.field))
-        })?;
+        shared
+            .power
+            .check(job)
+            .map_err(|unfit| refusal("unsupported", unfit.message, Some(unfit.field)))?;
         self.check_model(job)?;
         self.check_data(job)?;
         let max_bytes = shared

@@ -102,8 +102,7 @@ impl Power {
         let lease = Lease::take(&self.socket, &wanted).inspect_err(|error| {
             // The next one finds out whether it is there again.
             if !matches!(error, PowerError::Refused(_)) {
-                *self.offer.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Err(error.to_string());
+                *self.offer.lock().unwrap_or_else(PoisonError::into_inner) = Err(error.to_string());
                 self.changed.store(true, Ordering::Relaxed);
             }
         });
@@ -136,9 +135,14 @@ fn wanted(job: &Job, offer: &Offer) -> Result<Wanted, Unfit> {
         let by_name = modes.iter().find(|mode| mode.name == asked);
         let by_id = || modes.iter().find(|mode| mode.id.to_string() == asked);
         by_name.or_else(by_id).map(|mode| mode.id).ok_or_else(|| {
-            let known = modes.iter().map(|mode| format!("{} ({})", mode.name, mode.id));
+            let known = modes
+                .iter()
+                .map(|mode| format!("{} ({})", mode.name, mode.id));
             let known = listed(known.collect());
-            unfit("power_mode", format!("this board has no such power mode; it has {known}"))
+            unfit(
+                "power_mode",
+                format!("this board has no such power mode; it has {known}"),
+            )
         })
     });
     if let Some(governor) = &job.governor
@@ -183,18 +187,26 @@ fn difference(wanted: &Wanted, is: &Setting) -> Option<String> {
     ) -> Option<String> {
         let wanted = wanted?;
         let shown = is.map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        (is != Some(wanted))
-            .then(|| format!("{} was set, and the board's {what} is {shown}", wanted.to_string()))
+        (is != Some(wanted)).then(|| {
+            format!(
+                "{} was set, and the board's {what} is {shown}",
+                wanted.to_string()
+            )
+        })
     }
     let governors = (wanted.governor.is_some() && !is.governors.is_empty())
         .then(|| "some CPUs have another governor than the one that was set".to_owned());
-    differs("power mode", wanted.power_mode.as_ref(), is.power_mode_id.as_ref())
-        .or_else(|| differs("governor", wanted.governor.as_ref(), is.governor.as_ref()))
-        .or(governors)
-        .or_else(|| {
-            let (wanted, is) = (wanted.max_freq_khz.as_ref(), is.max_freq_khz.as_ref());
-            differs("max_freq_khz", wanted, is)
-        })
+    differs(
+        "power mode",
+        wanted.power_mode.as_ref(),
+        is.power_mode_id.as_ref(),
+    )
+    .or_else(|| differs("governor", wanted.governor.as_ref(), is.governor.as_ref()))
+    .or(governors)
+    .or_else(|| {
+        let (wanted, is) = (wanted.max_freq_khz.as_ref(), is.max_freq_khz.as_ref());
+        differs("max_freq_khz", wanted, is)
+    })
 }
 
 #[cfg(test)]
@@ -232,9 +244,17 @@ mod tests {
         let mode = |text: &str| wanted(&job(json!({"power_mode": text})), &offer());
         assert_eq!(mode("MAXN_SUPER").unwrap().power_mode, Some(2));
         assert_eq!(mode("2").unwrap().power_mode, Some(2));
-        assert_eq!(mode("0").unwrap().power_mode, Some(7), "a name is meant first");
+        assert_eq!(
+            mode("0").unwrap().power_mode,
+            Some(7),
+            "a name is meant first"
+        );
         let unfit = mode("02").unwrap_err();
-        assert!(unfit.message.ends_with("it has 15W (0), MAXN_SUPER (2), 0 (7)"));
+        assert!(
+            unfit
+                .message
+                .ends_with("it has 15W (0), MAXN_SUPER (2), 0 (7)")
+        );
     }
 
     #[test]

@@ -24,7 +24,9 @@ pub enum PowerError {
          can enable it: systemctl enable --now jouled-power (docs/power-modes.md)"
     )]
     NotThere,
-    #[error("the board's power service ended the connection or kept silent ({0}); its log says why")]
+    #[error(
+        "the board's power service ended the connection or kept silent ({0}); its log says why"
+    )]
     Lost(#[from] io::Error),
     #[error("{code}: {0}", code = .0.code.as_str())]
     Refused(#[from] Refusal),
@@ -124,14 +126,22 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("power.sock");
         let said = offer(&socket).unwrap_err().to_string();
-        assert!(said.contains("systemctl enable --now jouled-power"), "{said}");
+        assert!(
+            said.contains("systemctl enable --now jouled-power"),
+            "{said}"
+        );
         drop(UnixListener::bind(&socket).unwrap());
         assert!(matches!(offer(&socket), Err(PowerError::NotThere)));
     }
 
     #[test]
     fn what_is_no_answer_is_lost() {
-        for answer in ["", "nonsense\n", "{\"is\":\"restored\"}\n", "{\"is\":\"offer\""] {
+        for answer in [
+            "",
+            "nonsense\n",
+            "{\"is\":\"restored\"}\n",
+            "{\"is\":\"offer\"",
+        ] {
             let dir = tempfile::tempdir().unwrap();
             let socket = dir.path().join("power.sock");
             let listener = UnixListener::bind(&socket).unwrap();

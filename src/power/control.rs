@@ -159,12 +159,24 @@ mod tests {
             assert!(!board.control().owes());
             refusal.code
         };
-        assert_eq!(refused(&|w| w.power_mode = Some(2)), RefusalCode::NeedsReboot);
-        assert_eq!(refused(&|w| w.power_mode = Some(3)), RefusalCode::DidNotTake);
-        assert_eq!(refused(&|w| w.power_mode = Some(7)), RefusalCode::UnknownMode);
+        assert_eq!(
+            refused(&|w| w.power_mode = Some(2)),
+            RefusalCode::NeedsReboot
+        );
+        assert_eq!(
+            refused(&|w| w.power_mode = Some(3)),
+            RefusalCode::DidNotTake
+        );
+        assert_eq!(
+            refused(&|w| w.power_mode = Some(7)),
+            RefusalCode::UnknownMode
+        );
         let turbo = |w: &mut Wanted| w.governor = Some("turbo".to_owned());
         assert_eq!(refused(&turbo), RefusalCode::UnknownGovernor);
-        assert_eq!(refused(&|w| w.max_freq_khz = Some(9)), RefusalCode::OutOfRange);
+        assert_eq!(
+            refused(&|w| w.max_freq_khz = Some(9)),
+            RefusalCode::OutOfRange
+        );
         let high = |w: &mut Wanted| w.max_freq_khz = Some(2_400_001);
         assert_eq!(refused(&high), RefusalCode::OutOfRange);
     }
@@ -182,6 +194,9 @@ mod tests {
         assert_eq!(refusal.code, RefusalCode::NotRestored);
         std::fs::rename(board.path("gone"), board.path("nvpmodel")).unwrap();
         board.control().restore().unwrap();
-        assert_eq!((board.mode().as_str(), board.control().owes()), ("1", false));
+        assert_eq!(
+            (board.mode().as_str(), board.control().owes()),
+            ("1", false)
+        );
     }
 }

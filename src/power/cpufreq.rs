@@ -87,7 +87,10 @@ impl Cpufreq {
             true => Ok(()),
             false => Err(Refusal::new(
                 RefusalCode::UnknownGovernor,
-                format!("not all CPUs have this governor; they have {}", known.join(", ")),
+                format!(
+                    "not all CPUs have this governor; they have {}",
+                    known.join(", ")
+                ),
             )),
         }
     }
@@ -225,7 +228,10 @@ impl Policy {
 
     fn restore(&self, before: &PolicySetting) -> Result<(), Refusal> {
         let mut outcome = Ok(());
-        if !self.line("scaling_governor").is_ok_and(|is| is == before.governor) {
+        if !self
+            .line("scaling_governor")
+            .is_ok_and(|is| is == before.governor)
+        {
             outcome = self.write("scaling_governor", &before.governor);
             if outcome.is_ok() {
                 outcome = self.restore_tunables(before);
@@ -361,7 +367,10 @@ mod tests {
     fn what_all_cpus_have_is_offered() {
         let board = Board::with_two_clusters();
         let cpufreq = board.cpufreq();
-        assert_eq!(cpufreq.governors(), ["schedutil", "powersave", "performance"]);
+        assert_eq!(
+            cpufreq.governors(),
+            ["schedutil", "powersave", "performance"]
+        );
         let range = cpufreq.range().unwrap();
         assert_eq!((range.min_khz, range.max_khz), (600_000, 2_400_000));
         assert_eq!(range.steps_khz.first(), Some(&408_000));
@@ -369,7 +378,10 @@ mod tests {
         assert!(none.governors().is_empty() && none.range().is_none());
         let code = none.check_governor("performance").unwrap_err().code;
         assert_eq!(code, RefusalCode::NotSupported);
-        assert_eq!(none.check_cap(1).unwrap_err().code, RefusalCode::NotSupported);
+        assert_eq!(
+            none.check_cap(1).unwrap_err().code,
+            RefusalCode::NotSupported
+        );
     }
 
     #[test]
@@ -392,7 +404,12 @@ mod tests {
     fn a_cap_never_raises_what_is_allowed() {
         let board = Board::with_two_clusters();
         board.write("policy4/scaling_max_freq", "1600000");
-        let code = |khz| board.cpufreq().check_cap(khz).map_err(|refusal| refusal.code);
+        let code = |khz| {
+            board
+                .cpufreq()
+                .check_cap(khz)
+                .map_err(|refusal| refusal.code)
+        };
         assert_eq!(code(1_800_000), Ok(()), "the other cluster may");
         assert_eq!(code(1_800_001), Err(RefusalCode::OutOfRange));
         assert_eq!(code(599_999), Err(RefusalCode::OutOfRange));
@@ -421,7 +438,10 @@ mod tests {
         let board = Board::with_two_clusters();
         let refusal = board.cpufreq().check_governor("ondemand").unwrap_err();
         assert_eq!(refusal.code, RefusalCode::UnknownGovernor);
-        assert!(refusal.message.contains("schedutil, powersave"), "{refusal}");
+        assert!(
+            refusal.message.contains("schedutil, powersave"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -60,11 +60,10 @@ impl Nvpmodel {
     /// The id of the mode in force.
     pub fn current(&self) -> Result<u32, Refusal> {
         let failed = |message: String| Refusal::new(RefusalCode::Failed, message);
-        let said = command::said(&self.command(&["-q"]), ANSWERS_WITHIN)
-            .map_err(|error| {
-                eprintln!("{error}");
-                failed("nvpmodel -q can't be run or gives no answer".to_owned())
-            })?;
+        let said = command::said(&self.command(&["-q"]), ANSWERS_WITHIN).map_err(|error| {
+            eprintln!("{error}");
+            failed("nvpmodel -q can't be run or gives no answer".to_owned())
+        })?;
         let mode = PowerMode::parse(&said.text).and_then(|mode| mode.id);
         mode.ok_or_else(|| failed("nvpmodel -q names no mode".to_owned()))
     }
@@ -148,7 +147,10 @@ mod tests {
         let board = Board::with_nvpmodel();
         let modes = board.nvpmodel().modes();
         let names: Vec<(u32, &str)> = modes.iter().map(|m| (m.id, m.name.as_str())).collect();
-        assert_eq!(names, [(0, "15W"), (1, "25W"), (2, "7W"), (3, "MAXN_SUPER")]);
+        assert_eq!(
+            names,
+            [(0, "15W"), (1, "25W"), (2, "7W"), (3, "MAXN_SUPER")]
+        );
         assert!(Board::with_two_clusters().nvpmodel().modes().is_empty());
         for line in [
             "<POWER_MODEL ID=0>",
@@ -173,7 +175,10 @@ mod tests {
         let code = |id| nvpmodel.switch(id).unwrap_err().code;
         assert_eq!(code(2), RefusalCode::NeedsReboot);
         assert_eq!(code(3), RefusalCode::DidNotTake);
-        assert_eq!(nvpmodel.check(9).unwrap_err().code, RefusalCode::UnknownMode);
+        assert_eq!(
+            nvpmodel.check(9).unwrap_err().code,
+            RefusalCode::UnknownMode
+        );
         assert_eq!(board.mode(), "0");
     }
 

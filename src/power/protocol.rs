@@ -204,7 +204,8 @@ mod tests {
             governor: Some("performance".to_owned()),
             max_freq_khz: Some(1_500_000),
         };
-        let line = r#"{"do":"apply","power_mode":2,"governor":"performance","max_freq_khz":1500000}"#;
+        let line =
+            r#"{"do":"apply","power_mode":2,"governor":"performance","max_freq_khz":1500000}"#;
         assert_eq!(parse(line), Ok(Request::Apply(wanted)));
         for line in [
             "",
@@ -234,7 +235,10 @@ mod tests {
         assert_eq!(read(b"a\nb").unwrap().as_deref(), Some(b"a".as_slice()));
         let kind = |bytes: &[u8]| read(bytes).unwrap_err().kind();
         assert_eq!(kind(b"{\"do\""), io::ErrorKind::UnexpectedEof);
-        assert_eq!(kind(&vec![b'x'; LONGEST_LINE * 2]), io::ErrorKind::InvalidData);
+        assert_eq!(
+            kind(&vec![b'x'; LONGEST_LINE * 2]),
+            io::ErrorKind::InvalidData
+        );
     }
 
     fn wanted() -> impl Strategy<Value = Wanted> {

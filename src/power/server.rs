@@ -315,7 +315,11 @@ mod tests {
         let held = Held::take(&socket, &performance()).unwrap();
         assert_eq!(board.read("policy4/scaling_governor"), "performance");
         assert_eq!(code(Held::take(&socket, &performance())), RefusalCode::Busy);
-        assert_eq!(offer(&socket).unwrap().governors.len(), 3, "it can be asked");
+        assert_eq!(
+            offer(&socket).unwrap().governors.len(),
+            3,
+            "it can be asked"
+        );
         held.give_back().unwrap();
         assert_eq!(board.read("policy4/scaling_governor"), "schedutil");
         let held = Held::take(&socket, &performance()).unwrap();
@@ -369,7 +373,8 @@ mod tests {
 
     #[test]
     fn a_user_has_a_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\njouled:x:991:988::/var/lib/jouled:/bin/false\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\njouled:x:991:988::/var/lib/jouled:/bin/false\n";
         assert_eq!(uid_of("jouled", passwd), Some(991));
         assert_eq!(uid_of("1000", passwd), Some(1000));
         assert_eq!(uid_of("joul", passwd), None);

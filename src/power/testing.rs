@@ -95,6 +95,9 @@ impl Board {
     }
 
     pub fn mode(&self) -> String {
-        fs::read_to_string(self.path("mode")).unwrap().trim().to_owned()
+        fs::read_to_string(self.path("mode"))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 }

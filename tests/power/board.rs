@@ -107,7 +107,10 @@ impl Board {
         command.arg("--listen").arg(&socket);
         let child = command.arg("--user").arg(user.to_string()).spawn().unwrap();
         let service = Service(child);
-        assert!(eventually(|| UnixStream::connect(&socket).is_ok()), "it does not serve");
+        assert!(
+            eventually(|| UnixStream::connect(&socket).is_ok()),
+            "it does not serve"
+        );
         service
     }
 

@@ -62,7 +62,9 @@ fn what_runs_as_root_has_no_network_and_one_user() {
     for line in ["SocketUser=jouled", "SocketMode=0600"] {
         assert!(socket.lines().any(|own| own == line), "{line}");
     }
-    let path = socket.lines().find_map(|line| line.strip_prefix("ListenStream="));
+    let path = socket
+        .lines()
+        .find_map(|line| line.strip_prefix("ListenStream="));
     let default = jouled::config::PowerConfig::default().socket;
     assert_eq!(path, default.to_str());
 }

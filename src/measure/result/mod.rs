@@ -163,7 +163,12 @@ fn result(
     };
     let thermal = thermal(observed);
     let contention = contention(observed);
-    let left_out = left_out(state, &contention, &thermal, !kept_setting(context, observed));
+    let left_out = left_out(
+        state,
+        &contention,
+        &thermal,
+        !kept_setting(context, observed),
+    );
     let engine = loaded.map(|loaded| loaded.engine.clone());
     let mut noted = Noted::default();
     let load = load(observed, trace).ok_or(Reason::NotReached);
