@@ -280,6 +280,34 @@ fn on_demand_it_serves_what_waits_and_ends_by_itself() {
     assert!(service.0.wait().unwrap().success());
 }
 
+/// The shipped units, in the hands of a real service manager.
+#[test]
+fn under_systemd_any_end_of_it_puts_back() {
+    let board = Board::new();
+    let mut command = Command::new("tests/power/under-systemd");
+    command
+        .arg(board.path(""))
+        .arg(env!("CARGO_BIN_EXE_jouled-power"))
+        .args(board.command("serve").get_args().skip(1))
+        .args(["--user", "0"]);
+    let done = output(&mut command);
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    let wrong = String::from_utf8_lossy(&done.stderr).into_owned();
+    if done.status.code() == Some(77) {
+        return support::skip(&format!("no service manager of one's own: {wrong}"));
+    }
+    assert!(done.status.success(), "{said}{wrong}");
+    for step in [
+        "who connects",
+        "killed: put back",
+        "stopped: put back",
+        "alone: ends",
+    ] {
+        assert!(said.contains(step), "{said}");
+    }
+    assert!(board.is_as_before(), "{:?}", board.is());
+}
+
 #[test]
 fn what_a_killed_one_left_is_put_back_by_hand_too() {
     let board = Board::new();

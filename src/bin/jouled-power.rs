@@ -98,10 +98,7 @@ fn main() -> ExitCode {
     };
     let outcome = match command.as_str() {
         "serve" => serve(&options),
-        "restore" => options
-            .control()
-            .restore()
-            .map_err(|error| error.to_string()),
+        "restore" => restore(&options),
         "show" => {
             show(&options);
             Ok(())
@@ -112,7 +109,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            say(&error);
             ExitCode::FAILURE
         }
     }
@@ -138,6 +135,16 @@ fn serve(options: &Options) -> Result<(), String> {
     server.serve(&listening).map_err(|error| error.to_string())
 }
 
+fn restore(options: &Options) -> Result<(), String> {
+    let control = options.control();
+    let owes = control.owes();
+    control.restore().map_err(|error| error.to_string())?;
+    if owes {
+        say("what was in force before is back");
+    }
+    Ok(())
+}
+
 /// For the administrator: the names and numbers that jobs may use.
 fn show(options: &Options) {
     let offer = options.control().offer();
@@ -159,10 +166,10 @@ fn show(options: &Options) {
 }
 
 fn wrong_usage(error: &str) -> ExitCode {
-    complain(&format!("{error}; try --help"));
+    say(&format!("{error}; try --help"));
     ExitCode::from(WRONG_USAGE)
 }
 
-fn complain(error: &str) {
-    jouled::print::err(format_args!("jouled-power: {error}\n"));
+fn say(what: &str) {
+    jouled::print::err(format_args!("jouled-power: {what}\n"));
 }
