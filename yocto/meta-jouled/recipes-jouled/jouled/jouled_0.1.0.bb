@@ -130,7 +130,7 @@ CONFFILES:${PN} = "${sysconfdir}/jouled/jouled.toml"
 # The one part that runs as root, for images whose jobs run in power modes of their own
 # (docs/power-modes.md): IMAGE_INSTALL:append = " jouled-power".
 PACKAGE_BEFORE_PN += "${PN}-power"
-FILES:${PN}-power = "${libexecdir}/jouled/jouled-power"
+FILES:${PN}-power += "${libexecdir}/jouled/jouled-power"
 RDEPENDS:${PN}-power = "${PN}"
 
 SYSTEMD_PACKAGES = "${PN} ${PN}-power"
