@@ -18,7 +18,7 @@ use super::tokens::TokenBatches;
 use super::trace;
 use crate::energy::{self, Baseline, IdleLevel};
 use crate::record::job::{Tokens, Trace as TraceRecord};
-use crate::record::result::{Board, IdlePair, JobResult, Raw, Records};
+use crate::record::result::{Board, IdlePair, JobResult, Raw, Records, Work};
 use crate::record::{Reason, Stamped};
 use crate::units::Span;
 use crate::workload::{JobState, Kind, Phase, TokensWhen};
@@ -212,6 +212,7 @@ fn result(
         model: noted.value("model", context.model.clone().ok_or(Reason::NotReached)),
         engine: noted.value("engine", engine.ok_or(Reason::NotReached)),
         params: job.params.clone(),
+        work: Work::of(job),
         tokens_published: job.publish.tokens,
         board: Board {
             end: observed.setting_after.clone(),

@@ -10,6 +10,7 @@ mod rail;
 mod rep;
 mod summary;
 mod surroundings;
+mod work;
 
 use super::Reason;
 pub use crate::board::Board;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 pub use summary::{Statistic, Summary};
 pub use surroundings::{Contention, Memory, Own, Thermal};
+pub use work::Work;
 
 /// Field name → why it is `null`.
 pub type Reasons = BTreeMap<String, Reason>;
@@ -53,6 +55,8 @@ pub struct JobResult {
     pub model: Option<Model>,
     pub engine: Option<Engine>,
     pub params: Params,
+    #[serde(default)]
+    pub work: Work,
     pub tokens_published: crate::workload::TokensWhen,
     pub board: Board,
     /// Supply, peripherals, ambient: as the administrator states them.

@@ -153,6 +153,22 @@ fn engine(c: &mut Columns<Published>) {
     c.float("temperature", "of the sampler; 0 is greedy", |r, _| {
         Some(r.result.params.temperature)
     });
+    work(c);
+}
+
+/// What the job asked for; null where its kind has no such size.
+fn work(c: &mut Columns<Published>) {
+    macro_rules! size {
+        ($field:ident, $about:literal) => {
+            c.int(stringify!($field), $about, |r, _| {
+                r.result.work.$field.map(Into::into)
+            });
+        };
+    }
+    size!(n_prompt, "of `bench`: tokens of prefill");
+    size!(n_gen, "of `bench`: tokens of decode");
+    size!(n_depth, "of `bench`: tokens of context before either");
+    size!(n_predict, "of `generate`: output tokens at most");
 }
 
 fn board(c: &mut Columns<Published>) {
