@@ -11,6 +11,7 @@ mod document;
 use document::{Document, all};
 use jouled::board::Profiles;
 use jouled::config::{self, ConfigError};
+use jouled::lab::report::assumptions::Assumptions;
 use std::fs;
 
 /// What blocks that only add to a sensor add to.
@@ -117,6 +118,21 @@ fn refused(block: &str) -> Option<String> {
         Err(ConfigError::Value { key, .. }) if key == "mqtt" => None,
         Err(error) => Some(format!("{error}\n{block}")),
     }
+}
+
+#[test]
+fn assumptions_of_reports_are_accepted() {
+    let mut seen = 0;
+    for document in all() {
+        let of_reports = |language: &str| language == "toml assumptions";
+        let blocks = document.blocks.iter();
+        for (_, block) in blocks.filter(|(language, _)| of_reports(language)) {
+            seen += 1;
+            let read = Assumptions::parse(block);
+            assert!(read.is_ok(), "{}: {read:?}", document.name);
+        }
+    }
+    assert!(seen > 0, "no document shows any");
 }
 
 #[test]

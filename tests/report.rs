@@ -132,6 +132,115 @@ fn the_name_of_the_file_says_what_it_is() {
     assert!(html.starts_with("<!doctype html>"), "{}", &html[..80]);
 }
 
+/// Invented prices and bounds, and a value of somebody else.
+const STATED: &str = r#"
+[cost]
+currency = "EUR"
+electricity = { price_per_kwh = 0.30, source = "invented", date = "2026-11-01" }
+life = { years = 4, source = "invented", date = "2026-11-01" }
+utilisation = { share = 0.2, between_uses = "idle", source = "invented", date = "2026-11-01" }
+
+[[cost.hardware]]
+price = 90
+source = "invented"
+date = "2026-11-01"
+
+[[cost.hardware]]
+price = 300
+boards = ["orin-03"]
+source = "invented"
+date = "2026-11-01"
+
+[[cost.api]]
+name = "some service"
+input_per_million = 0.10
+output_per_million = 0.40
+source = "invented"
+date = "2026-11-01"
+
+[usability]
+reading = { words_per_minute = 9000, tokens_per_word = 1.4, source = "invented", date = "2026-11-01" }
+ttft = { at_most_s = 0.03, source = "invented", date = "2026-11-01" }
+load_warm = { at_most_s = 5, source = "invented", date = "2026-11-01" }
+battery = { wh = 50, source = "invented", date = "2026-11-01" }
+
+[[reference]]
+figure = "j_per_output_token"
+model = "Some model 135M"
+quant = "Q4_1"
+device = "Some board"
+value = 71
+unit = "mJ"
+boundary = "board-input"
+source = "an invented paper, table 1"
+basis = "read"
+
+[[reference]]
+figure = "decode_tok_s"
+model = "Some model 135M"
+device = "Some large board"
+value = 9000
+unit = "tok/s"
+source = "somebody's account of an invented paper"
+basis = "second-hand"
+"#;
+
+#[test]
+fn what_is_stated_becomes_guidance() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = results(dir.path());
+    let stated = dir.path().join("stated.toml");
+    std::fs::write(&stated, STATED).unwrap();
+    let report = |format: &str| {
+        let words = ["report", text(&folder), "--assumptions", text(&stated)];
+        let more = ["--format", format, "--out", "-"];
+        stdout(&joulectl(&[&words[..], &more].concat()))
+    };
+    let markdown = report("md");
+    for heading in [
+        "Recommended configuration",
+        "Usability",
+        "Cost of a million output tokens",
+        "Beside what APIs charge for the same tokens",
+        "What the cheapest costs if it is used more or less",
+        "Assumptions",
+        "Values of others",
+    ] {
+        assert!(markdown.contains(&format!("## {heading}\n")), "{heading}");
+    }
+    assert!(markdown.contains("NOT TOLD APART") || markdown.contains("times as much"));
+    let page = report("html");
+    assert!(page.contains("id=\"guidance\""));
+    assert!(page.contains("value of others, not measured here"));
+    assert!(
+        page.contains("9000 tok/s → beyond"),
+        "a far value is written"
+    );
+    let without = stdout(&joulectl(&["report", text(&folder), "--format", "md"]));
+    assert!(without.contains("No prices and no thresholds are stated"));
+    assert!(!without.contains("## Cost"));
+}
+
+#[test]
+fn a_wrong_assumption_is_named_with_its_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = results(dir.path());
+    let stated = dir.path().join("stated.toml");
+    std::fs::write(&stated, STATED.replace("price_per_kwh", "price_per_kw")).unwrap();
+    let done = joulectl(&[
+        "report",
+        text(&folder),
+        "--assumptions",
+        text(&stated),
+        "--out",
+        "-",
+    ]);
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("stated.toml, line 4"), "{said}");
+    assert!(said.contains("`price_per_kwh`"), "{said}");
+}
+
 #[test]
 fn marked_runs_count_when_they_are_asked_for() {
     let dir = tempfile::tempdir().unwrap();
@@ -205,8 +314,11 @@ fn a_browser_finds_the_reports_self_contained_and_accessible() {
     assert!(demo.unwrap().success());
     let record = path("demo-page.json");
     let study = dataset(dir.path());
+    let stated = path("stated.toml");
+    std::fs::write(&stated, STATED).unwrap();
     for (from, to) in [(&record, "demo-report.html"), (&study, "report.html")] {
-        let done = joulectl(&["report", text(from), "--out", text(&path(to))]);
+        let words = ["report", text(from), "--assumptions", text(&stated)];
+        let done = joulectl(&[&words[..], &["--out", text(&path(to))]].concat());
         assert!(done.status.success(), "{done:?}");
     }
     let mut node = Command::new("node");

@@ -76,7 +76,18 @@ fn run(
         }
     }
     for rep in &mut result.reps {
+        for phase in [&mut rep.prefill, &mut rep.decode].into_iter().flatten() {
+            phase.duration_s /= speed;
+            phase.tok_s *= speed;
+            phase.energy_j = phase.energy_j.map(|joules| joules * cost);
+            phase.energy_j_u95 = phase.energy_j_u95.map(|joules| joules * cost);
+        }
         let figures = &mut rep.figures;
+        figures.s_t = Some(0.000_342 * cost / speed);
+        figures.edp = figures.edp.map(|edp| edp * cost / speed);
+        figures.tok_per_j = figures.tok_per_j.map(|tokens| tokens / cost);
+        figures.mbu = (device == "pi5-01").then_some(0.31 * speed * size);
+        figures.tpot_s = figures.tpot_s.map(|seconds| seconds / speed);
         if device == "orin-03" {
             figures.j_per_prompt_token_net = Some(0.0101);
             figures.j_per_prompt_token_net_u95 = Some(0.0004);
@@ -109,6 +120,11 @@ fn run(
         {
             *power *= 1.8;
         }
+    }
+    // The first of two loads of a file is cold.
+    if let Some(load) = &mut result.load {
+        load.cold = Some(n == 1);
+        load.duration_s *= size * if n == 1 { 3.1 } else { 1.0 } / pace;
     }
     result.memory.rss_peak_bytes = Some((151e6 * size) as u64);
     result.memory.kv_bytes = Some(47_185_920);

@@ -18,10 +18,12 @@ pub enum Shape {
     Down,
     Hourglass,
     Cross,
+    /// Of what was not measured here.
+    Star,
 }
 
 impl Shape {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Circle,
         Self::Square,
         Self::Diamond,
@@ -29,6 +31,7 @@ impl Shape {
         Self::Down,
         Self::Hourglass,
         Self::Cross,
+        Self::Star,
     ];
 
     /// Its path around (x, y).
@@ -60,6 +63,10 @@ impl Shape {
             Self::Up => format!("M{x} {}l5.5 9.5h-11Z", round(y - 5.8)),
             Self::Down => format!("M{x} {}l5.5 -9.5h-11Z", round(y + 5.8)),
             Self::Hourglass => format!("M{} {}h10l-10 10h10Z", round(x - r), round(y - r)),
+            Self::Star => {
+                let tip = format!("M{x} {}", round(y - 7.0));
+                format!("{tip}l1.8 5.2l5.2 1.8l-5.2 1.8l-1.8 5.2l-1.8 -5.2l-5.2 -1.8l5.2 -1.8Z")
+            }
             Self::Cross => {
                 let corner = format!("M{} {}", round(x - 2.0), round(y - 5.5));
                 format!("{corner}h4v3.5h3.5v4h-3.5v3.5h-4v-3.5h-3.5v-4h3.5Z")

@@ -3,6 +3,7 @@
 
 use crate::record::Stamped;
 use crate::record::result::{JobResult, Model, StopReason};
+use crate::workload::Kind;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -14,6 +15,7 @@ pub enum Dimension {
     Kind,
     PromptTokens,
     OutputTokens,
+    Depth,
     Threads,
     Context,
     GpuLayers,
@@ -44,6 +46,7 @@ impl Dimension {
             Self::Kind => "kind",
             Self::PromptTokens => "prompt tokens",
             Self::OutputTokens => "output tokens",
+            Self::Depth => "n_depth",
             Self::Threads => "threads",
             Self::Context => "n_ctx",
             Self::GpuLayers => "gpu_layers",
@@ -70,7 +73,7 @@ impl Dimension {
     }
 
     /// The value as it is named in running text, where a bare number would say nothing.
-    fn phrase(self, value: &Value) -> String {
+    pub fn phrase(self, value: &Value) -> String {
         match (self, value) {
             (_, Value::Unknown) => format!("{} unknown", self.heading()),
             (Self::Threads, Value::Number(1)) => "1 thread".to_owned(),
@@ -165,6 +168,7 @@ impl Key {
             (Dimension::Kind, Value::wire(result.kind)),
             (Dimension::PromptTokens, prompt.unwrap_or(Value::Unknown)),
             (Dimension::OutputTokens, output_tokens(result)),
+            (Dimension::Depth, depth(result)),
             (
                 Dimension::Threads,
                 Value::number(engine.map(|engine| engine.threads).or(params.threads)),
@@ -277,7 +281,13 @@ pub fn naming<'a>(
     keys: impl Iterator<Item = &'a Key> + Clone,
 ) -> Vec<Dimension> {
     let mut naming: Vec<Dimension> = Vec::new();
-    for dimension in varying {
+    let mut varying = varying.to_vec();
+    // Boards go by their names, not by the governors that they differ in too.
+    varying.sort_by_key(|dimension| match dimension {
+        Dimension::Board => (Dimension::PowerMode, 0),
+        other => (*other, 1),
+    });
+    for dimension in &varying {
         let mut seen: HashMap<Vec<&Value>, &Value> = HashMap::new();
         let tells_more = keys.clone().any(|key| {
             let so_far = naming.iter().map(|named| key.value(*named)).collect();
@@ -303,6 +313,15 @@ fn output_tokens(result: &JobResult) -> Value {
     match result.reps.iter().all(limit) {
         true => Value::Number(first.output_tokens.into()),
         false => Value::text("until it ends"),
+    }
+}
+
+/// Tokens of context before prefill. A request begins with an empty one.
+fn depth(result: &JobResult) -> Value {
+    match result.kind {
+        Kind::Bench => Value::number(result.work.n_depth),
+        Kind::Generate => Value::Number(0),
+        Kind::Perplexity | Kind::Choice | Kind::Idle => Value::text("none"),
     }
 }
 
@@ -379,6 +398,40 @@ mod tests {
         assert!(Key::of(&early).could_be(&Key::of(&one)));
         early.stamp.device = "orin-03".to_owned();
         assert!(!Key::of(&early).could_be(&Key::of(&one)));
+    }
+
+    #[test]
+    fn depth_makes_a_configuration() {
+        let mut shallow = testing::result();
+        shallow.body.kind = Kind::Bench;
+        shallow.body.work.n_depth = Some(0);
+        let mut deep = shallow.clone();
+        deep.body.work.n_depth = Some(4096);
+        let keys = [&shallow, &deep].map(Key::of);
+        let found = varying(keys.iter());
+        assert_eq!(found, [Dimension::Depth]);
+        assert_eq!(keys[1].label(&found), "n_depth 4096");
+        // A record of before doesn't tell: it is neither.
+        let mut old = shallow.clone();
+        old.body.work.n_depth = None;
+        assert_ne!(Key::of(&old), keys[0]);
+    }
+
+    #[test]
+    fn boards_go_by_their_names() {
+        let mut one = testing::result();
+        one.body.board.governor = Some("ondemand".to_owned());
+        let mut two = one.clone();
+        two.stamp.device = "orin-03".to_owned();
+        two.body.board.governor = Some("schedutil".to_owned());
+        let mut three = two.clone();
+        three.body.board.governor = Some("powersave".to_owned());
+        let keys = [&one, &two, &three].map(Key::of);
+        let varying = varying(keys.iter());
+        let found = naming(&varying, keys.iter());
+        assert_eq!(found, [Dimension::Board, Dimension::Governor]);
+        let found = naming(&varying, keys[..2].iter());
+        assert_eq!(keys[0].label(&found), "pi5-01");
     }
 
     #[test]

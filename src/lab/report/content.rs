@@ -1,13 +1,14 @@
 //! What a report says, in the order in which it says it, apart from how it looks.
 
-use super::configuration::base_name;
-use super::figure::{ENERGY, HEAT, MEMORY, SPEED, named};
-use super::findings;
+use super::assumptions::Assumptions;
+use super::configuration::{Dimension, base_name};
+use super::figure::{COUNTERS, ENERGY, HEAT, LOAD, MEMORY, SPEED, TRADE_OFF, named};
 use super::picture::{self, Detail, Picture};
 use super::source::{Links, attempt};
 use super::study::{Configuration, Marked, Standing, Study};
 use super::table::{MOST_ROWS, Scaled, Table};
 use super::tables;
+use super::{baseline, economy, findings, recommend, stated, usability};
 use crate::lab::dataset::Attempt;
 use crate::record::Stamped;
 use crate::record::result::JobResult;
@@ -28,6 +29,10 @@ pub struct Report {
     /// Headline figures of the only configuration: name and value.
     pub headline: Vec<(String, String)>,
     pub findings: Option<Table>,
+    /// Which configuration to choose, what it costs and what it is good for.
+    pub guidance: Vec<Table>,
+    /// What stands above that.
+    pub guidance_notes: Vec<String>,
     /// What all configurations share.
     pub common: Vec<(String, String)>,
     pub tables: Vec<Table>,
@@ -55,6 +60,7 @@ pub fn traced(study: &Study) -> Vec<&Stamped<JobResult>> {
 impl Report {
     pub fn new(
         study: &Study,
+        assumptions: &Assumptions,
         title: Option<&str>,
         details: &BTreeMap<Attempt, Detail>,
         links: &Links,
@@ -63,11 +69,16 @@ impl Report {
         for (id, heading, figures) in [
             ("speed", "Speed", &SPEED[..]),
             ("energy", "Energy", &ENERGY[..]),
+            ("trade-off", "Energy against speed", &TRADE_OFF[..]),
+            ("load", "Loading", &LOAD[..]),
             ("memory", "Memory", &MEMORY[..]),
+            ("counters", "Micro-architecture", &COUNTERS[..]),
             ("heat", "Temperature", &HEAT[..]),
         ] {
             all.push(Table::of_figures(id, heading, study, figures));
         }
+        all.extend(baseline::table(study));
+        all.extend(stated::references(&assumptions.references));
         all.push(tables::boards(study));
         all.push(tables::sensors(study));
         all.push(tables::runs(study, links));
@@ -79,9 +90,11 @@ impl Report {
             about: about(study),
             headline: headline(study),
             findings: findings::table(study),
+            guidance: guidance(study, assumptions),
+            guidance_notes: guidance_notes(assumptions),
             common: tables::common(study),
             tables: all,
-            pictures: pictures(study),
+            pictures: pictures(study, assumptions),
             trace_note: trace_note(study, traces.len()),
             traces,
             warnings: tables::warnings(study),
@@ -228,9 +241,39 @@ fn headline(study: &Study) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn pictures(study: &Study) -> Vec<Picture> {
-    let rows =
-        |caption, axis, figures: &[(&str, &str)]| picture::rows(study, caption, axis, figures);
+fn guidance(study: &Study, assumptions: &Assumptions) -> Vec<Table> {
+    let mut all = Vec::new();
+    all.extend(recommend::table(assumptions.usability.as_ref(), study));
+    if let Some(stated) = &assumptions.usability {
+        all.extend(usability::table(stated, study));
+    }
+    if let Some(stated) = &assumptions.cost {
+        all.extend(economy::tables(stated, study));
+    }
+    all.extend(stated::assumptions(assumptions));
+    all
+}
+
+fn guidance_notes(assumptions: &Assumptions) -> Vec<String> {
+    let mut notes = assumptions.notes.clone();
+    let absent = match (&assumptions.cost, &assumptions.usability) {
+        (Some(_), Some(_)) => return notes,
+        (None, None) => {
+            "No prices and no thresholds are stated: costs and usability are not judged"
+        }
+        (None, Some(_)) => "No prices are stated: costs are not computed",
+        (Some(_), None) => "No thresholds are stated: usability is not judged",
+    };
+    notes.push(format!(
+        "{absent} (--assumptions FILE, or a study's manifest)."
+    ));
+    notes
+}
+
+fn pictures(study: &Study, assumptions: &Assumptions) -> Vec<Picture> {
+    let rows = |caption, axis, figures: &[(&str, &str)]| {
+        picture::rows(study, &assumptions.references, caption, axis, figures)
+    };
     let mut all = vec![
         rows(
             "Energy per output token (decode)",
@@ -248,19 +291,39 @@ fn pictures(study: &Study) -> Vec<Picture> {
                 ("j_per_prompt_token_net", "net of idle"),
             ],
         ),
+        rows(
+            "Energy per output token, prefill and decode of a request",
+            "energy",
+            &[
+                ("j_per_output_token_all_in", "gross"),
+                ("j_per_output_token_all_in_net", "net of idle"),
+            ],
+        ),
         rows("Decode speed", "decode", &[("decode_tok_s", "decode")]),
         rows("Prefill speed", "prefill", &[("prefill_tok_s", "prefill")]),
+        rows(
+            "Output tokens over the time of the whole request",
+            "speed",
+            &[("output_tok_s", "of the whole request")],
+        ),
     ];
     for (scope, configurations) in findings::scopes(study) {
         all.push(picture::scatter(study, &scope, &configurations));
     }
+    all.push(rows(
+        "S_t, the energy-delay product of a token",
+        "S_t",
+        &[("s_t", "S_t")],
+    ));
+    all.extend(dependences(study));
     all.extend([
         rows(
             "Time to first token",
             "time",
             &[("ttft_s", "time to first token")],
         ),
-        rows("Load time", "time", &[("load_s", "load")]),
+        rows("Load time, cold", "time", &[("load_cold_s", "cold")]),
+        rows("Load time, warm", "time", &[("load_warm_s", "warm")]),
         rows(
             "Memory",
             "memory",
@@ -271,6 +334,11 @@ fn pictures(study: &Study) -> Vec<Picture> {
             ],
         ),
         rows(
+            "Instructions a cycle",
+            "instructions a cycle",
+            &[("prefill_ipc", "prefill"), ("decode_ipc", "decode")],
+        ),
+        rows(
             "Idle power, model loaded",
             "power",
             &[("idle_power_w", "idle power")],
@@ -278,6 +346,43 @@ fn pictures(study: &Study) -> Vec<Picture> {
         picture::heat(study),
     ]);
     all.into_iter().flatten().collect()
+}
+
+/// How figures depend on what was varied in numbers.
+fn dependences(study: &Study) -> Vec<Option<Picture>> {
+    use Dimension::{Context, Depth, PromptTokens, Threads};
+    let every: Vec<&Configuration> = study.standing().collect();
+    let plain = [
+        (Threads, "Prefill by threads", ("prefill_tok_s", "prefill")),
+        (Threads, "Decode by threads", ("decode_tok_s", "decode")),
+        (
+            Context,
+            "Peak resident memory by context",
+            ("rss_peak_bytes", "memory"),
+        ),
+        (Context, "KV cache by context", ("kv_bytes", "memory")),
+        (Depth, "Decode by depth", ("decode_tok_s", "decode")),
+        (
+            PromptTokens,
+            "Time to first token by prompt",
+            ("ttft_s", "time"),
+        ),
+    ];
+    let mut all: Vec<Option<Picture>> = plain
+        .into_iter()
+        .map(|(dimension, caption, figure)| {
+            picture::lines(study, &every, caption, dimension, figure)
+        })
+        .collect();
+    for (scope, configurations) in findings::scopes(study) {
+        for (dimension, by) in [(Threads, "threads"), (Depth, "depth")] {
+            let caption = format!("Energy per output token by {by} ({})", scope.name());
+            let figure = ("j_per_output_token", "energy");
+            let picture = picture::lines(study, &configurations, &caption, dimension, figure);
+            all.push(picture);
+        }
+    }
+    all
 }
 
 fn traces(study: &Study, details: &BTreeMap<Attempt, Detail>) -> Vec<(String, Vec<Picture>)> {

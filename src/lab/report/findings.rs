@@ -162,7 +162,7 @@ fn beside(value: &Pooled, others: &[(&Configuration, &Pooled)]) -> String {
 
 /// Whether two means differ by more than their uncertainties together; `None` where one has
 /// none.
-fn told_apart(a: &Pooled, b: &Pooled) -> Option<bool> {
+pub fn told_apart(a: &Pooled, b: &Pooled) -> Option<bool> {
     let both = a.value.u95?.hypot(b.value.u95?);
     Some((a.value.mean - b.value.mean).abs() > both)
 }

@@ -26,7 +26,14 @@ pub fn render(report: &Report) -> String {
     if !report.headline.is_empty() {
         line(format_args!(""));
     }
-    for table in report.findings.iter().chain(&report.tables) {
+    if !report.guidance.is_empty() && !report.guidance_notes.is_empty() {
+        line(format_args!(
+            "{}\n",
+            escaped(&report.guidance_notes.join(" "))
+        ));
+    }
+    let tables = report.findings.iter().chain(&report.guidance);
+    for table in tables.chain(&report.tables) {
         line(format_args!("## {}\n", table.heading));
         if table.id == "configurations" && !report.common.is_empty() {
             let all = report.common.iter();

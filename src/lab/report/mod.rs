@@ -7,23 +7,30 @@
 //!                                              └─▶ csv
 //! ```
 
+pub mod assumptions;
+mod baseline;
 mod configuration;
 mod content;
 mod csv;
+mod economy;
 mod figure;
 mod findings;
 mod markdown;
 mod method;
 mod page;
 mod picture;
+mod recommend;
 mod source;
+mod stated;
 mod study;
 mod table;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod usability;
 
 use super::{LabError, whole};
+use assumptions::Assumptions;
 use content::{Report, plural};
 use source::Source;
 use std::path::{Path, PathBuf};
@@ -46,6 +53,10 @@ pub struct Options {
     /// The heading [default: the model, or how many there are]
     #[arg(long, value_name = "TEXT")]
     pub title: Option<String>,
+    /// Prices, thresholds and values of others, as TOML (docs/report.md); its sections stand in
+    /// for those of a study's manifest
+    #[arg(long, value_name = "FILE")]
+    pub assumptions: Option<PathBuf>,
     /// Count runs that were contended, throttled or did not succeed all the same
     #[arg(long)]
     pub include_marked: bool,
@@ -117,8 +128,10 @@ fn report(
         _ => Path::new("."),
     };
     let links = source.links(folder);
+    let assumptions = Assumptions::gather(&options.paths, options.assumptions.as_deref())?;
     Ok(Report::new(
         study,
+        &assumptions,
         options.title.as_deref(),
         &details,
         &links,

@@ -210,6 +210,8 @@ impl Scaled {
                 (factor, format!("{prefix}{unit}"))
             }
             Unit::Rate(unit) => (1.0, unit.to_owned()),
+            Unit::Ratio => (1.0, String::new()),
+            Unit::Millions(_) => (1e-6, "10⁶".to_owned()),
             Unit::Bytes if largest < 10e9 => (1e-6, "MB".to_owned()),
             Unit::Bytes => (1e-9, "GB".to_owned()),
             Unit::Celsius => (1.0, "°C".to_owned()),
@@ -227,7 +229,7 @@ impl Scaled {
         match self.of {
             Unit::Celsius => format!("{value:.1}"),
             Unit::Bytes => format!("{value:.0}"),
-            Unit::Si(_) | Unit::Rate(_) => {
+            Unit::Si(_) | Unit::Rate(_) | Unit::Ratio | Unit::Millions(_) => {
                 let figure =
                     figure::Figure::because(Some(value), u95.map(|u95| u95 * self.factor), None);
                 figure.show_plain("").trim_end().to_owned()
@@ -237,11 +239,8 @@ impl Scaled {
 
     /// With the unit.
     pub fn show(&self, pooled: &Pooled) -> String {
-        format!(
-            "{} {}",
-            self.number(pooled.value.mean, pooled.value.u95),
-            self.unit
-        )
+        let number = self.number(pooled.value.mean, pooled.value.u95);
+        format!("{number} {}", self.unit).trim_end().to_owned()
     }
 
     fn cell(&self, outcome: &Outcome) -> Cell {

@@ -1,5 +1,6 @@
 //! A report of invented runs: two boards, three quants, what is missing and what is marked.
 
+use super::assumptions::Assumptions;
 use super::content::{Report, traced};
 use super::source::Source;
 use super::study::{Marked, Study};
@@ -19,7 +20,8 @@ fn report(runs: &[Stamped<JobResult>]) -> (Study, Report) {
     let details = source.details(&traced(&study)).unwrap();
     let mut links = source.links(dir.path());
     links.roots = vec![("results".to_owned(), "./results".to_owned())];
-    let report = Report::new(&study, None, &details, &links);
+    let assumptions = Assumptions::default();
+    let report = Report::new(&study, &assumptions, None, &details, &links);
     (study, report)
 }
 

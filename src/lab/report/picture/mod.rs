@@ -2,11 +2,13 @@
 //! numbers as a table.
 
 mod heat;
+mod lines;
 mod power;
 mod rows;
 mod scatter;
 
 pub use heat::heat;
+pub use lines::lines;
 pub use power::{Detail, power};
 pub use rows::rows;
 pub use scatter::scatter;

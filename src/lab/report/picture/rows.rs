@@ -3,6 +3,7 @@
 use super::{Key, Picture, cut, title};
 use crate::lab::plot::{Frame, Plot, Point, Shape, Text, Whiskers, round};
 use crate::lab::reason::sentence;
+use crate::lab::report::assumptions::Reference;
 use crate::lab::report::figure::{self, Figure};
 use crate::lab::report::study::{Configuration, Standing, Study};
 use crate::lab::report::table::{Scaled, missing};
@@ -14,6 +15,12 @@ const ROW: f64 = 38.0;
 const NAME: f64 = 14.0;
 const MARK: f64 = 26.0;
 const CHARACTERS: usize = 64;
+/// More of them have their place in the table alone.
+const MOST_REFERENCES: usize = 24;
+/// A value of others beyond so many times the study's largest is written, not drawn: it would
+/// squeeze everything else.
+const FARTHEST: f64 = 3.0;
+const REFERENCE: (&str, Shape) = ("reference", Shape::Star);
 const STYLES: [(&str, Shape); 3] = [
     ("s1", Shape::Circle),
     ("s2 hollow", Shape::Square),
@@ -33,8 +40,14 @@ fn frame(rows: usize) -> Frame {
 }
 
 /// `figures`, by name with what the key calls them, of every configuration on one axis from
-/// zero. `None` where no configuration has any.
-pub fn rows(study: &Study, caption: &str, axis: &str, figures: &[(&str, &str)]) -> Option<Picture> {
+/// zero, and below them what others found of the first. `None` where no configuration has any.
+pub fn rows(
+    study: &Study,
+    references: &[Reference],
+    caption: &str,
+    axis: &str,
+    figures: &[(&str, &str)],
+) -> Option<Picture> {
     let shown = &study.configurations[..study.configurations.len().min(MOST)];
     let figures: Vec<(&Figure, &str)> = figures
         .iter()
@@ -47,9 +60,16 @@ pub fn rows(study: &Study, caption: &str, axis: &str, figures: &[(&str, &str)]) 
         let ends = known.map(|p| p.value.mean + p.value.u95.unwrap_or_default());
         ends.max_by(f64::total_cmp)
     };
-    let largest = figures.iter().filter_map(end).max_by(f64::total_cmp)?;
+    let own = figures.iter().filter_map(end).max_by(f64::total_cmp)?;
+    let first = figures.first()?.0.name;
+    let mut others: Vec<&Reference> = references.iter().filter(|r| r.figure == first).collect();
+    let all_others = others.len();
+    others.truncate(MOST_REFERENCES);
+    let near = |other: &&&Reference| other.value <= own * FARTHEST;
+    let of_others = others.iter().filter(near).map(|other| other.value);
+    let largest = of_others.fold(own, f64::max);
     let top = (largest * scaled.factor * 1.04).max(f64::MIN_POSITIVE);
-    let frame = frame(shown.len());
+    let frame = frame(shown.len() + others.len());
     let axis = format!("{axis} in {}", scaled.unit);
     let mut plot = Plot::new(frame, (0.0, top), (0.0, 0.0), &axis, "");
     plot.description = format!(
@@ -68,6 +88,10 @@ pub fn rows(study: &Study, caption: &str, axis: &str, figures: &[(&str, &str)]) 
             &scaled,
         );
     }
+    for (at, other) in others.iter().enumerate() {
+        let above = frame.top + 6.0 + ROW * (shown.len() + at) as f64;
+        draw_reference(&mut plot, frame, (0.0, top), above, other, &scaled);
+    }
     let key = figures.iter().zip(STYLES);
     let mut key: Vec<Key> = match figures.len() {
         1 => Vec::new(),
@@ -78,12 +102,15 @@ pub fn rows(study: &Study, caption: &str, axis: &str, figures: &[(&str, &str)]) 
     if shown.iter().any(|c| c.standing == Standing::OnlyMarked) {
         key.push(Key::new(("faint", Shape::Circle), "† only of marked runs"));
     }
+    if !others.is_empty() {
+        key.push(Key::new(REFERENCE, "value of others, not measured here"));
+    }
     Some(Picture {
         caption: caption.to_owned(),
         plot,
         key,
         bands: Vec::new(),
-        note: beyond(study),
+        note: beyond(study, all_others - others.len()),
     })
 }
 
@@ -171,10 +198,75 @@ fn draw(
     }
 }
 
-/// What a picture leaves out.
-fn beyond(study: &Study) -> String {
-    match study.configurations.len().saturating_sub(MOST) {
-        0 => String::new(),
-        n => format!("{n} more configurations are in the table, not in this picture."),
+/// A value of others in a row of its own, without whiskers: how far it may be off is not known.
+fn draw_reference(
+    plot: &mut Plot,
+    frame: Frame,
+    axis: (f64, f64),
+    above: f64,
+    other: &Reference,
+    scaled: &Scaled,
+) {
+    let x = frame.x(axis.0, axis.1);
+    let y = Frame {
+        top: 0.0,
+        bottom: 0.0,
+        ..frame
     }
+    .y(frame.height, 0.0);
+    let said = format!(
+        "{}: {}, {} ({})",
+        other.label(),
+        other.stated,
+        other.source,
+        other.basis.as_str()
+    );
+    plot.texts.push(Text {
+        x: frame.left,
+        y: above + NAME,
+        text: cut(&other.label(), CHARACTERS - 20),
+        class: "row of-others",
+        title: said.clone(),
+    });
+    let value = other.value * scaled.factor;
+    let within = x.within(value);
+    plot.texts.push(Text {
+        x: round(frame.width - frame.right),
+        y: above + if within { NAME } else { MARK + 4.0 },
+        text: match within {
+            true => other.basis.as_str().to_owned(),
+            false => format!(
+                "{} {} → beyond",
+                scaled.number(other.value, None),
+                scaled.unit
+            ),
+        },
+        class: "absent",
+        title: said.clone(),
+    });
+    if within {
+        plot.points.push(Point::new(
+            (x, value),
+            (y, above + MARK),
+            Whiskers::default(),
+            (REFERENCE.1, REFERENCE.0),
+            said,
+        ));
+    }
+}
+
+/// What a picture leaves out.
+fn beyond(study: &Study, references: usize) -> String {
+    let configurations = match study.configurations.len().saturating_sub(MOST) {
+        0 => None,
+        n => Some(format!(
+            "{n} more configurations are in the table, not in this picture."
+        )),
+    };
+    let references = match references {
+        0 => None,
+        n => Some(format!("{n} more values of others are in their table.")),
+    };
+    let notes: Vec<String> = configurations.into_iter().chain(references).collect();
+    notes.join(" ")
 }

@@ -183,14 +183,18 @@ mod tests {
     use crate::lab::report::study::Marked;
     use crate::lab::testing;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
+
+    /// Of which every point is.
+    static STUDY: LazyLock<Study> =
+        LazyLock::new(|| Study::new(vec![testing::result()], Marked::Included));
 
     proptest! {
         #[test]
         fn no_point_of_the_front_is_beaten_and_every_other_is(
             values in prop::collection::vec((1.0..100.0f64, 1.0..100.0f64), 1..40),
         ) {
-            let study = Study::new(vec![testing::result()], Marked::Included);
-            let configuration = &study.configurations[0];
+            let configuration = &STUDY.configurations[0];
             let all: Vec<At> = values
                 .iter()
                 .map(|&(tok_s, joules)| At { configuration, tok_s, joules })
