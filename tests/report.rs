@@ -212,10 +212,7 @@ fn what_is_stated_becomes_guidance() {
     let page = report("html");
     assert!(page.contains("id=\"guidance\""));
     assert!(page.contains("value of others, not measured here"));
-    assert!(
-        page.contains("9000 tok/s → beyond"),
-        "a far value is written"
-    );
+    assert!(page.contains("→ beyond"), "a far value is written");
     let without = stdout(&joulectl(&["report", text(&folder), "--format", "md"]));
     assert!(without.contains("No prices and no thresholds are stated"));
     assert!(!without.contains("## Cost"));

@@ -206,7 +206,9 @@ impl Scaled {
         };
         let (factor, unit) = match figure.unit {
             Unit::Si(unit) => {
-                let (factor, prefix) = prefix(middle, unit);
+                // Of a ratio of units the first takes the prefix.
+                let first = unit.split('/').next().unwrap_or(unit);
+                let (factor, prefix) = prefix(middle, first);
                 (factor, format!("{prefix}{unit}"))
             }
             Unit::Rate(unit) => (1.0, unit.to_owned()),

@@ -86,13 +86,11 @@ impl Amount {
     }
 
     fn product(self, other: Self) -> Self {
-        let value = self.value * other.value;
-        let relative = |amount: Self| Some(amount.u95? / amount.value.abs());
+        let part = |u95: Option<f64>, of: f64| Some(u95? * of.abs());
+        let parts = part(self.u95, other.value).zip(part(other.u95, self.value));
         Self {
-            value,
-            u95: relative(self)
-                .zip(relative(other))
-                .map(|(a, b)| value.abs() * (a + b)),
+            value: self.value * other.value,
+            u95: parts.map(|(a, b)| a + b),
         }
     }
 }

@@ -163,4 +163,6 @@ fn use_makes_hardware_cheap() {
         "{totals:?}"
     );
     assert_eq!(table.rows[3][1].text, "25 % (stated)");
+    // In use all the time there is nothing between: what energy leaves open is known.
+    assert!(table.rows[5][3].text.contains('±'), "{:?}", table.rows[5]);
 }

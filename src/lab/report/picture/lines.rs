@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const FRAME: Frame = Frame {
     width: 480.0,
     height: 300.0,
-    left: 54.0,
+    left: 64.0,
     right: 16.0,
     top: 14.0,
     bottom: 44.0,
