@@ -13,6 +13,7 @@ pub enum Dimension {
     Model,
     Quant,
     Kind,
+    Data,
     PromptTokens,
     OutputTokens,
     Depth,
@@ -34,6 +35,7 @@ pub enum Dimension {
     Boundary,
     Power,
     Sha256,
+    DataSha256,
 }
 
 impl Dimension {
@@ -44,6 +46,8 @@ impl Dimension {
             Self::Quant => "quant",
             Self::Sha256 => "SHA-256",
             Self::Kind => "kind",
+            Self::Data => "data",
+            Self::DataSha256 => "SHA-256 of the data",
             Self::PromptTokens => "prompt tokens",
             Self::OutputTokens => "output tokens",
             Self::Depth => "n_depth",
@@ -81,7 +85,13 @@ impl Dimension {
             (Self::PromptTokens, value) => format!("{value} prompt"),
             (Self::OutputTokens, value) => format!("{value} output"),
             (
-                Self::Model | Self::Quant | Self::Kind | Self::Board | Self::Boundary | Self::Power,
+                Self::Model
+                | Self::Quant
+                | Self::Kind
+                | Self::Data
+                | Self::Board
+                | Self::Boundary
+                | Self::Power,
                 value,
             ) => value.to_string(),
             (dimension, value) => format!("{} {value}", dimension.heading()),
@@ -94,6 +104,8 @@ impl Dimension {
 pub enum Value {
     Number(u64),
     Text(String),
+    /// This kind of job has no such thing.
+    Nothing,
     /// The record does not tell.
     Unknown,
 }
@@ -103,6 +115,7 @@ impl fmt::Display for Value {
         match self {
             Self::Number(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Nothing => f.write_str("none"),
             Self::Unknown => f.write_str("–"),
         }
     }
@@ -143,9 +156,7 @@ impl Key {
         let params = &result.params;
         let prompt = result.reps.first().map(|rep| {
             let prefill = rep.prefill.as_ref();
-            prefill.map_or(Value::text("none"), |phase| {
-                Value::Number(phase.tokens.into())
-            })
+            prefill.map_or(Value::Nothing, |phase| Value::Number(phase.tokens.into()))
         });
         let layers = match engine {
             Some(engine) => engine.layers_offloaded,
@@ -166,6 +177,7 @@ impl Key {
                 text(model.and_then(|model| model.quant.as_deref())),
             ),
             (Dimension::Kind, Value::wire(result.kind)),
+            (Dimension::Data, data(result, |name, _| name)),
             (Dimension::PromptTokens, prompt.unwrap_or(Value::Unknown)),
             (Dimension::OutputTokens, output_tokens(result)),
             (Dimension::Depth, depth(result)),
@@ -212,6 +224,10 @@ impl Key {
                 Dimension::Sha256,
                 text(model.map(|model| short(&model.sha256))),
             ),
+            (
+                Dimension::DataSha256,
+                data(result, |_, sha256| short(sha256)),
+            ),
         ])
     }
 
@@ -233,7 +249,9 @@ impl Key {
 
     /// Its name among configurations that differ in `dimensions`.
     pub fn label(&self, dimensions: &[Dimension]) -> String {
-        let phrases = dimensions.iter().map(|d| d.phrase(self.value(*d)));
+        let has = |d: &&Dimension| *self.value(**d) != Value::Nothing;
+        let phrases = dimensions.iter().filter(has);
+        let phrases = phrases.map(|d| d.phrase(self.value(*d)));
         let phrases: Vec<String> = phrases.collect();
         match phrases.is_empty() {
             true => self.value(Dimension::Model).to_string(),
@@ -321,7 +339,20 @@ fn depth(result: &JobResult) -> Value {
     match result.kind {
         Kind::Bench => Value::number(result.work.n_depth),
         Kind::Generate => Value::Number(0),
-        Kind::Perplexity | Kind::Choice | Kind::Idle => Value::text("none"),
+        Kind::Perplexity | Kind::Choice | Kind::Idle => Value::Nothing,
+    }
+}
+
+/// Of the file that was scored: its name or its hash.
+fn data(result: &JobResult, of: for<'a> fn(&'a str, &'a str) -> &'a str) -> Value {
+    let perplexity = result.perplexity.as_ref();
+    let choice = result.choice.as_ref();
+    let perplexity = perplexity.map(|found| of(&found.data, &found.data_sha256));
+    let found = perplexity.or(choice.map(|found| of(&found.data, &found.data_sha256)));
+    match (result.kind, found) {
+        (_, Some(found)) => Value::text(found),
+        (Kind::Perplexity | Kind::Choice, None) => Value::Unknown,
+        (Kind::Generate | Kind::Bench | Kind::Idle, None) => Value::Nothing,
     }
 }
 

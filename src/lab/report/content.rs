@@ -8,7 +8,7 @@ use super::source::{Links, attempt};
 use super::study::{Configuration, Marked, Standing, Study};
 use super::table::{MOST_ROWS, Scaled, Table};
 use super::tables;
-use super::{baseline, economy, findings, recommend, stated, usability};
+use super::{baseline, economy, findings, quality, recommend, stated, usability};
 use crate::lab::dataset::Attempt;
 use crate::record::Stamped;
 use crate::record::result::JobResult;
@@ -77,6 +77,7 @@ impl Report {
         ] {
             all.push(Table::of_figures(id, heading, study, figures));
         }
+        all.extend(quality::table(study));
         all.extend(baseline::table(study));
         all.extend(stated::references(&assumptions.references));
         all.push(tables::boards(study));
@@ -309,6 +310,12 @@ fn pictures(study: &Study, assumptions: &Assumptions) -> Vec<Picture> {
     ];
     for (scope, configurations) in findings::scopes(study) {
         all.push(picture::scatter(study, &scope, &configurations));
+        let scored = quality::against(study, &scope, &configurations);
+        all.extend(
+            scored
+                .iter()
+                .map(|found| Some(picture::against(study, found))),
+        );
     }
     all.push(rows(
         "S_t, the energy-delay product of a token",

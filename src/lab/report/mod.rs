@@ -19,6 +19,7 @@ mod markdown;
 mod method;
 mod page;
 mod picture;
+mod quality;
 mod recommend;
 mod source;
 mod stated;

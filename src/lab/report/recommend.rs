@@ -73,10 +73,7 @@ pub fn table(usability: Option<&Usability>, study: &Study) -> Option<Table> {
 fn groups(study: &Study) -> BTreeMap<Group<'_>, Vec<&Configuration>> {
     let mut groups: BTreeMap<Group, Vec<&Configuration>> = BTreeMap::new();
     for configuration in study.standing() {
-        if !matches!(
-            configuration.text(Dimension::Kind).as_str(),
-            "generate" | "bench"
-        ) {
+        if !configuration.makes_tokens() {
             continue;
         }
         let work: Vec<&Value> = WORK.map(|d| configuration.key.value(d)).to_vec();
@@ -128,7 +125,7 @@ fn choose<'a>(
 ) -> Choice<'a> {
     let (fulfil, rest): (Vec<&Configuration>, Vec<&Configuration>) =
         members.iter().copied().partition(|configuration| {
-            let verdicts = verdicts(thresholds, configuration);
+            let verdicts = verdicts(thresholds, study, configuration);
             verdicts.iter().all(|verdict| *verdict == Verdict::Pass)
         });
     if fulfil.is_empty() {
@@ -137,7 +134,7 @@ fn choose<'a>(
             because: format!(
                 "none of {} fulfils every threshold: {}",
                 members.len(),
-                obstacles(&rest, thresholds)
+                obstacles(&rest, thresholds, study)
             ),
         };
     }
@@ -181,10 +178,10 @@ fn choose<'a>(
 }
 
 /// What stands in the way: `reading speed (3 fail), first token (2 unknown)`.
-fn obstacles(members: &[&Configuration], thresholds: &[Threshold]) -> String {
+fn obstacles(members: &[&Configuration], thresholds: &[Threshold], study: &Study) -> String {
     let all: Vec<Vec<Verdict>> = members
         .iter()
-        .map(|configuration| verdicts(thresholds, configuration))
+        .map(|configuration| verdicts(thresholds, study, configuration))
         .collect();
     let mut parts = Vec::new();
     for (at, threshold) in thresholds.iter().enumerate() {

@@ -114,6 +114,18 @@ fn bounds(usability: &Usability) -> Vec<Stated> {
             all.push((name.to_owned(), value, source.clone(), date.clone()));
         }
     }
+    for (name, stated) in [("acc", &usability.acc), ("acc_norm", &usability.acc_norm)] {
+        if let Some(one) = stated {
+            let value = format!("at least {}", one.at_least);
+            let name = format!("{name} on {}", one.data);
+            all.push((name, value, one.source.clone(), one.date.clone()));
+        }
+    }
+    if let Some(one) = &usability.perplexity {
+        let value = format!("at most {}", one.at_most);
+        let name = format!("perplexity on {}", one.data);
+        all.push((name, value, one.source.clone(), one.date.clone()));
+    }
     if let Some(one) = &usability.battery {
         let value = format!("{} Wh", one.wh);
         all.push((

@@ -66,6 +66,11 @@ impl Configuration {
         self.text(Dimension::Power) == "SIMULATED"
     }
 
+    /// Whether its runs make tokens, rather than score given ones or wait.
+    pub fn makes_tokens(&self) -> bool {
+        matches!(self.text(Dimension::Kind).as_str(), "generate" | "bench")
+    }
+
     pub fn number_and_label(&self) -> String {
         format!("{} · {}", self.number, self.label)
     }

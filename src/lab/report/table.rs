@@ -245,7 +245,7 @@ impl Scaled {
         format!("{number} {}", self.unit).trim_end().to_owned()
     }
 
-    fn cell(&self, outcome: &Outcome) -> Cell {
+    pub fn cell(&self, outcome: &Outcome) -> Cell {
         let pooled = match outcome {
             Ok(pooled) => pooled,
             Err(reason) => return Cell::missing(*reason),

@@ -20,7 +20,8 @@ fn columns(headings: &[&str]) -> Vec<Column> {
 
 /// Dimensions in which configurations differ, but a checksum that only says what a name says.
 fn shown(study: &Study) -> Vec<Dimension> {
-    let told = |d: &Dimension| *d != Dimension::Sha256 || study.naming.contains(d);
+    let hash = |d: &Dimension| matches!(d, Dimension::Sha256 | Dimension::DataSha256);
+    let told = |d: &Dimension| !hash(d) || study.naming.contains(d);
     study.varying.iter().copied().filter(told).collect()
 }
 
@@ -69,7 +70,7 @@ fn value(value: &Value) -> Cell {
         missing: *value == Value::Unknown,
         value: match value {
             Value::Number(number) => Some(*number as f64),
-            Value::Text(_) | Value::Unknown => None,
+            Value::Text(_) | Value::Nothing | Value::Unknown => None,
         },
         ..Cell::default()
     }

@@ -2,6 +2,7 @@
 
 use super::assumptions::Usability;
 use super::figure;
+use super::quality;
 use super::study::{Configuration, Outcome, Study};
 use super::table::{Cell, Column, Scaled, Table, missing, name};
 use crate::lab::reason::sentence;
@@ -62,38 +63,83 @@ impl Verdict {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Threshold {
     /// As people call it: `reading speed`.
-    pub name: &'static str,
+    pub name: String,
     pub figure: &'static str,
+    /// Of a score: on which data. It is that of the model's file, whatever runs it.
+    pub data: Option<String>,
     pub bound: Bound,
+}
+
+impl Threshold {
+    /// The figure of a configuration that is judged.
+    pub fn outcome(&self, study: &Study, configuration: &Configuration) -> Outcome {
+        match &self.data {
+            None => *configuration.named(self.figure),
+            Some(data) => quality::score(study, configuration, data, self.figure),
+        }
+    }
 }
 
 /// Those that are stated.
 pub fn thresholds(usability: &Usability) -> Vec<Threshold> {
-    let reading = usability.reading.as_ref().map(|reading| Threshold {
-        name: "reading speed",
-        figure: "decode_tok_s",
-        bound: Bound::AtLeast(reading.tokens_per_s),
-    });
-    let times = [
+    let mut all = Vec::new();
+    let mut add = |name: String, figure, data: Option<&String>, bound| {
+        all.push(Threshold {
+            name,
+            figure,
+            data: data.cloned(),
+            bound,
+        });
+    };
+    if let Some(reading) = &usability.reading {
+        let bound = Bound::AtLeast(reading.tokens_per_s);
+        add("reading speed".to_owned(), "decode_tok_s", None, bound);
+    }
+    for (name, figure, stated) in [
         ("first token", "ttft_s", &usability.ttft),
         ("cold load", "load_cold_s", &usability.load_cold),
         ("warm load", "load_warm_s", &usability.load_warm),
-    ];
-    let times = times.into_iter().filter_map(|(name, figure, stated)| {
-        let bound = Bound::AtMost(stated.as_ref()?.at_most_s);
-        Some(Threshold {
+    ] {
+        if let Some(stated) = stated {
+            add(
+                name.to_owned(),
+                figure,
+                None,
+                Bound::AtMost(stated.at_most_s),
+            );
+        }
+    }
+    for (figure, stated) in [("acc", &usability.acc), ("acc_norm", &usability.acc_norm)] {
+        if let Some(stated) = stated {
+            let name = format!("{figure} on {}", stated.data);
+            add(
+                name,
+                figure,
+                Some(&stated.data),
+                Bound::AtLeast(stated.at_least),
+            );
+        }
+    }
+    if let Some(stated) = &usability.perplexity {
+        let name = format!("perplexity on {}", stated.data);
+        add(
             name,
-            figure,
-            bound,
-        })
-    });
-    reading.into_iter().chain(times).collect()
+            "perplexity",
+            Some(&stated.data),
+            Bound::AtMost(stated.at_most),
+        );
+    }
+    all
 }
 
 /// The verdict on each threshold.
-pub fn verdicts(thresholds: &[Threshold], configuration: &Configuration) -> Vec<Verdict> {
+pub fn verdicts(
+    thresholds: &[Threshold],
+    study: &Study,
+    configuration: &Configuration,
+) -> Vec<Verdict> {
     let each = thresholds.iter();
-    each.map(|one| one.bound.judge(configuration.named(one.figure)))
+    each.map(|one| one.bound.judge(&one.outcome(study, configuration)))
         .collect()
 }
 
@@ -120,12 +166,14 @@ pub fn table(usability: &Usability, study: &Study) -> Option<Table> {
     if !thresholds.is_empty() {
         columns.push(Column::plain("in all"));
     }
-    let rows = study.configurations.iter().map(|configuration| {
-        let verdicts = verdicts(&thresholds, configuration);
+    let judged = study.configurations.iter();
+    let judged = judged.filter(|configuration| configuration.makes_tokens());
+    let rows = judged.map(|configuration| {
+        let verdicts = verdicts(&thresholds, study, configuration);
         let mut row = vec![name(configuration)];
         let judged = thresholds.iter().zip(&scales).zip(&verdicts);
         row.extend(judged.map(|((one, scaled), verdict)| {
-            judged_cell(scaled, configuration.named(one.figure), *verdict)
+            judged_cell(scaled, &one.outcome(study, configuration), *verdict)
         }));
         if let Some(battery) = &usability.battery {
             row.push(a_charge(battery.wh, configuration));
@@ -159,7 +207,7 @@ fn heading((threshold, scaled): (&Threshold, &Scaled)) -> Column {
     };
     let bound = format!("{sign} {} {}", scaled.number(bound, None), scaled.unit);
     Column {
-        heading: threshold.name.to_owned(),
+        heading: threshold.name.clone(),
         unit: bound.trim_end().to_owned(),
         meaning: figure::named(threshold.figure).meaning.to_owned(),
     }
@@ -206,7 +254,9 @@ fn in_all(thresholds: &[Threshold], verdicts: &[Verdict]) -> String {
     let of = |word: &str| {
         let judged = thresholds.iter().zip(verdicts);
         let named = judged.filter(|(_, verdict)| verdict.word() == word);
-        let names: Vec<&str> = named.map(|(threshold, _)| threshold.name).collect();
+        let names: Vec<&str> = named
+            .map(|(threshold, _)| threshold.name.as_str())
+            .collect();
         (!names.is_empty()).then(|| format!("{word}: {}", names.join(", ")))
     };
     let parts: Vec<String> = ["fail", "not told", "unknown"]

@@ -15,8 +15,10 @@ pub struct Usability {
     pub load_cold: Option<AtMost>,
     /// Loading a model that is in memory already.
     pub load_warm: Option<AtMost>,
-    /// Share of right answers in a `choice` job.
-    pub accuracy: Option<Accuracy>,
+    /// Share of right answers of a `choice` job.
+    pub acc: Option<Accuracy>,
+    /// The same by length.
+    pub acc_norm: Option<Accuracy>,
     pub perplexity: Option<Perplexity>,
     pub battery: Option<Battery>,
 }

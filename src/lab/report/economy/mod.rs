@@ -17,6 +17,7 @@ pub fn tables(cost: &Cost, study: &Study) -> Vec<Table> {
     let all: Vec<(&Configuration, Costs)> = study
         .configurations
         .iter()
+        .filter(|configuration| configuration.makes_tokens())
         .map(|configuration| {
             let profile = profile(study, configuration);
             (configuration, costs(cost, configuration, profile))

@@ -2,6 +2,7 @@
 
 mod counters;
 mod measured;
+mod quality;
 mod run;
 mod surroundings;
 mod tradeoff;
@@ -13,6 +14,7 @@ use crate::workload::{Kind, Phase};
 pub use counters::COUNTERS;
 use measured::REQUEST;
 pub use measured::{ENERGY, SPEED};
+pub use quality::QUALITY;
 use run::Plain;
 pub use run::{OfRun, mean};
 use surroundings::Cache;
@@ -44,6 +46,8 @@ enum Of {
     Attempt(&'static str),
     /// The energy of the load, where that was of this kind.
     Load(Cache),
+    /// Once an attempt, as the record states it.
+    Stated(fn(&JobResult) -> Result<OfRun, Option<Reason>>),
     /// Once an attempt, without an uncertainty.
     Plain(fn(&JobResult) -> Plain),
 }
@@ -53,7 +57,7 @@ pub fn all() -> impl Iterator<Item = &'static Figure> {
     let speed = SPEED.iter().chain(&REQUEST);
     let measured = speed.chain(&ENERGY).chain(&TRADE_OFF);
     let surroundings = LOAD.iter().chain(&MEMORY).chain(&COUNTERS).chain(&HEAT);
-    measured.chain(surroundings)
+    measured.chain(&QUALITY).chain(surroundings)
 }
 
 /// The figure of this name.
@@ -80,6 +84,7 @@ impl Figure {
                 cache.load(result)?;
                 run::once(result, "load", self.name)
             }
+            Of::Stated(read) => read(result),
             Of::Plain(read) => read(result).map(OfRun::plain),
         }
     }

@@ -36,6 +36,15 @@ impl OfRun {
         }
     }
 
+    /// What a record states of the whole, with an uncertainty that more of the same don't lessen.
+    pub fn stated(value: f64, u95: Option<f64>) -> Self {
+        Self {
+            u95,
+            u_sys: u95.map(|u95| u95 / 2.0),
+            ..Self::plain(value)
+        }
+    }
+
     /// `value`, as uncertain relative to itself as `self`, which it was made of.
     fn carried_to(&self, value: f64) -> Self {
         let relative = |u: Option<f64>| Some((u? * value / self.mean).abs());

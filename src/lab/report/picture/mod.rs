@@ -1,12 +1,14 @@
 //! The pictures of a report. Each says by shape what it says by colour, and shows the same
 //! numbers as a table.
 
+mod against;
 mod heat;
 mod lines;
 mod power;
 mod rows;
 mod scatter;
 
+pub use against::against;
 pub use heat::heat;
 pub use lines::lines;
 pub use power::{Detail, power};

@@ -1,0 +1,227 @@
+//! How good models answer, beside what a token of them takes. A model's score is that of its file:
+//! the configuration that scored it may be another than the one that runs it.
+
+use super::configuration::{Dimension, Value};
+use super::economy::Basis;
+use super::figure::{self, Figure, QUALITY};
+use super::findings::Scope;
+use super::study::{Configuration, Outcome, Pooled, Study};
+use super::table::{Cell, Column, Scaled, Table, name};
+use std::collections::BTreeSet;
+
+/// Configurations that scored answers.
+fn scoring(study: &Study) -> impl Iterator<Item = &Configuration> {
+    let scores = |c: &&Configuration| *c.key.value(Dimension::Data) != Value::Nothing;
+    study.configurations.iter().filter(scores)
+}
+
+/// What each of them found; `None` without any.
+pub fn table(study: &Study) -> Option<Table> {
+    let all: Vec<&Configuration> = scoring(study).collect();
+    let known = |figure: &&Figure| all.iter().any(|c| c.figure(figure).is_ok());
+    let shown: Vec<(&Figure, Scaled)> = QUALITY
+        .iter()
+        .filter(known)
+        .map(|figure| (figure, Scaled::of(figure, study)))
+        .collect();
+    let mut columns = vec![Column::plain("configuration"), Column::plain("data")];
+    columns.extend(shown.iter().map(|(figure, scaled)| Column {
+        heading: figure.heading.to_owned(),
+        unit: scaled.unit.clone(),
+        meaning: figure.meaning.to_owned(),
+    }));
+    let rows: Vec<Vec<Cell>> = all
+        .iter()
+        .map(|configuration| {
+            let data = Cell::text(configuration.text(Dimension::Data));
+            let cells = shown.iter();
+            let cells = cells.map(|(figure, scaled)| scaled.cell(configuration.figure(figure)));
+            [name(configuration), data]
+                .into_iter()
+                .chain(cells)
+                .collect()
+        })
+        .collect();
+    let mut table = (!rows.is_empty()).then(|| Table::new("quality", "Quality", columns, rows))?;
+    table.notes.push(
+        "± of perplexity and of right answers is twice the standard error over tokens or items: how \
+         much other data of the kind would change it. On the same data models differ by less."
+            .to_owned(),
+    );
+    Some(table)
+}
+
+/// What a model's file scored on `data`: in the first configuration that scored it.
+pub fn score(study: &Study, of: &Configuration, data: &str, name: &str) -> Outcome {
+    let same =
+        |dimension: Dimension, c: &Configuration| c.key.value(dimension) == of.key.value(dimension);
+    let fits = |c: &&Configuration| {
+        same(Dimension::Sha256, c) && *c.key.value(Dimension::Data) == Value::Text(data.to_owned())
+    };
+    let mut found = study.standing().filter(fits).map(|c| *c.named(name));
+    found.find(Result::is_ok).unwrap_or(Err(None))
+}
+
+/// A configuration with the energy of its output token and its model's score.
+pub type Scored<'a> = (&'a Configuration, &'a Pooled, Pooled);
+
+/// For each scope, data and score: what each configuration takes, and how well its model answers.
+pub struct Against<'a> {
+    pub scope: Scope,
+    pub data: String,
+    pub score: &'static Figure,
+    pub energy: &'static Figure,
+    pub all: Vec<Scored<'a>>,
+}
+
+/// Scores against energy, as far as both are known of two files or more.
+pub fn against<'a>(
+    study: &'a Study,
+    scope: &Scope,
+    members: &[&'a Configuration],
+) -> Vec<Against<'a>> {
+    let data: BTreeSet<String> = scoring(study)
+        .filter_map(|c| match c.key.value(Dimension::Data) {
+            Value::Text(data) => Some(data.clone()),
+            _ => None,
+        })
+        .collect();
+    let mut found = Vec::new();
+    for data in data {
+        for name in ["perplexity", "acc", "acc_norm"] {
+            for basis in [Basis::Request, Basis::Decode] {
+                let energy = figure::named(basis.figures().0);
+                let all: Vec<Scored> = members
+                    .iter()
+                    .filter(|c| c.makes_tokens() && Basis::of(c) == basis)
+                    .filter_map(|c| {
+                        let joules = c.figure(energy).as_ref().ok()?;
+                        Some((*c, joules, score(study, c, &data, name).ok()?))
+                    })
+                    .collect();
+                let files: BTreeSet<&Value> = all
+                    .iter()
+                    .map(|(c, ..)| c.key.value(Dimension::Sha256))
+                    .collect();
+                if files.len() > 1 {
+                    found.push(Against {
+                        scope: scope.clone(),
+                        data: data.clone(),
+                        score: figure::named(name),
+                        energy,
+                        all,
+                    });
+                }
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::assumptions::Assumptions;
+    use super::super::recommend;
+    use super::super::study::Marked;
+    use super::*;
+    use crate::lab::testing;
+    use crate::record::Stamped;
+    use crate::record::result::JobResult;
+    use crate::workload::Kind;
+    use serde_json::json;
+
+    fn of_file(sha256: &str, quant: &str) -> Stamped<JobResult> {
+        let mut run = testing::result();
+        run.body.left_out.clear();
+        run.body.id = format!("run-{quant}");
+        let model = run.body.model.as_mut().unwrap();
+        sha256.clone_into(&mut model.sha256);
+        model.quant = Some(quant.to_owned());
+        model.name = format!("m.{quant}.gguf");
+        run
+    }
+
+    /// A run that made tokens, and one that scored the same file.
+    fn runs(sha256: &str, quant: &str, joules: f64, acc: f64) -> [Stamped<JobResult>; 2] {
+        let mut made = of_file(sha256, quant);
+        let summary = made.body.summary.as_mut().unwrap();
+        let mut statistic = summary.j_per_output_token.clone().unwrap();
+        (statistic.mean, statistic.u95) = (joules, Some(0.01 * joules));
+        summary.j_per_output_token_all_in = Some(statistic);
+        let mut scored = of_file(sha256, quant);
+        scored.body.id += "-scored";
+        scored.body.kind = Kind::Choice;
+        let block = json!({"data": "q.jsonl", "data_sha256": "ab", "data_bytes": 10, "items": 100,
+            "correct": 50, "acc": acc, "acc_se": 0.01, "correct_norm": 50, "acc_norm": acc,
+            "acc_norm_se": 0.01, "correct_bytes": 50, "acc_bytes": acc, "acc_bytes_se": 0.01,
+            "repetitions": 3, "tokens_evaluated": 1000, "duration_s": 10.0, "energy_j": 50.0,
+            "energy_j_u95": 1.0, "energy_net_j": 20.0, "energy_net_j_u95": 1.0, "power_w": 5.0,
+            "power_w_u95": 0.1, "j_per_item": 0.5, "j_per_item_u95": 0.01, "j_per_item_net": 0.2,
+            "j_per_item_net_u95": 0.01, "j_per_correct": 1.0, "j_per_correct_u95": 0.02,
+            "j_per_correct_net": 0.4, "j_per_correct_net_u95": 0.02, "j_per_correct_norm": 1.0,
+            "j_per_correct_norm_u95": 0.02, "acc_per_w": acc / 5.0, "acc_norm_per_w": acc / 5.0,
+            "reasons": {}});
+        scored.body.choice = Some(serde_json::from_value(block).unwrap());
+        [made, scored]
+    }
+
+    fn study() -> Study {
+        let all = [
+            runs("aa", "Q3_K_S", 0.030, 0.40),
+            runs("bb", "Q4_0", 0.040, 0.50),
+            runs("cc", "Q8_0", 0.060, 0.51),
+        ];
+        Study::new(all.concat(), Marked::LeftOut)
+    }
+
+    #[test]
+    fn what_scored_is_listed_with_twice_its_standard_error() {
+        let study = study();
+        let table = table(&study).unwrap();
+        assert_eq!(table.rows.len(), 3);
+        let row: Vec<&str> = table.rows[0]
+            .iter()
+            .map(|cell| cell.text.as_str())
+            .collect();
+        assert_eq!(row[1..3], ["q.jsonl", "0.400 ± 0.020"]);
+        let at = table
+            .columns
+            .iter()
+            .position(|c| c.heading == "right answers a watt");
+        // 5 % of accuracy and 2 % of power: 0.08 × 0.0539.
+        assert_eq!(row[at.unwrap()], "0.0800 ± 0.0043");
+    }
+
+    #[test]
+    fn a_score_belongs_to_the_file_and_stands_against_what_a_token_takes() {
+        let study = study();
+        let (scope, members) = super::super::findings::scopes(&study).pop_first().unwrap();
+        let found = against(&study, &scope, &members);
+        let names: Vec<&str> = found.iter().map(|one| one.score.name).collect();
+        assert_eq!(names, ["acc", "acc_norm"]);
+        let points: Vec<(f64, f64)> = found[0]
+            .all
+            .iter()
+            .map(|(_, energy, score)| (energy.value.mean, score.value.mean))
+            .collect();
+        assert_eq!(points, [(0.030, 0.40), (0.040, 0.50), (0.060, 0.51)]);
+        let picture = super::super::picture::against(&study, &found[0]);
+        assert_eq!(picture.plot.points.len(), 3);
+    }
+
+    #[test]
+    fn a_quantisation_that_answers_too_badly_is_not_recommended() {
+        let told = "[usability]\nacc = { data = \"q.jsonl\", at_least = 0.45, source = \"x\", \
+                    date = \"2026-11-22\" }\n";
+        let told = Assumptions::parse(told).unwrap();
+        // Prompts and answers are the same work for every quantisation.
+        let table = recommend::table(told.usability.as_ref(), &study()).unwrap();
+        assert_eq!(table.rows.len(), 1);
+        assert!(table.rows[0][1].text.contains("Q4_0"), "{:?}", table.rows);
+        assert!(
+            table.rows[0][3].text.contains("2 of 3 that fulfil"),
+            "{:?}",
+            table.rows
+        );
+    }
+}
