@@ -70,6 +70,23 @@ COLLECT_JOBS ?= 200
 collect-chaos: setup ## kill two collectors at random over COLLECT_JOBS jobs of two boards (minutes)
 	COLLECT_JOBS=$(COLLECT_JOBS) $(CARGO) test --locked --test collect whatever_becomes -- --nocapture
 
+# Kills of the command, and points of the study.
+SWEEP_KILLS ?= 12
+SWEEP_POINTS ?= 20
+
+.PHONY: sweep-chaos study
+sweep-chaos: setup ## kill joulectl sweep SWEEP_KILLS times in one study (minutes)
+	SWEEP_KILLS=$(SWEEP_KILLS) SWEEP_POINTS=$(SWEEP_POINTS) $(CARGO) test --locked --test sweep killed_again -- --nocapture
+
+# gemma-3-270m comes with `make bench-llama`. What is 4-bit already is quantised again for speed and
+# energy alone.
+MODELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jouled/models
+study: study-models ## four models in two quantisations on this machine, killed twice and resumed, with a report (an hour)
+	scripts/fetch-smollm2 >/dev/null
+	[ -f $(MODELS)/SmolLM2-135M-Instruct.Q8_0.gguf ] || $(RELEASE)/joulectl models quantize $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf --to Q8_0 --allow-requantize >/dev/null
+	[ -f $(MODELS)/gemma-3-270m-Q8_0.gguf ] || $(RELEASE)/joulectl models quantize $(MODELS)/gemma-3-270m-Q4_K_M.gguf --to Q8_0 --allow-requantize >/dev/null
+	scripts/study
+
 footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
 	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
 	scripts/footprint $(dir $(RELEASE))compact/jouled

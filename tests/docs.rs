@@ -12,6 +12,7 @@ use document::{Document, all};
 use jouled::board::Profiles;
 use jouled::config::{self, ConfigError};
 use jouled::lab::report::assumptions::Assumptions;
+use jouled::lab::sweep::{Source, Study};
 use std::fs;
 
 /// What blocks that only add to a sensor add to.
@@ -118,6 +119,38 @@ fn refused(block: &str) -> Option<String> {
         Err(ConfigError::Value { key, .. }) if key == "mqtt" => None,
         Err(error) => Some(format!("{error}\n{block}")),
     }
+}
+
+/// Those of the documents, and those that come with the repository.
+#[test]
+fn studies_are_accepted() {
+    in_every_document(|document| {
+        let blocks = document.blocks.iter();
+        let studies = blocks.filter(|(language, _)| language == "toml study");
+        studies
+            .filter_map(|(_, block)| {
+                let path = std::path::Path::new("study.toml");
+                let source = Source::parse(path, block.clone());
+                let study = source.and_then(|source| Study::new(&source));
+                study.err().map(|error| format!("{error}\n{block}"))
+            })
+            .collect()
+    });
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("studies");
+    let mut seen = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let source = Source::read(&path).unwrap_or_else(|error| panic!("{error}"));
+            let study = Study::new(&source).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(study.warnings, [""; 0], "{}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 0);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
     LabError, collect, compare, demo, explain, export, jobs, models, queue, recompute, report,
-    sign, submit, watch,
+    sign, submit, sweep, watch,
 };
 use std::process::ExitCode;
 
@@ -44,6 +44,11 @@ fn run(command: &Command) -> Result<(), LabError> {
             Command::Collect { options, target } => collect::run(target, options).await,
             Command::Compare(options) => compare::run(options),
             Command::Report(options) => report::run(options),
+            Command::Sweep {
+                options,
+                signing,
+                target,
+            } => sweep::run(target, options, signing).await,
             Command::Explain(options) => explain::run(options),
             Command::Models { action } => models::run(action).await,
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,

@@ -3,7 +3,8 @@
 
 use crate::lab::target::Target;
 use crate::lab::{
-    collect, compare, demo, explain, export, models, queue, recompute, report, sign, submit, watch,
+    collect, compare, demo, explain, export, models, queue, recompute, report, sign, submit, sweep,
+    watch,
 };
 use clap::{Parser, Subcommand};
 
@@ -132,6 +133,22 @@ pub enum Command {
     /// taken together; those that were contended, throttled or did not succeed are left out and
     /// named.
     Report(report::Options),
+    /// Run a study from one manifest, on a board or on many, into a dataset
+    ///
+    /// Example: joulectl sweep study.toml --plan
+    ///
+    /// Example: joulectl sweep study.toml --out lab
+    ///
+    /// Whatever ends it, the same command goes on where it was, and runs nothing twice. --device
+    /// takes several boards, separated by commas; the manifest may name them too.
+    Sweep {
+        #[command(flatten)]
+        options: sweep::Options,
+        #[command(flatten, next_help_heading = "Signature")]
+        signing: sign::Signing,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
+    },
     /// Show what the uncertainty of a figure is made of, line by line
     ///
     /// Example: joulectl explain smol-1.json reps.1.decode.energy_j total.input

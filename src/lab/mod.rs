@@ -32,6 +32,7 @@ pub mod report;
 pub mod sheet;
 pub mod sign;
 pub mod submit;
+pub mod sweep;
 pub mod table;
 pub mod target;
 #[cfg(test)]

@@ -1,22 +1,12 @@
 //! `joulectl collect` as a process, and what it says.
 
-use rustix::process::{Pid, Signal, kill_process};
+use crate::support::told::Told;
+use rustix::process::Signal;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::ExitStatus;
 
-/// Longest time that anything may take on a loaded machine before a test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-pub struct Collect {
-    child: Child,
-    events: Receiver<Value>,
-    /// Every line so far.
-    pub seen: Vec<Value>,
-}
+pub struct Collect(Told);
 
 impl Collect {
     /// Starts one that writes to `out` and tells of it in JSON.
@@ -30,67 +20,25 @@ impl Collect {
         arguments: &[&str],
         environment: &[(&'static str, PathBuf)],
     ) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_joulectl"))
-            .args(["collect", "--json", "--broker"])
-            .arg(format!("mqtt://127.0.0.1:{port}"))
-            .arg("--out")
-            .arg(out)
-            .args(arguments)
-            .envs(environment.iter().cloned())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("joulectl starts");
-        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let (into, events) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let event = serde_json::from_str(&line)
-                    .unwrap_or_else(|_| panic!("no JSON on standard output: {line}"));
-                if into.send(event).is_err() {
-                    return;
-                }
-            }
-        });
-        Self {
-            child,
-            events,
-            seen: Vec::new(),
-        }
+        let broker = format!("mqtt://127.0.0.1:{port}");
+        let out = out.to_str().expect("it is UTF-8");
+        let common = ["collect", "--json", "--broker", &broker, "--out", out];
+        Self(Told::start(&[&common, arguments].concat(), environment))
     }
 
     /// The next event of this name.
     pub fn wait_for(&mut self, name: &str) -> Value {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.events.recv_timeout(left) {
-                Ok(event) => {
-                    self.seen.push(event.clone());
-                    if event["event"] == name {
-                        return event;
-                    }
-                }
-                Err(error) => {
-                    let said = self.last_words();
-                    panic!("no {name} ({error}); seen: {:#?}; said: {said}", self.seen)
-                }
-            }
-        }
+        self.0.wait_for(name)
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) -> Vec<Value> {
-        self.child.kill().expect("it runs, or has ended");
-        self.child.wait().expect("its end");
-        self.seen.extend(self.events.iter());
-        std::mem::take(&mut self.seen)
+    pub fn kill(self) -> Vec<Value> {
+        self.0.kill()
     }
 
     /// SIGTERM, and the summary.
     pub fn stop(self) -> Value {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it runs");
+        self.0.signal(Signal::TERM);
         self.finish()
     }
 
@@ -104,35 +52,11 @@ impl Collect {
 
     /// How it ended.
     pub fn end(&mut self) -> ExitStatus {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match self.events.recv_timeout(Duration::from_millis(20)) {
-                Ok(event) => self.seen.push(event),
-                // Its standard output is closed: it ends.
-                Err(RecvTimeoutError::Disconnected) => {
-                    return self.child.wait().expect("its end");
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            assert!(Instant::now() < deadline, "it goes on: {:#?}", self.seen);
-        }
+        self.0.end()
     }
 
     /// What it said on standard error. To be asked once it has ended, or is to.
     pub fn last_words(&mut self) -> String {
-        let _ = self.child.kill();
-        let mut words = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut words).expect("readable");
-        }
-        words
-    }
-}
-
-impl Drop for Collect {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.0.last_words()
     }
 }

@@ -29,6 +29,8 @@ mod tally;
 mod traffic;
 
 pub use options::Options;
+pub(in crate::lab) use options::time;
+pub(in crate::lab) use show::{Show, Told};
 
 use super::LabError;
 use super::client::random_hex;
@@ -41,7 +43,6 @@ use keeper::{Keeper, LastWord, Thread, Word};
 use options::Wishes;
 use roller::{MOST_IN_MEMORY, RollOrder, Roller};
 use session::{Collector, Setup, State};
-use show::Show;
 use staging::{FOLDER, Staging, StagingError};
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -53,11 +54,30 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
-    let wishes = options.wishes(target)?;
-    let address = target.address()?;
     for warning in target.warnings() {
         eprintln!("warning: {warning}");
     }
+    let runs_for = options.wishes(target)?.runs_for;
+    let stop = async {
+        match runs_for {
+            Some(time) => {
+                let _ = tokio::time::timeout(time, interrupted()).await;
+            }
+            None => interrupted().await,
+        }
+    };
+    gather(target, options, Show::new(options.json, clock::now()), stop).await
+}
+
+/// Collects until `stop`, and tells `show`.
+pub(in crate::lab) async fn gather(
+    target: &Target,
+    options: &Options,
+    show: Show,
+    stop: impl Future<Output = ()>,
+) -> Result<(), LabError> {
+    let wishes = options.wishes(target)?;
+    let address = target.address()?;
     let root = &options.out;
     let staging = begin(root, options.format, &target.prefix)?;
     let _alone = only_of_its_name(root, &options.name)?;
@@ -108,7 +128,7 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         orders,
         rolls,
         words,
-        show: Show::new(options.json, now),
+        show,
         state: State::new(now),
     };
     let wanted = collector.setup.subscriptions().into_iter();
@@ -116,15 +136,7 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
     collector.setup.stale = Staging::open(root, "")?.subscribes(&options.name, &wanted)?;
     // What a killed run has left is written also where the broker is away.
     collector.state.begin_roll(&collector.rolls, RollOrder::Now);
-    let stop = pin!(async {
-        match wishes.runs_for {
-            Some(time) => {
-                let _ = tokio::time::timeout(time, interrupted()).await;
-            }
-            None => interrupted().await,
-        }
-    });
-    let ended = collector.run(stop).await;
+    let ended = collector.run(pin!(stop)).await;
     let subscribed = collector.subscribed();
     let Collector {
         orders,
@@ -156,6 +168,11 @@ pub async fn run(target: &Target, options: &Options) -> Result<(), LabError> {
         show.summary(&state.tally, root, staged);
     }
     ended
+}
+
+/// Makes the dataset's folder, for a command that keeps more in it.
+pub(in crate::lab) fn prepare(root: &Path, format: Format, prefix: &str) -> Result<(), LabError> {
+    begin(root, format, prefix).map(|_| ())
 }
 
 fn setup(

@@ -112,7 +112,7 @@ fn span(time: Duration) -> Span {
 }
 
 /// Such as `90s`, `10min`, `1d 12h`; a plain number is seconds.
-fn time(option: &str, text: &str) -> Result<Duration, LabError> {
+pub(in crate::lab) fn time(option: &str, text: &str) -> Result<Duration, LabError> {
     if let Ok(seconds) = text.parse::<u32>() {
         return Ok(Duration::from_secs(seconds.into()));
     }

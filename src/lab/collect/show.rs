@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
 
 /// JSON lines tell of the progress this often.
 const PROGRESS_EVERY: Span = Span::from_millis(10_000);
@@ -27,6 +28,16 @@ enum Form {
     Terminal(ProgressBar),
     Lines,
     Json,
+    /// Another command collects beside its own work, and shows what it sees fit.
+    Told(UnboundedSender<Told>),
+}
+
+/// What happened, for a command that collects beside its own work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// As in JSON lines.
+    pub event: String,
+    pub text: String,
 }
 
 impl Show {
@@ -43,6 +54,15 @@ impl Show {
         } else {
             Form::Lines
         };
+        Self::of(form, now)
+    }
+
+    /// Tells another command.
+    pub fn to(told: UnboundedSender<Told>, now: MonoNs) -> Self {
+        Self::of(Form::Told(told), now)
+    }
+
+    fn of(form: Form, now: MonoNs) -> Self {
         Self {
             form,
             pace: Pace::new(now),
@@ -59,7 +79,7 @@ impl Show {
                 self.told = now;
                 self.event("progress", json!(tally));
             }
-            Form::Json | Form::Lines => {}
+            Form::Json | Form::Lines | Form::Told(_) => {}
         }
     }
 
@@ -182,8 +202,11 @@ impl Show {
     }
 
     pub fn summary(&self, tally: &Tally, root: &Path, staged: u64) {
-        if let Form::Terminal(bar) = &self.form {
-            bar.finish_and_clear();
+        match &self.form {
+            Form::Terminal(bar) => bar.finish_and_clear(),
+            // It looks for itself what has come of its jobs.
+            Form::Told(_) => return,
+            Form::Lines | Form::Json => {}
         }
         let mut fields = json!(tally);
         fields["staged"] = json!(staged);
@@ -235,6 +258,13 @@ impl Show {
             Form::Json => self.event(event, fields),
             Form::Terminal(bar) => bar.suspend(|| eprintln!("{}", text())),
             Form::Lines => eprintln!("{}", text()),
+            Form::Told(told) => {
+                // Who is not there any more does not want to know.
+                let _ = told.send(Told {
+                    event: event.to_owned(),
+                    text: text(),
+                });
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 ///
 /// Until it is whole it has a name with a dot in front, which readers of datasets pass over; a
 /// run that was killed leaves at most that, and the next one of the same name replaces it.
-pub(super) fn replace(
+pub(in crate::lab) fn replace(
     path: &Path,
     write: impl FnOnce(File) -> Result<File, DatasetError>,
 ) -> Result<u64, DatasetError> {

@@ -30,6 +30,7 @@ mod tables;
 mod tests;
 mod value;
 
+pub(in crate::lab) use atomic::replace;
 pub use column::{ColumnInfo, Type};
 pub use error::{DatasetError, RecordError};
 pub use format::{Format, PartName};

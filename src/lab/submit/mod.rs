@@ -12,6 +12,8 @@ mod reassign;
 mod spec;
 mod together;
 
+pub(in crate::lab) use choice::{Unfit, lacks};
+pub(in crate::lab) use spec::no_limits;
 pub use spec::{Options, made_up_id};
 pub(in crate::lab) use together::aligned;
 

@@ -16,6 +16,7 @@ mod gaps;
 mod keep;
 mod rolls;
 mod sessions;
+mod settled;
 
 pub use attempts::Listed;
 pub use gaps::{Closed, Gap, Outcome, Standing};

@@ -159,6 +159,20 @@ fn a_roll_that_was_cut_short_is_the_same_roll_again() {
 }
 
 #[test]
+fn a_job_is_settled_when_all_that_its_result_announces_is_here() {
+    let mut bench = Bench::new();
+    let settled = |bench: &Bench| bench.staging.is_settled(DEVICE, ID).unwrap();
+    assert!(!settled(&bench), "nobody has heard of it");
+    bench.keep(&[last_state(JobState::Succeeded, None)]);
+    assert!(!settled(&bench), "there is a result somewhere");
+    bench.keep(&[result()]);
+    assert!(!settled(&bench), "and it announces tokens");
+    bench.keep(&tokens());
+    assert!(settled(&bench));
+    assert!(!bench.staging.is_settled("other", ID).unwrap());
+}
+
+#[test]
 fn a_part_has_an_end() {
     let mut bench = Bench::new();
     bench.keep(&tokens());

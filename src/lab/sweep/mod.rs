@@ -1,0 +1,314 @@
+//! `joulectl sweep`: a study from one manifest, over boards and interruptions (docs/sweep.md).
+//!
+//! ```text
+//! manifest ─▶ axes, matrix ─▶ study: points, baseline ─┐
+//!                                     order, cooling ─▶ book ◀─▶ studies/<hash>.json
+//!                                                       │  ▲
+//!                              boards ◀── submit ── session └─ state, status, health
+//!                                 └─────▶ records ─▶ collect ─▶ dataset ─▶ plan, summary
+//! ```
+//!
+//! The book says which job was sent where and what became of it; what runs next follows from it
+//! and the study alone. Ids follow from the manifest, so that sending a job again is a question.
+
+mod axes;
+mod book;
+mod cooling;
+mod estimate;
+mod folder;
+mod gathering;
+mod manifest;
+mod matrix;
+mod order;
+mod plan;
+mod ranking;
+mod roster;
+mod seat;
+mod session;
+mod show;
+mod study;
+mod summary;
+#[cfg(test)]
+mod testing;
+mod text;
+
+pub use manifest::{Manifest, ManifestError, Source};
+pub use study::Study;
+
+use super::LabError;
+use super::collect::{self, gather, prepare, time};
+use super::dataset::{Dataset, Format};
+use super::interrupt::interrupted;
+use super::sign::Signing;
+use super::target::Target;
+use crate::clock;
+use crate::units::Span;
+use book::Book;
+use estimate::Knowledge;
+use folder::{Folder, Others};
+use gathering::{collector, connected, settled};
+use plan::{Plan, coming};
+use roster::Wanted;
+use session::{End, Session};
+use show::Show;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use summary::Summary;
+use text::plural;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::oneshot;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// The study, in TOML
+    #[arg(value_name = "MANIFEST")]
+    pub manifest: PathBuf,
+    /// The dataset's folder, made where there is none
+    #[arg(long, short, value_name = "DIR", default_value = "dataset")]
+    pub out: PathBuf,
+    /// What the dataset is made of
+    #[arg(long, value_enum, default_value_t = Format::Parquet)]
+    pub format: Format,
+    /// Say what will run, how long and how many joules, and send nothing
+    #[arg(long)]
+    pub plan: bool,
+    /// Run it on the boards of this group, whatever the manifest says
+    #[arg(long, short, value_name = "NAME", conflicts_with = "device")]
+    pub group: Option<String>,
+    /// Go on in a folder where the study of this name began with another manifest, and take over
+    /// the points that are the same
+    #[arg(long)]
+    pub extend: bool,
+    /// Give points that failed, or were cancelled or refused, another try
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// How long boards that are away are waited for when nothing else is left to do
+    #[arg(long, value_name = "TIME", default_value = "10min")]
+    pub away: String,
+    /// Print the plan, or what happens and the summary, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Result<(), LabError> {
+    let source = Source::read(&options.manifest)?;
+    let study = Study::new(&source)?;
+    let away = time("--away", &options.away)?;
+    let folder = Folder::of(&options.out, &study.hash);
+    let others = match options.extend {
+        true => Others::Extended,
+        false => Others::Refused,
+    };
+    let _alone = match options.plan {
+        true => None,
+        false => {
+            prepare(&options.out, options.format, &target.prefix)?;
+            Some(folder.lock()?)
+        }
+    };
+    let mut book = folder.open(&study, others)?;
+    let knowledge = knowledge(&source, &options.out, &folder.known()?)?;
+    let wanted = Wanted::new(target, options.group.as_deref(), &source.manifest, &book);
+    let mut warnings = study.warnings.clone();
+    if options.plan {
+        let seats = match roster::seats(target, &wanted, &study).await {
+            Ok((_, roster)) => {
+                warnings.extend(roster.warnings());
+                roster.seats()
+            }
+            Err(LabError::Unreachable(why)) => {
+                warnings.push(format!(
+                    "{why}; planned as if every board could run everything"
+                ));
+                wanted.named(&study)
+            }
+            Err(error) => return Err(error),
+        };
+        let plan = Plan::new(&study, &book, &seats, &knowledge, warnings);
+        match options.json {
+            true => println!("{}", plan.json()),
+            false => print!("{}", plan.text()),
+        }
+        return Ok(());
+    }
+    let (mut client, roster) = roster::seats(target, &wanted, &study).await?;
+    warnings.extend(roster.warnings());
+    roster.can_run(&study)?;
+    if options.retry_failed {
+        book.forgive();
+    }
+    book.boards = roster.names();
+    folder.keep(&source)?;
+    folder.save(&book)?;
+
+    let show = Show::new(options.json);
+    for warning in &warnings {
+        show.note("warning", &format!("warning: {warning}"));
+    }
+    let coming = coming(&study, &book, &roster.seats(), &knowledge);
+    show.note(
+        "begin",
+        &format!(
+            "study {} ({}): {} to run on {}, {} done",
+            study.name,
+            study.hash,
+            plural(coming.len(), "job"),
+            book.boards.join(", "),
+            book.items.len() - book.open().count()
+        ),
+    );
+    let (collector, options_of_it) = collector(target, options, &book, &study.hash);
+    let (tell, mut told) = unbounded_channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let collecting = gather(
+        &collector,
+        &options_of_it,
+        collect::Show::to(tell, clock::now()),
+        async {
+            // Dropping it stops too.
+            let _ = stopped.await;
+        },
+    );
+    let mut collecting = pin!(collecting);
+    let posts = roster.posts();
+    let mut ended = {
+        let working = pin!(async {
+            connected(&mut told).await?;
+            let session = Session {
+                study: &study,
+                folder: &folder,
+                book: &mut book,
+                client: &mut client,
+                signing,
+                prefix: &target.prefix,
+                posts,
+                show: &show,
+                coming,
+                away: Span(u64::try_from(away.as_nanos()).unwrap_or(u64::MAX / 2)),
+                told: &mut told,
+                heard: BTreeMap::new(),
+            };
+            session.run().await
+        });
+        tokio::select! {
+            biased;
+            () = interrupted() => Err(None),
+            ended = &mut collecting => return Err(ended.err().unwrap_or_else(stopped_by_itself)),
+            ended = working => ended.map_err(Some),
+        }
+    };
+    // What the boards still have of jobs that have ended.
+    let mut missing = Ok(0);
+    if ended.is_ok() {
+        tokio::select! {
+            biased;
+            () = interrupted() => ended = Err(None),
+            ended = &mut collecting => return Err(ended.err().unwrap_or_else(stopped_by_itself)),
+            left = settled(&options.out, &book, &mut told, &show) => missing = left,
+        }
+    }
+    drop(stop);
+    tokio::select! {
+        biased;
+        () = interrupted() => {}
+        ended = &mut collecting => ended?,
+    }
+    let missing = missing?;
+    let summary = Summary::new(&study, &book, &results(&options.out, &book)?);
+    show.summary(&summary.text(), summary.json());
+    match ended {
+        Err(Some(error)) => Err(error),
+        Err(None) => Err(LabError::Interrupted(goes_on(&book, options))),
+        Ok(End::Away(boards)) => Err(LabError::Failed(format!(
+            "{} stayed away, and nothing else was left to do; the same command goes on from here",
+            boards.join(", ")
+        ))),
+        Ok(End::Done) => outcome(&summary, roster.unfit(&study), missing),
+    }
+}
+
+fn stopped_by_itself() -> LabError {
+    LabError::Failed(
+        "the collector ended before the study; start the same command again".to_owned(),
+    )
+}
+
+/// What there is to say against a study that has come to its end.
+fn outcome(summary: &Summary, unfit: usize, uncollected: usize) -> Result<(), LabError> {
+    let mut against = Vec::new();
+    if summary.missing() > 0 {
+        against.push(format!(
+            "{} did not succeed; --retry-failed gives another try",
+            plural(summary.missing(), "job")
+        ));
+    }
+    if unfit > 0 {
+        against.push(format!(
+            "{} can't run where they should; the same command tries again once the boards can",
+            plural(unfit, "point")
+        ));
+    }
+    if uncollected > 0 {
+        against.push(format!(
+            "records of {} are not here yet; the same command asks for them again",
+            plural(uncollected, "job")
+        ));
+    }
+    match against.is_empty() {
+        true => Ok(()),
+        false => Err(LabError::Failed(against.join("; "))),
+    }
+}
+
+fn goes_on(book: &Book, options: &Options) -> String {
+    let open: Vec<&str> = book.open().map(|(_, item)| item.id.as_str()).collect();
+    let open = match open.as_slice() {
+        [] => "no job is on its way".to_owned(),
+        ids => format!(
+            "{} on the boards and go on: {}",
+            plural(ids.len(), "job"),
+            ids.join(", ")
+        ),
+    };
+    format!(
+        "stopped; {open}. `joulectl sweep {} --out {}` goes on from here",
+        options.manifest.display(),
+        options.out.display()
+    )
+}
+
+/// What earlier results of the folder tell about time and energy.
+fn knowledge(source: &Source, out: &Path, books: &[Book]) -> Result<Knowledge, LabError> {
+    let mut knowledge = Knowledge::new(source.manifest.rates);
+    let mut contents: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    for item in books.iter().flat_map(|book| &book.items) {
+        contents.insert((&item.device, &item.id), &item.content);
+    }
+    for result in all_results(out)? {
+        let key = (result.stamp.device.as_str(), result.body.id.as_str());
+        let content = contents.get(&key).map(|content| (*content).to_owned());
+        knowledge.learn(&result, content);
+    }
+    Ok(knowledge)
+}
+
+type Results = Vec<crate::record::Stamped<crate::record::result::JobResult>>;
+
+fn all_results(out: &Path) -> Result<Results, LabError> {
+    if !out.join("dataset.json").exists() {
+        return Ok(Vec::new());
+    }
+    let dataset = Dataset::open(&[out.to_owned()])?;
+    Ok(dataset.results(|why| eprintln!("warning: {why}"))?)
+}
+
+fn results(out: &Path, book: &Book) -> Result<Results, LabError> {
+    Ok(summary::of_book(book, all_results(out)?))
+}
+
+impl From<ManifestError> for LabError {
+    fn from(error: ManifestError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}

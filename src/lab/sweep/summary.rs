@@ -1,0 +1,431 @@
+//! What has come of a study: each point on each board with its figures, how far the baseline
+//! drifted, and what failed.
+
+use super::book::{Book, Item, Role, Standing};
+use super::manifest::Spread;
+use super::ranking::{Better, Drift, ranks};
+use super::study::Study;
+use super::text::{percent, plural};
+use crate::lab::figure::Figure;
+use crate::lab::submit::aligned;
+use crate::record::Stamped;
+use crate::record::result::{JobResult, Statistic, Summary as Figures};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Failures that are told one by one.
+const MOST_TOLD: usize = 10;
+
+/// A point on a board, over its rounds.
+#[derive(Debug, Clone, Default)]
+struct Row {
+    device: String,
+    point: String,
+    number: usize,
+    succeeded: usize,
+    /// Of these, runs whose result is not here.
+    missing: usize,
+    /// Runs that count, one value each.
+    j_per_token: Vec<f64>,
+    tok_s: Vec<f64>,
+    /// Runs that were contended or throttled, whose figures don't count.
+    marked: usize,
+    simulated: bool,
+    rank: Option<usize>,
+}
+
+/// The baseline on a board.
+#[derive(Debug, Clone)]
+struct Bracket {
+    device: String,
+    runs: usize,
+    j_per_token: Option<Drift>,
+    tok_s: Option<Drift>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Summary {
+    study: String,
+    hash: String,
+    rows: Vec<Row>,
+    brackets: Vec<Bracket>,
+    failures: Vec<String>,
+    /// Jobs that have not ended.
+    open: usize,
+    has_baseline: bool,
+}
+
+impl Summary {
+    pub fn new(study: &Study, book: &Book, results: &[Stamped<JobResult>]) -> Self {
+        // Of several attempts of a job the last is the one that ended it.
+        let of: BTreeMap<(&str, &str), &JobResult> = results
+            .iter()
+            .map(|result| {
+                let key = (result.stamp.device.as_str(), result.body.id.as_str());
+                (key, &result.body)
+            })
+            .collect();
+        let found = |item: &Item| of.get(&(item.device.as_str(), item.id.as_str())).copied();
+        let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
+        let mut baselines: BTreeMap<String, (Vec<f64>, Vec<f64>, usize)> = BTreeMap::new();
+        for item in &book.items {
+            let figures = found(item).map(read);
+            match item.role {
+                Role::Point => {
+                    let key = (item.device.clone(), item.number);
+                    let row = rows.entry(key).or_insert_with(|| Row {
+                        device: item.device.clone(),
+                        point: item.point.clone(),
+                        number: item.number,
+                        ..Row::default()
+                    });
+                    if item.state == Standing::Succeeded {
+                        row.succeeded += 1;
+                        row.add(figures);
+                    }
+                }
+                Role::Baseline => {
+                    let (energies, speeds, runs) =
+                        baselines.entry(item.device.clone()).or_default();
+                    if item.state == Standing::Succeeded {
+                        *runs += 1;
+                        let figures = figures.filter(|figures| !figures.marked);
+                        energies.extend(figures.and_then(|figures| figures.j_per_token));
+                        speeds.extend(figures.and_then(|figures| figures.tok_s));
+                    }
+                }
+            }
+        }
+        let brackets: Vec<Bracket> = baselines
+            .into_iter()
+            .map(|(device, (energies, speeds, runs))| Bracket {
+                device,
+                runs,
+                j_per_token: Drift::of(&energies),
+                tok_s: Drift::of(&speeds),
+            })
+            .collect();
+        let mut rows: Vec<Row> = rows.into_values().collect();
+        for bracket in &brackets {
+            bracket.rank(&mut rows);
+        }
+        let bad = |item: &&Item| !matches!(item.state, Standing::Succeeded | Standing::Sent);
+        let failures = book
+            .items
+            .iter()
+            .filter(bad)
+            .filter(|item| !tried_again(study, book, item));
+        Self {
+            study: book.study.clone(),
+            hash: book.hash.clone(),
+            rows,
+            brackets,
+            failures: failures.map(failure).collect(),
+            open: book.open().count(),
+            has_baseline: study.baseline.is_some(),
+        }
+    }
+
+    /// Jobs that did not succeed, or have not ended.
+    pub fn missing(&self) -> usize {
+        self.failures.len() + self.open
+    }
+
+    pub fn json(&self) -> Value {
+        let drift = |drift: &Option<Drift>| {
+            drift.map(|drift| {
+                json!({"runs": drift.runs, "mean": drift.mean, "spread": drift.spread,
+                       "drift": drift.drift})
+            })
+        };
+        let rows = self.rows.iter().map(|row| {
+            json!({"device": row.device, "point": row.point, "number": row.number,
+                   "succeeded": row.succeeded, "marked": row.marked, "simulated": row.simulated,
+                   "j_per_output_token": mean(&row.j_per_token), "decode_tok_s": mean(&row.tok_s),
+                   "rank": row.rank})
+        });
+        let brackets = self.brackets.iter().map(|bracket| {
+            json!({"device": bracket.device, "runs": bracket.runs,
+                   "j_per_output_token": drift(&bracket.j_per_token),
+                   "decode_tok_s": drift(&bracket.tok_s)})
+        });
+        json!({"study": self.study, "hash": self.hash, "points": rows.collect::<Vec<_>>(),
+               "baseline": brackets.collect::<Vec<_>>(), "failures": self.failures,
+               "open": self.open})
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        let mut table =
+            vec![["rank", "point", "board", "runs", "decode", "J/token"].map(str::to_owned)];
+        for row in &self.rows {
+            let figure = |values: &[f64], show: fn(Figure) -> String| {
+                mean(values).map_or("–".to_owned(), |mean| show(Figure::exact(mean)))
+            };
+            let mut runs = row.succeeded.to_string();
+            if row.missing > 0 {
+                runs += &format!(", {} not collected", row.missing);
+            }
+            if row.marked > 0 {
+                runs += &format!(", {} marked", row.marked);
+            }
+            let simulated = if row.simulated { " SIMULATED" } else { "" };
+            table.push([
+                row.rank.map_or("–".to_owned(), |rank| rank.to_string()),
+                row.point.clone(),
+                row.device.clone(),
+                runs,
+                figure(&row.tok_s, |figure| figure.show_plain("tok/s")),
+                format!(
+                    "{}{simulated}",
+                    figure(&row.j_per_token, |figure| figure.show("J"))
+                ),
+            ]);
+        }
+        let mut out = String::from("\n");
+        if !self.rows.is_empty() {
+            out += &aligned(&table);
+            out.push('\n');
+        }
+        let mut line = |text: String| {
+            out.push_str(&text);
+            out.push('\n');
+        };
+        for bracket in &self.brackets {
+            line(bracket.told());
+        }
+        if !self.has_baseline && !self.rows.is_empty() {
+            line(
+                "no ranks: without a [baseline] nobody knows how far the same job lies apart"
+                    .to_owned(),
+            );
+        }
+        let marked: usize = self.rows.iter().map(|row| row.marked).sum();
+        if marked > 0 {
+            line(format!(
+                "{} contended or throttled: their figures don't count",
+                match marked {
+                    1 => "1 run was".to_owned(),
+                    several => format!("{several} runs were"),
+                }
+            ));
+        }
+        for failure in self.failures.iter().take(MOST_TOLD) {
+            line(format!("failed: {failure}"));
+        }
+        if self.failures.len() > MOST_TOLD {
+            line(format!("and {} more", self.failures.len() - MOST_TOLD));
+        }
+        if self.open > 0 {
+            line(format!("{} not ended", plural(self.open, "job")));
+        }
+        out
+    }
+}
+
+impl Row {
+    fn add(&mut self, figures: Option<OfRun>) {
+        let Some(figures) = figures else {
+            self.missing += 1;
+            return;
+        };
+        self.simulated |= figures.simulated;
+        if figures.marked {
+            self.marked += 1;
+            return;
+        }
+        self.j_per_token.extend(figures.j_per_token);
+        self.tok_s.extend(figures.tok_s);
+    }
+}
+
+impl Bracket {
+    /// Ranks the board's points by energy, or where it has none by speed.
+    fn rank(&self, rows: &mut [Row]) {
+        let mut mine: Vec<&mut Row> = rows
+            .iter_mut()
+            .filter(|row| row.device == self.device)
+            .collect();
+        let by_energy = mine.iter().any(|row| !row.j_per_token.is_empty());
+        let (drift, better) = match by_energy {
+            true => (self.j_per_token, Better::Lower),
+            false => (self.tok_s, Better::Higher),
+        };
+        let Some(drift) = drift else {
+            return;
+        };
+        let values: Vec<Vec<f64>> = mine
+            .iter()
+            .map(|row| match by_energy {
+                true => row.j_per_token.clone(),
+                false => row.tok_s.clone(),
+            })
+            .collect();
+        for (row, rank) in mine.iter_mut().zip(ranks(&values, &drift, better)) {
+            row.rank = rank;
+        }
+    }
+
+    fn told(&self) -> String {
+        let of = |drift: &Drift, what: &str| {
+            format!(
+                "{what} lies {:.1} % apart, {} from first to last",
+                drift.spread * 100.0,
+                percent(drift.drift)
+            )
+        };
+        let energy = self.j_per_token.as_ref().map(|drift| of(drift, "J/token"));
+        let speed = self.tok_s.as_ref().map(|drift| of(drift, "decode"));
+        let told: Vec<String> = energy.into_iter().chain(speed).collect();
+        let runs = plural(self.runs, "baseline run");
+        match told.is_empty() {
+            true => format!(
+                "{}: {runs}; at least two that count are needed to rank",
+                self.device
+            ),
+            false => format!("{}: {runs}, {}", self.device, told.join("; ")),
+        }
+    }
+}
+
+/// Whether it was tried again: what became of that is what counts.
+fn tried_again(study: &Study, book: &Book, bad: &Item) -> bool {
+    let anywhere = study.spread == Spread::Any && bad.role == Role::Point;
+    book.items.iter().any(|item| {
+        let same = item.role == bad.role && item.number == bad.number && item.round == bad.round;
+        same && item.trial > bad.trial && (anywhere || item.device == bad.device)
+    })
+}
+
+fn failure(item: &Item) -> String {
+    let state = match item.state {
+        Standing::Cancelled => "cancelled",
+        Standing::Refused => "refused",
+        Standing::Failed | Standing::Sent | Standing::Succeeded => "failed",
+    };
+    let why = item.reason.as_deref().unwrap_or("no reason given");
+    format!(
+        "{} on {} ({}): {state}: {why}",
+        item.point, item.device, item.id
+    )
+}
+
+/// What counts of one run.
+#[derive(Debug, Clone, Copy)]
+struct OfRun {
+    j_per_token: Option<f64>,
+    tok_s: Option<f64>,
+    marked: bool,
+    simulated: bool,
+}
+
+fn read(result: &JobResult) -> OfRun {
+    let summary = result.summary.as_ref();
+    let mean = |of: fn(&Figures) -> Option<&Statistic>| {
+        summary.and_then(of).map(|statistic| statistic.mean)
+    };
+    OfRun {
+        j_per_token: mean(|summary| summary.j_per_output_token.as_ref()),
+        tok_s: mean(|summary| summary.decode_tok_s.as_ref()),
+        marked: !result.left_out.is_empty(),
+        simulated: result.rails.iter().any(|rail| rail.simulated),
+    }
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    super::estimate::mean(values.iter().map(|value| Some(*value)))
+}
+
+/// Those of a dataset's results that are of the book's jobs.
+pub fn of_book(book: &Book, results: Vec<Stamped<JobResult>>) -> Vec<Stamped<JobResult>> {
+    let ids: std::collections::BTreeSet<(&str, &str)> = book
+        .items
+        .iter()
+        .map(|item| (item.device.as_str(), item.id.as_str()))
+        .collect();
+    let is_mine = |result: &Stamped<JobResult>| {
+        ids.contains(&(result.stamp.device.as_str(), result.body.id.as_str()))
+    };
+    results.into_iter().filter(is_mine).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::sweep::testing::{of, seat};
+    use crate::lab::testing;
+    use crate::record::result::LeftOut;
+
+    /// A study of three points with a baseline, as it ran on the board of the canned results:
+    /// energies of baseline, points, baseline.
+    fn ran(energies: [f64; 5]) -> (Study, Book, Vec<Stamped<JobResult>>) {
+        let study = of(
+            "name = 'a'\nretries = 0\n[job]\nkind = 'bench'\n[[matrix]]\nmodel = 'm'\n\
+             threads = [1, 2, 4]\n[baseline]\nmodel = 'm'\n",
+        );
+        let mut book = Book::new(&study);
+        let mut results = Vec::new();
+        for energy in energies {
+            let task = book.next(&study, &seat(&study, testing::DEVICE)).unwrap();
+            let at = book.begin(&study, testing::DEVICE, task, None);
+            book.items[at].state = Standing::Succeeded;
+            let mut result = testing::result();
+            result.body.id.clone_from(&book.items[at].id);
+            result.body.left_out.clear();
+            let summary = result.body.summary.as_mut().unwrap();
+            summary.j_per_output_token.as_mut().unwrap().mean = energy;
+            results.push(result);
+        }
+        (study, book, results)
+    }
+
+    #[test]
+    fn points_are_ranked_by_what_the_baseline_tells_apart() {
+        let (study, book, results) = ran([1.00, 2.0, 1.01, 1.5, 1.02]);
+        let summary = Summary::new(&study, &book, &results);
+        let ranks: Vec<Option<usize>> = summary.rows.iter().map(|row| row.rank).collect();
+        assert_eq!(ranks, [Some(3), Some(1), Some(2)]);
+        let text = console::strip_ansi_codes(&summary.text()).into_owned();
+        assert!(
+            text.contains("2 baseline runs, J/token lies 2.0 % apart, +2.0 % from"),
+            "{text}"
+        );
+        assert!(text.contains("SIMULATED"), "{text}");
+        let (study, book, results) = ran([1.0, 1.02, 1.01, 1.0, 1.1]);
+        let same = Summary::new(&study, &book, &results);
+        assert!(same.rows.iter().all(|row| row.rank == Some(1)));
+        assert_eq!(same.json()["baseline"][0]["j_per_output_token"]["runs"], 2);
+    }
+
+    #[test]
+    fn marked_runs_have_no_figures_and_failures_are_named() {
+        let (study, mut book, mut results) = ran([1.00, 2.0, 1.01, 1.5, 1.0]);
+        results[1].body.left_out.push(LeftOut::Contended);
+        results.remove(2);
+        book.items[3].state = Standing::Failed;
+        book.items[3].reason = Some("worker killed".to_owned());
+        let summary = Summary::new(&study, &book, &results);
+        assert_eq!(summary.missing(), 1);
+        let text = console::strip_ansi_codes(&summary.text()).into_owned();
+        assert!(
+            text.contains("1, 1 marked") && text.contains("1, 1 not collected"),
+            "{text}"
+        );
+        assert!(
+            text.contains("failed: m threads 4 on ") && text.contains("worker killed"),
+            "{text}"
+        );
+        assert!(summary.rows.iter().all(|row| row.rank.is_none()));
+    }
+
+    #[test]
+    fn without_a_baseline_there_are_no_ranks() {
+        let (_, book, results) = ran([1.0, 2.0, 1.0, 1.5, 1.0]);
+        let study = of("name = 'a'\n[[matrix]]\nkind = 'bench'\nmodel = 'm'\n");
+        let mut book = book;
+        book.items.retain(|item| item.role == Role::Point);
+        let summary = Summary::new(&study, &book, &results);
+        assert!(summary.rows.iter().all(|row| row.rank.is_none()));
+        assert!(summary.text().contains("without a [baseline]"));
+    }
+}
