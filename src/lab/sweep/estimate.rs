@@ -27,6 +27,8 @@ pub struct Estimate {
     pub basis: Basis,
     /// Results behind it.
     pub results: usize,
+    /// Whether its joules are those of no real board.
+    pub simulated: bool,
 }
 
 impl Estimate {
@@ -35,6 +37,7 @@ impl Estimate {
         energy_j: None,
         basis: Basis::Unknown,
         results: 0,
+        simulated: false,
     };
 }
 
@@ -47,6 +50,7 @@ struct Shown {
     like: Like,
     time_s: f64,
     energy_j: Option<f64>,
+    simulated: bool,
     speeds: Speeds,
 }
 
@@ -118,6 +122,7 @@ impl Knowledge {
             },
             time_s: end_ns as f64 * 1e-9,
             energy_j: total.and_then(|total| total.energy_j),
+            simulated: body.rails.iter().any(|rail| rail.simulated),
             speeds: Speeds {
                 load_s: body.load.as_ref().map(|load| load.duration_s),
                 load_j: body.load.as_ref().and_then(|load| load.energy_j),
@@ -142,6 +147,7 @@ impl Knowledge {
                 energy_j: mean(same.iter().map(|shown| shown.energy_j)),
                 basis: Basis::SamePoint,
                 results: same.len(),
+                simulated: same.iter().any(|shown| shown.simulated),
             };
         }
         let Some(job) = point.parsed() else {
@@ -171,6 +177,7 @@ impl Knowledge {
                 energy_j: energy_j(&job, &speeds),
                 basis: Basis::Similar,
                 results: similar.len(),
+                simulated: similar.iter().any(|shown| shown.simulated),
             };
         }
         let expected = Speeds {
@@ -186,6 +193,7 @@ impl Knowledge {
                 energy_j: self.rates.power_w.map(|power_w| power_w * time_s),
                 basis: Basis::Rates,
                 results: 0,
+                simulated: false,
             },
         }
     }
@@ -203,8 +211,8 @@ fn tokens(job: &Job) -> Option<(f64, f64)> {
     match job.kind {
         Kind::Bench => {
             let sizes = job.bench_sizes();
-            let prompt = sizes.n_depth + sizes.n_prompt;
-            Some((f64::from(prompt), f64::from(sizes.n_gen)))
+            let prompt = f64::from(sizes.n_depth) + f64::from(sizes.n_prompt);
+            Some((prompt, f64::from(sizes.n_gen)))
         }
         Kind::Generate => {
             let bytes = match job.prompt()? {
@@ -235,8 +243,7 @@ fn time_s(job: &Job, speeds: &Speeds) -> Option<f64> {
     }
     let (prompt, output) = tokens(job)?;
     let each = at(prompt, speeds.prefill_tok_s)? + at(output, speeds.decode_tok_s)?;
-    let runs = f64::from(job.warmup + job.repetitions);
-    Some(speeds.load_s? + idle_s + runs * each)
+    Some(speeds.load_s? + idle_s + runs(job) * each)
 }
 
 fn energy_j(job: &Job, speeds: &Speeds) -> Option<f64> {
@@ -248,8 +255,12 @@ fn energy_j(job: &Job, speeds: &Speeds) -> Option<f64> {
     let each =
         times(prompt, speeds.j_per_prompt_token)? + times(output, speeds.j_per_output_token)?;
     let idle_s = job.idle.before_s + job.idle.after_s;
-    let runs = f64::from(job.warmup + job.repetitions);
-    Some(speeds.load_j? + speeds.idle_w? * idle_s + runs * each)
+    Some(speeds.load_j? + speeds.idle_w? * idle_s + runs(job) * each)
+}
+
+/// Repetitions, those before that are not measured among them.
+fn runs(job: &Job) -> f64 {
+    f64::from(job.warmup) + f64::from(job.repetitions)
 }
 
 #[cfg(test)]

@@ -350,6 +350,8 @@ fn line_of(text: &str, keys: &[&str]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::sweep::study::Study;
+    use proptest::prelude::*;
 
     fn parse(text: &str) -> Result<Source, ManifestError> {
         Source::parse(Path::new("study.toml"), text.to_owned())
@@ -443,6 +445,25 @@ mod tests {
                 &text("once upon")
             ]
         );
+    }
+
+    proptest! {
+        /// Whatever stands in a manifest, it is a study or a sentence that says why not.
+        #[test]
+        fn any_text_is_a_study_or_a_complaint(lines in proptest::collection::vec(prop_oneof![
+            Just("[[matrix]]".to_owned()), Just("[job]".to_owned()), Just("[[exclude]]".to_owned()),
+            Just("[baseline]".to_owned()), Just("[cooldown]".to_owned()), Just("[prompts]".to_owned()),
+            Just("kind = 'bench'".to_owned()), Just("model = ['a.{quant}', 'b']".to_owned()),
+            "(threads|n_ctx|quant|prompt|every|limit_s|rounds|id|tags|x) = (-?[0-9]{1,11}|'[a-z*?\\[]{0,3}'|\\[[12, ]{0,4}\\]|\\{\\}|true)",
+            "\\PC{0,12}",
+        ], 0..14)) {
+            let text = format!("name = 'a'\n{}\n", lines.join("\n"));
+            let study = parse(&text).and_then(|source| Study::new(&source));
+            match study {
+                Ok(study) => prop_assert!(!study.points.is_empty()),
+                Err(error) => prop_assert!(error.to_string().starts_with("study.toml")),
+            }
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Sum {
     pub without_time: usize,
     pub energy_j: f64,
     pub without_energy: usize,
+    /// Whether some of it is of no real board.
+    pub simulated: bool,
 }
 
 impl Sum {
@@ -102,7 +104,10 @@ impl Sum {
             None => self.without_time += 1,
         }
         match estimate.energy_j {
-            Some(energy_j) => self.energy_j += energy_j,
+            Some(energy_j) => {
+                self.energy_j += energy_j;
+                self.simulated |= estimate.simulated;
+            }
             None => self.without_energy += 1,
         }
     }
@@ -112,11 +117,9 @@ impl Sum {
     }
 
     fn energy(&self) -> String {
-        known(
-            self.jobs,
-            self.without_energy,
-            &Figure::exact(self.energy_j).show("J"),
-        )
+        let mark = if self.simulated { " SIMULATED" } else { "" };
+        let energy = format!("{}{mark}", Figure::exact(self.energy_j).show("J"));
+        known(self.jobs, self.without_energy, &energy)
     }
 }
 
@@ -155,6 +158,8 @@ pub struct Plan {
     /// On the board that takes longest.
     #[serde(rename = "longest_board")]
     longest: Sum,
+    /// Whether boards are waited for besides.
+    cools_down: bool,
     warnings: Vec<String>,
 }
 
@@ -216,6 +221,7 @@ impl Plan {
             points: points.collect(),
             total,
             longest: longest.unwrap_or_default(),
+            cools_down: study.cooldown.is_some(),
             warnings,
         }
     }
@@ -266,26 +272,37 @@ impl Plan {
         if self.done > 0 {
             line(format!("{} have ended already", plural(self.done, "job")));
         }
-        line(format!(
-            "{} to run: {}{}, {} in all; cool-down comes on top",
-            plural(self.total.jobs, "job"),
-            self.longest.time(),
-            match self.boards.len() {
-                0 | 1 => "",
-                _ => " on the board that takes longest",
-            },
-            self.total.energy(),
-        ));
+        let cooldown = match self.cools_down {
+            true => "; cool-down comes on top",
+            false => "",
+        };
+        line(match self.total {
+            Sum { jobs: 0, .. } => "nothing is left to run".to_owned(),
+            Sum {
+                jobs,
+                without_time,
+                without_energy,
+                ..
+            } if (without_time, without_energy) == (jobs, jobs) => format!(
+                "{} to run; how long and how many joules is unknown",
+                plural(jobs, "job")
+            ),
+            total => format!(
+                "{} to run: {}{}, {} in all{cooldown}",
+                plural(total.jobs, "job"),
+                self.longest.time(),
+                match self.boards.len() {
+                    0 | 1 => "",
+                    _ => " on the board that takes longest",
+                },
+                total.energy(),
+            ),
+        });
         if self.total.without_time > 0 {
             line(
                 "what is unknown can be told in [rates], or is known after the first jobs"
                     .to_owned(),
             );
-        }
-        for row in &self.points {
-            for (board, why) in &row.unfit {
-                line(format!("{board} can't run {}: {why}", row.point));
-            }
         }
         for warning in &self.warnings {
             line(format!("warning: {warning}"));
@@ -368,10 +385,10 @@ mod tests {
         );
         let text = console::strip_ansi_codes(&plan.text()).into_owned();
         assert!(
-            text.contains("4 jobs to run: unknown, unknown in all"),
+            text.contains("4 jobs to run; how long and how many joules is unknown"),
             "{text}"
         );
-        assert!(text.contains("x can't run b: it has no model b"), "{text}");
+        assert_eq!(plan.json()["points"][2]["unfit"]["x"], "it has no model b");
         assert!(
             text.contains("no board can run it") && text.contains("warning: beware"),
             "{text}"

@@ -6,13 +6,14 @@ use super::plan::point;
 use super::seat::{Seat, Unfit};
 use super::session::Post;
 use super::study::Study;
+use super::text::plural;
 use crate::lab::LabError;
 use crate::lab::client::Client;
 use crate::lab::fleet::{self, Member};
 use crate::lab::submit::{Unfit as Misfit, lacks};
 use crate::lab::target::{Board, Target};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Boards that are asked for, by the command line or else by the manifest, and those that have
 /// had jobs of the study.
@@ -143,7 +144,7 @@ impl Roster {
             .collect()
     }
 
-    /// Boards that are away, and baselines that can't run.
+    /// Boards that are away, and what they can't run.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (member, seat) in &self.members {
@@ -155,6 +156,18 @@ impl Roster {
                     "board {} can't run the baseline ({why}): its drift won't be known",
                     seat.device
                 ));
+            }
+            let mut reasons: BTreeMap<&String, usize> = BTreeMap::new();
+            for why in seat
+                .unfit
+                .iter()
+                .filter_map(|(point, why)| point.map(|_| why))
+            {
+                *reasons.entry(why).or_default() += 1;
+            }
+            for (why, points) in reasons {
+                let points = plural(points, "point");
+                warnings.push(format!("board {} can't run {points}: {why}", seat.device));
             }
         }
         warnings

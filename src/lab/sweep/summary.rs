@@ -29,7 +29,7 @@ struct Row {
     j_per_token: Vec<f64>,
     tok_s: Vec<f64>,
     /// Runs that were contended or throttled, whose figures don't count.
-    marked: usize,
+    marked: Vec<OfRun>,
     simulated: bool,
     rank: Option<usize>,
 }
@@ -140,7 +140,7 @@ impl Summary {
         };
         let rows = self.rows.iter().map(|row| {
             json!({"device": row.device, "point": row.point, "number": row.number,
-                   "succeeded": row.succeeded, "marked": row.marked, "simulated": row.simulated,
+                   "succeeded": row.succeeded, "marked": row.marked.len(), "simulated": row.simulated,
                    "j_per_output_token": mean(&row.j_per_token), "decode_tok_s": mean(&row.tok_s),
                    "rank": row.rank})
         });
@@ -159,15 +159,22 @@ impl Summary {
         let mut table =
             vec![["rank", "point", "board", "runs", "decode", "J/token"].map(str::to_owned)];
         for row in &self.rows {
-            let figure = |values: &[f64], show: fn(Figure) -> String| {
-                mean(values).map_or("–".to_owned(), |mean| show(Figure::exact(mean)))
+            type Of = fn(&OfRun) -> Option<f64>;
+            let figure = |values: &[f64], marked: Of, show: fn(Figure) -> String| {
+                let of_marked = || super::estimate::mean(row.marked.iter().map(marked));
+                match (mean(values), of_marked()) {
+                    (Some(mean), _) => show(Figure::exact(mean)),
+                    // Something to look at, nothing to conclude from.
+                    (None, Some(mean)) => format!("({})", show(Figure::exact(mean))),
+                    (None, None) => "–".to_owned(),
+                }
             };
             let mut runs = row.succeeded.to_string();
             if row.missing > 0 {
                 runs += &format!(", {} not collected", row.missing);
             }
-            if row.marked > 0 {
-                runs += &format!(", {} marked", row.marked);
+            if !row.marked.is_empty() {
+                runs += &format!(", {} marked", row.marked.len());
             }
             let simulated = if row.simulated { " SIMULATED" } else { "" };
             table.push([
@@ -175,10 +182,18 @@ impl Summary {
                 row.point.clone(),
                 row.device.clone(),
                 runs,
-                figure(&row.tok_s, |figure| figure.show_plain("tok/s")),
+                figure(
+                    &row.tok_s,
+                    |run| run.tok_s,
+                    |figure| figure.show_plain("tok/s"),
+                ),
                 format!(
                     "{}{simulated}",
-                    figure(&row.j_per_token, |figure| figure.show("J"))
+                    figure(
+                        &row.j_per_token,
+                        |run| run.j_per_token,
+                        |figure| figure.show("J"),
+                    )
                 ),
             ]);
         }
@@ -200,10 +215,10 @@ impl Summary {
                     .to_owned(),
             );
         }
-        let marked: usize = self.rows.iter().map(|row| row.marked).sum();
+        let marked: usize = self.rows.iter().map(|row| row.marked.len()).sum();
         if marked > 0 {
             line(format!(
-                "{} contended or throttled: their figures don't count",
+                "{} contended or throttled: their figures don't count, and stand in parentheses",
                 match marked {
                     1 => "1 run was".to_owned(),
                     several => format!("{several} runs were"),
@@ -231,7 +246,7 @@ impl Row {
         };
         self.simulated |= figures.simulated;
         if figures.marked {
-            self.marked += 1;
+            self.marked.push(figures);
             return;
         }
         self.j_per_token.extend(figures.j_per_token);
