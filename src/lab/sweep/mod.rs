@@ -36,6 +36,7 @@ pub use manifest::{Manifest, ManifestError, Source};
 pub use study::Study;
 
 use super::LabError;
+use super::client::Client;
 use super::collect::{self, gather, prepare, time};
 use super::dataset::{Dataset, Format};
 use super::interrupt::interrupted;
@@ -47,8 +48,8 @@ use book::Book;
 use estimate::Knowledge;
 use folder::{Folder, Others};
 use gathering::{collector, connected, settled};
-use plan::{Plan, coming};
-use roster::Wanted;
+use plan::{Coming, Plan, coming};
+use roster::{Roster, Wanted};
 use session::{End, Session};
 use show::Show;
 use std::collections::BTreeMap;
@@ -107,12 +108,46 @@ pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Resul
             Some(folder.lock()?)
         }
     };
-    let mut book = folder.open(&study, others)?;
+    let book = folder.open(&study, others)?;
     let knowledge = knowledge(&source, &options.out, &folder.known()?)?;
     let wanted = Wanted::new(target, options.group.as_deref(), &source.manifest, &book);
-    let mut warnings = study.warnings.clone();
-    if options.plan {
-        let seats = match roster::seats(target, &wanted, &study).await {
+    let command = Command {
+        target,
+        options,
+        signing,
+        away: Span(u64::try_from(away.as_nanos()).unwrap_or(u64::MAX / 2)),
+        source,
+        study,
+        folder,
+        knowledge,
+        wanted,
+    };
+    match options.plan {
+        true => command.plan(&book).await,
+        false => command.carry_out(book).await,
+    }
+}
+
+/// What the command is about.
+struct Command<'c> {
+    target: &'c Target,
+    options: &'c Options,
+    signing: &'c Signing,
+    away: Span,
+    source: Source,
+    study: Study,
+    folder: Folder,
+    knowledge: Knowledge,
+    wanted: Wanted,
+}
+
+/// How the work on a study ended: `None` where the person stopped it.
+type Ended = Result<End, Option<LabError>>;
+
+impl Command<'_> {
+    async fn plan(&self, book: &Book) -> Result<(), LabError> {
+        let mut warnings = self.study.warnings.clone();
+        let seats = match roster::seats(self.target, &self.wanted, &self.study).await {
             Ok((_, roster)) => {
                 warnings.extend(roster.warnings());
                 roster.seats()
@@ -121,117 +156,139 @@ pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Resul
                 warnings.push(format!(
                     "{why}; planned as if every board could run everything"
                 ));
-                wanted.named(&study)
+                self.wanted.named(&self.study)
             }
             Err(error) => return Err(error),
         };
-        let plan = Plan::new(&study, &book, &seats, &knowledge, warnings);
-        match options.json {
+        let plan = Plan::new(&self.study, book, &seats, &self.knowledge, warnings);
+        match self.options.json {
             true => println!("{}", plan.json()),
             false => print!("{}", plan.text()),
         }
-        return Ok(());
+        Ok(())
     }
-    let (mut client, roster) = roster::seats(target, &wanted, &study).await?;
-    warnings.extend(roster.warnings());
-    roster.can_run(&study)?;
-    if options.retry_failed {
-        book.forgive();
-    }
-    book.boards = roster.names();
-    folder.keep(&source)?;
-    folder.save(&book)?;
 
-    let show = Show::new(options.json);
-    for warning in &warnings {
-        show.note("warning", &format!("warning: {warning}"));
-    }
-    let coming = coming(&study, &book, &roster.seats(), &knowledge);
-    show.note(
-        "begin",
-        &format!(
-            "study {} ({}): {} to run on {}, {} done",
-            study.name,
-            study.hash,
-            plural(coming.len(), "job"),
-            book.boards.join(", "),
-            book.items.len() - book.open().count()
-        ),
-    );
-    let (collector, options_of_it) = collector(target, options, &book, &study.hash);
-    let (tell, mut told) = unbounded_channel();
-    let (stop, stopped) = oneshot::channel::<()>();
-    let collecting = gather(
-        &collector,
-        &options_of_it,
-        collect::Show::to(tell, clock::now()),
-        async {
-            // Dropping it stops too.
-            let _ = stopped.await;
-        },
-    );
-    let mut collecting = pin!(collecting);
-    let posts = roster.posts();
-    let mut ended = {
-        let working = pin!(async {
-            connected(&mut told).await?;
-            let session = Session {
-                study: &study,
-                folder: &folder,
-                book: &mut book,
-                client: &mut client,
-                signing,
-                prefix: &target.prefix,
-                posts,
-                show: &show,
-                coming,
-                away: Span(u64::try_from(away.as_nanos()).unwrap_or(u64::MAX / 2)),
-                told: &mut told,
-                heard: BTreeMap::new(),
-            };
-            session.run().await
-        });
-        tokio::select! {
-            biased;
-            () = interrupted() => Err(None),
-            ended = &mut collecting => return Err(ended.err().unwrap_or_else(stopped_by_itself)),
-            ended = working => ended.map_err(Some),
+    async fn carry_out(&self, mut book: Book) -> Result<(), LabError> {
+        let (study, options) = (&self.study, self.options);
+        let (client, roster) = roster::seats(self.target, &self.wanted, study).await?;
+        roster.can_run(study)?;
+        if options.retry_failed {
+            book.forgive();
         }
-    };
-    // What the boards still have of jobs that have ended.
-    let mut missing = Ok(0);
-    if ended.is_ok() {
-        tokio::select! {
-            biased;
-            () = interrupted() => ended = Err(None),
-            ended = &mut collecting => return Err(ended.err().unwrap_or_else(stopped_by_itself)),
-            left = settled(&options.out, &book, &mut told, &show) => missing = left,
+        book.boards = roster.names();
+        self.folder.keep(&self.source)?;
+        self.folder.save(&book)?;
+
+        let show = Show::new(options.json);
+        for warning in study.warnings.iter().chain(&roster.warnings()) {
+            show.note("warning", &format!("warning: {warning}"));
+        }
+        let coming = coming(study, &book, &roster.seats(), &self.knowledge);
+        show.note("begin", &begin(study, &book, coming.len()));
+        let (ended, missing) = self
+            .beside_a_collector(client, &roster, &mut book, coming, &show)
+            .await?;
+        let summary = Summary::new(study, &book, &results(&options.out, &book)?);
+        show.summary(&summary.text(), summary.json());
+        match ended {
+            Err(Some(error)) => Err(error),
+            Err(None) => Err(LabError::Interrupted(goes_on(&book, options))),
+            Ok(End::Away(boards)) => Err(LabError::Failed(format!(
+                "{} stayed away, and nothing else was left to do; the same command goes on from \
+                 here",
+                boards.join(", ")
+            ))),
+            Ok(End::Done) => outcome(&summary, roster.unfit(study), missing),
         }
     }
-    drop(stop);
-    tokio::select! {
-        biased;
-        () = interrupted() => {}
-        ended = &mut collecting => ended?,
-    }
-    let missing = missing?;
-    let summary = Summary::new(&study, &book, &results(&options.out, &book)?);
-    show.summary(&summary.text(), summary.json());
-    match ended {
-        Err(Some(error)) => Err(error),
-        Err(None) => Err(LabError::Interrupted(goes_on(&book, options))),
-        Ok(End::Away(boards)) => Err(LabError::Failed(format!(
-            "{} stayed away, and nothing else was left to do; the same command goes on from here",
-            boards.join(", ")
-        ))),
-        Ok(End::Done) => outcome(&summary, roster.unfit(&study), missing),
+
+    /// The work on the study, while its records are collected. Returns how it ended, and of how
+    /// many ended jobs records are missing.
+    async fn beside_a_collector(
+        &self,
+        mut client: Client,
+        roster: &Roster,
+        book: &mut Book,
+        coming: Vec<Coming>,
+        show: &Show,
+    ) -> Result<(Ended, usize), LabError> {
+        let (of_boards, how) = collector(self.target, self.options, book, &self.study.hash);
+        let (tell, mut told) = unbounded_channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let collecting = gather(
+            &of_boards,
+            &how,
+            collect::Show::to(tell, clock::now()),
+            async {
+                // Dropping it stops too.
+                let _ = stopped.await;
+            },
+        );
+        let mut collecting = pin!(collecting);
+        let mut ended: Ended = {
+            let working = pin!(async {
+                connected(&mut told).await?;
+                let session = Session {
+                    study: &self.study,
+                    folder: &self.folder,
+                    book: &mut *book,
+                    client: &mut client,
+                    signing: self.signing,
+                    prefix: &self.target.prefix,
+                    posts: roster.posts(),
+                    show,
+                    coming,
+                    away: self.away,
+                    told: &mut told,
+                    heard: BTreeMap::new(),
+                };
+                session.run().await
+            });
+            tokio::select! {
+                biased;
+                () = interrupted() => Err(None),
+                ended = &mut collecting => return Err(too_early(ended)),
+                ended = working => ended.map_err(Some),
+            }
+        };
+        // What the boards still have of jobs that have ended.
+        let mut missing = Ok(0);
+        if ended.is_ok() {
+            tokio::select! {
+                biased;
+                () = interrupted() => ended = Err(None),
+                ended = &mut collecting => return Err(too_early(ended)),
+                left = settled(&self.options.out, book, &mut told, show) => missing = left,
+            }
+        }
+        drop(stop);
+        tokio::select! {
+            biased;
+            () = interrupted() => {}
+            ended = &mut collecting => ended?,
+        }
+        Ok((ended, missing?))
     }
 }
 
-fn stopped_by_itself() -> LabError {
-    LabError::Failed(
-        "the collector ended before the study; start the same command again".to_owned(),
+fn begin(study: &Study, book: &Book, coming: usize) -> String {
+    format!(
+        "study {} ({}): {} to run on {}, {} done",
+        study.name,
+        study.hash,
+        plural(coming, "job"),
+        book.boards.join(", "),
+        book.items.len() - book.open().count()
     )
+}
+
+/// The collector has no reason to end before the study.
+fn too_early(ended: Result<(), LabError>) -> LabError {
+    ended.err().unwrap_or_else(|| {
+        LabError::Failed(
+            "the collector ended before the study; start the same command again".to_owned(),
+        )
+    })
 }
 
 /// What there is to say against a study that has come to its end.
