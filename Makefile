@@ -87,6 +87,11 @@ study: study-models ## four models in two quantisations on this machine, killed 
 	[ -f $(MODELS)/gemma-3-270m-Q8_0.gguf ] || $(RELEASE)/joulectl models quantize $(MODELS)/gemma-3-270m-Q4_K_M.gguf --to Q8_0 --allow-requantize >/dev/null
 	scripts/study
 
+.PHONY: tune-check
+# TUNE_TIME=1h takes longer; TUNE_OBJECTIVE=decode tunes for speed.
+tune-check: setup ## joulectl tune of a real model here, with a check against the defaults (a quarter of an hour)
+	$(CARGO) test --locked --test tune -- --ignored --nocapture
+
 footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
 	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
 	scripts/footprint $(dir $(RELEASE))compact/jouled

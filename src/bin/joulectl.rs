@@ -4,7 +4,7 @@ use clap::Parser;
 use jouled::cli::joulectl::{Cli, Command};
 use jouled::lab::{
     LabError, collect, compare, demo, explain, export, jobs, models, queue, recompute, report,
-    sign, submit, sweep, watch,
+    sign, submit, sweep, tune, watch,
 };
 use std::process::ExitCode;
 
@@ -51,6 +51,11 @@ fn run(command: &Command) -> Result<(), LabError> {
             } => sweep::run(target, options, signing).await,
             Command::Explain(options) => explain::run(options),
             Command::Models { action } => models::run(action).await,
+            Command::Tune {
+                options,
+                signing,
+                target,
+            } => tune::run(target, options, signing).await,
             Command::Cancel { id, json, target } => jobs::cancel(target, id, *json).await,
         }
     })

@@ -4,6 +4,7 @@
 use crate::lab::target::Target;
 use crate::lab::{
     collect, compare, demo, explain, export, models, queue, recompute, report, sign, submit, sweep,
+    tune,
     watch,
 };
 use clap::{Parser, Subcommand};
@@ -164,6 +165,23 @@ pub enum Command {
     Models {
         #[command(subcommand)]
         action: models::Action,
+    },
+    /// Find the settings with which a model costs least on a board
+    ///
+    /// Example: joulectl tune SmolLM2-135M-Instruct.Q4_1.gguf --time 20min
+    ///
+    /// Example: joulectl tune smol.gguf --objective decode --max-ttft 2 --explore threads,n-batch
+    ///
+    /// Short benchmark jobs of the candidates take turns with the defaults; who is shown to be
+    /// worse goes, the others run longer. At the end the choice is checked against the defaults
+    /// on fresh jobs. The same command goes on with a tuning that was stopped.
+    Tune {
+        #[command(flatten)]
+        options: Box<tune::Options>,
+        #[command(flatten, next_help_heading = "Signature")]
+        signing: sign::Signing,
+        #[command(flatten, next_help_heading = "Connection")]
+        target: Target,
     },
     /// Cancel a job, whether it waits or runs
     Cancel {

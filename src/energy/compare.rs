@@ -6,7 +6,7 @@
 //! gains and offsets of different sensors stand in full, the gain of one and the same sensor
 //! is in both sides and cancels.
 
-use super::summary::student_t;
+use super::summary::{student_t, student_t_among};
 use serde::{Deserialize, Serialize};
 
 /// `b ÷ a` with what is not known about it.
@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 pub struct Ratio {
     /// Natural logarithm of the ratio.
     log: f64,
-    /// Half of its 95 % interval from scatter alone.
+    /// Half of its 95 % interval from scatter alone, and the degrees of freedom behind it.
     scatter: f64,
+    degrees: usize,
     /// Its systematic standard uncertainty.
     systematic: f64,
 }
@@ -76,6 +77,7 @@ impl Ratio {
         Some(Self {
             log: mean,
             scatter: student_t(pairs.len() - 1) * variance.sqrt(),
+            degrees: pairs.len() - 1,
             systematic: 0.0,
         })
     }
@@ -94,9 +96,11 @@ impl Ratio {
         } else {
             (a.len() + b.len() - 2) as f64
         };
+        let degrees = (degrees as usize).max(1);
         Some(Self {
             log: b_mean - a_mean,
-            scatter: student_t((degrees as usize).max(1)) * variance.sqrt(),
+            scatter: student_t(degrees) * variance.sqrt(),
+            degrees,
             systematic: 0.0,
         })
     }
@@ -104,6 +108,16 @@ impl Ratio {
     /// The same with a systematic standard uncertainty of its logarithm.
     pub fn with_systematic(self, systematic: f64) -> Self {
         Self { systematic, ..self }
+    }
+
+    /// The same where it is one of several comparisons, any of which may look clear by chance:
+    /// its interval is so wide that all of them hold in 95 of 100 (Bonferroni).
+    pub fn among(self, comparisons: usize) -> Self {
+        let wider = student_t_among(self.degrees, comparisons) / student_t(self.degrees);
+        Self {
+            scatter: self.scatter * wider,
+            ..self
+        }
     }
 
     pub fn ratio(&self) -> f64 {
@@ -203,6 +217,16 @@ mod tests {
         let apart = ratio.with_systematic(two);
         assert_eq!(apart.verdict(), Verdict::NotResolved);
         assert_eq!(apart.ratio(), ratio.ratio());
+    }
+
+    #[test]
+    fn one_of_several_comparisons_has_to_be_clearer() {
+        let pairs = [(1.0, 0.97), (1.0, 0.98), (1.0, 0.99), (1.0, 0.975)];
+        let alone = Ratio::paired(&pairs).unwrap();
+        assert_eq!(alone.verdict(), Verdict::BLower);
+        assert!((alone.among(1).half_width() - alone.half_width()).abs() < 1e-6);
+        assert_eq!(alone.among(20).verdict(), Verdict::NotResolved);
+        assert_eq!(alone.among(20).ratio(), alone.ratio());
     }
 
     #[test]

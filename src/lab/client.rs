@@ -247,7 +247,7 @@ impl Client {
         Ok(kept)
     }
 
-    async fn unsubscribe(&mut self, topic: &str) -> Result<(), LabError> {
+    pub async fn unsubscribe(&mut self, topic: &str) -> Result<(), LabError> {
         self.filters
             .lock()
             .expect("no holder of this lock panics")

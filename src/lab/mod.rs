@@ -37,6 +37,7 @@ pub mod table;
 pub mod target;
 #[cfg(test)]
 mod testing;
+pub mod tune;
 pub mod watch;
 mod wheel;
 mod whole;

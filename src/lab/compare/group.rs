@@ -124,7 +124,7 @@ fn repetitions(result: &JobResult, path: &Path) -> Option<Vec<f64>> {
 }
 
 /// Systematic standard uncertainties of a figure as shares of it.
-fn systematic(result: &JobResult, path: &Path, found: &Found) -> Shared {
+pub fn systematic(result: &JobResult, path: &Path, found: &Found) -> Shared {
     let value = found.value().abs();
     let (u_sys, parts) = match found {
         Found::Statistic(statistic) => {

@@ -1,7 +1,7 @@
 //! `joulectl compare`: whether one configuration costs less than another, from result records
 //! alone. It ranks only what the 95 % interval of the ratio tells apart.
 
-mod group;
+pub(in crate::lab) mod group;
 mod text;
 
 use super::file::read_result;

@@ -1,0 +1,76 @@
+//! What became of a candidate, and why.
+
+use super::candidate::Candidate;
+use super::goal::Latency;
+use super::space::Stage;
+use crate::energy::Ratio;
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "what")]
+pub enum Fate {
+    /// The next stage went on from it.
+    Taken,
+    /// As far as the noise tells it costs as much as what was taken.
+    Tied,
+    /// Shown to cost more than another.
+    Worse {
+        than: String,
+        ratio: Interval,
+    },
+    /// Among the worse half, and no time for more; not shown to be worse.
+    Halved,
+    /// Shown to exceed a bound.
+    Exceeds {
+        time: Latency,
+        bound_s: f64,
+        /// Mean.
+        value_s: f64,
+    },
+    /// It can't run.
+    Failed {
+        reason: String,
+    },
+    /// It is the defaults under another name.
+    NoEffect {
+        why: String,
+    },
+    NotTried,
+    /// Too few of its jobs counted.
+    TooFew,
+}
+
+/// A ratio with its 95 % interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    pub ratio: f64,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl From<Ratio> for Interval {
+    fn from(ratio: Ratio) -> Self {
+        let (low, high) = ratio.interval();
+        Self {
+            ratio: ratio.ratio(),
+            low,
+            high,
+        }
+    }
+}
+
+/// A line of the table of candidates.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    pub stage: Stage,
+    pub label: String,
+    pub candidate: Candidate,
+    /// The last rung that it ran in; 0 where it ran in none.
+    pub rung: u32,
+    /// Rounds of that rung in which it was compared.
+    pub rounds: u32,
+    /// Its cost as a multiple of the defaults', in that rung.
+    pub against_defaults: Option<Interval>,
+    #[serde(flatten)]
+    pub fate: Fate,
+}
