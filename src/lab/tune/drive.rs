@@ -205,6 +205,7 @@ mod tests {
         let measured = Measured {
             prefill_tok_s: Some(100.0),
             decode_tok_s: Some(20.0),
+            reason: Some(crate::record::Reason::TooCoarse),
             window_s: Some(0.005),
             ..Measured::default()
         };

@@ -76,6 +76,10 @@ pub struct Options {
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = count(3, 100),
           help_heading = "Effort")]
     pub rounds: u32,
+    /// Rungs of a stage; each has longer jobs and tells smaller differences
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = count(1, 3),
+          help_heading = "Effort")]
+    pub rungs: u32,
     /// Time that all may take, such as 20min; without it nothing is left out for want of time
     #[arg(long, value_name = "TIME", help_heading = "Effort")]
     pub time: Option<String>,
@@ -156,6 +160,7 @@ impl Options {
                 space: self.space(facts),
                 seconds: self.seconds,
                 n_ctx: self.n_ctx,
+                rungs: self.rungs,
                 rounds: self.rounds,
                 budget_s: budget,
             },

@@ -17,6 +17,8 @@ pub struct Rules {
     /// Of decoding in a job of the first rung; all jobs grow with it.
     pub seconds: f64,
     pub n_ctx: u32,
+    /// Of a stage, at most.
+    pub rungs: u32,
     /// Of the check.
     pub rounds: u32,
     pub budget_s: Option<f64>,

@@ -55,7 +55,7 @@ pub fn plan(rules: &Rules, cpus: u32) -> Plan {
         }
         let alone = tried.len() as u32 + 2;
         let before = u32::from(!stages.is_empty());
-        for (rung, (rounds, _)) in (1..).zip(RUNGS) {
+        for (rung, (rounds, _)) in (1..=rules.rungs).zip(RUNGS) {
             let job_s = seconds(Purpose::Rung(stage, rung));
             if rung == 1 {
                 least.add(rounds * alone, job_s);

@@ -174,10 +174,15 @@ mod tests {
 
     #[test]
     fn only_what_is_shown_to_be_worse_goes() {
-        let all = after(&[(1.0, 1.0), (0.9, 1.0), (0.9005, 1.0)], &goal(None));
-        assert_eq!(best(&all), Some(1));
-        assert!(matches!(&all[0].out, Some(Fate::Worse { than, .. }) if than == "threads 1"));
-        assert!(all[2].stays());
+        let all = after(
+            &[(1.0, 1.0), (0.9, 1.0), (0.93, 1.0), (0.9005, 1.0)],
+            &goal(None),
+        );
+        let best = best(&all).unwrap();
+        assert!(best == 1 || best == 3, "{best}");
+        assert!(matches!(&all[0].out, Some(Fate::Worse { .. })));
+        assert!(matches!(&all[2].out, Some(Fate::Worse { .. })));
+        assert!(all[1].stays() && all[3].stays());
         let against = all[1].against_defaults.unwrap();
         assert!((against.ratio - 0.9).abs() < 0.005 && against.high < 1.0);
     }

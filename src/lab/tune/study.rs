@@ -103,6 +103,7 @@ pub(super) mod tests {
                 space: Space::usual(4),
                 seconds: 1.0,
                 n_ctx: 2048,
+                rungs: 3,
                 rounds: 6,
                 budget_s: None,
             },

@@ -15,10 +15,12 @@ use fastrand::Rng;
 use proptest::prelude::*;
 
 /// A board of four CPUs.
-struct Invented {
+pub(super) struct Invented {
     random: Rng,
     /// Relative standard deviation of a job.
     noise: f64,
+    /// Amplitude of a slow drift that all jobs share.
+    heat: f64,
     /// Share of jobs that a neighbour spoils.
     contended: f64,
     /// How much each setting is worth; 0 makes all equal.
@@ -29,10 +31,11 @@ struct Invented {
 }
 
 impl Invented {
-    fn new(seed: u64, effect: f64) -> Self {
+    pub(super) fn new(seed: u64, effect: f64) -> Self {
         Self {
             random: Rng::with_seed(seed),
             noise: 0.01,
+            heat: 0.04,
             contended: 0.05,
             effect,
             jobs: 0,
@@ -85,7 +88,7 @@ impl Invented {
             return (Outcome::Failed { reason }, 1.0);
         }
         let (prefill, decode) = self.factors(&order.candidate);
-        let heat = 1.0 + 0.04 * (f64::from(self.jobs) / 25.0).sin();
+        let heat = 1.0 + self.heat * (f64::from(self.jobs) / 25.0).sin();
         let spoilt = self.random.f64() < self.contended;
         let noise = heat * (1.0 + self.noise * self.normal()) * if spoilt { 1.5 } else { 1.0 };
         let energy = |value_j: f64| TokenEnergy {
@@ -119,7 +122,7 @@ impl Invented {
         (outcome, took_s)
     }
 
-    fn tune(&mut self, study: &Study) -> Tuner {
+    pub(super) fn tune(&mut self, study: &Study) -> Tuner {
         let mut tuner = Tuner::new(study.rules.clone());
         let mut ids = std::collections::BTreeSet::new();
         while let Some(order) = tuner.next() {
@@ -150,6 +153,7 @@ fn the_planted_optimum_is_found() {
         let gained = report.verdict == Verdict::Gain;
         found += u64::from(gained && *tuner.chosen() == planted());
     }
+    println!("the planted optimum was found in {found} of {runs}");
     assert!(100 * found >= 95 * runs, "{found} of {runs}");
 }
 
@@ -166,6 +170,7 @@ fn the_gain_is_within_its_uncertainty() {
         let right = *tuner.chosen() != planted() || (checked.low..checked.high).contains(&truth);
         held += u64::from(right);
     }
+    println!("the gain was within its interval in {held} of {runs}");
     assert!(100 * held >= 92 * runs, "{held} of {runs}");
 }
 
@@ -185,6 +190,7 @@ fn where_all_is_equal_the_defaults_stay() {
         assert!(report.label == "defaults" || report.verdict == Verdict::Gain);
         assert!(ties.count() > 0 || !tuner.chosen().is_default());
     }
+    println!("the defaults stayed in {stayed} of {runs}, before the check in {chosen}");
     assert!(100 * stayed >= 98 * runs, "{stayed} of {runs}");
     // Before the check, in all three stages together.
     assert!(100 * chosen >= 85 * runs, "{chosen} of {runs}");
@@ -252,14 +258,19 @@ fn every_candidate_has_one_fate() {
 fn bounds_are_kept_at_a_price() {
     let mut study = study();
     study.rules.space = Space::usual(4).only(&[Axis::Threads, Axis::KvType]);
-    // The rounded cache decodes in 0.046 s, all else in 0.05 s and more, but for three threads.
+    // 0.05 s with the defaults, 0.044 s with three threads, 0.046 s with the rounded cache.
     study.rules.goal.bounds.tpot_s = Some(0.042);
-    let tuner = Invented::new(3, 1.0).tune(&study);
+    let steady = |study: &Study| {
+        let mut board = Invented::new(3, 1.0);
+        board.heat = 0.0;
+        board.tune(study)
+    };
+    let tuner = steady(&study);
     let report = Report::of(&study, &tuner);
     assert_eq!(*tuner.chosen(), planted());
     assert_eq!(report.verdict, Verdict::Gain);
     study.rules.goal.bounds.tpot_s = Some(0.02);
-    let tuner = Invented::new(3, 1.0).tune(&study);
+    let tuner = steady(&study);
     let report = Report::of(&study, &tuner);
     assert_eq!(report.verdict, Verdict::BoundsNotMet);
     assert_eq!(*tuner.chosen(), planted(), "the nearest");

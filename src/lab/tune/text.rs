@@ -2,7 +2,7 @@
 
 use super::fate::{Entry, Fate, Interval};
 use super::goal::{Goal, Objective};
-use super::plan::{ASSUMED_BESIDES_S, ASSUMED_DECODE_TOK_S, ASSUMED_PREFILL_TOK_S, Effort, Plan};
+use super::plan::{ASSUMED_BESIDES_S, ASSUMED_DECODE_TOK_S, ASSUMED_PREFILL_TOK_S, Plan};
 use super::report::{Report, Side, Verdict};
 use super::study::Study;
 use crate::lab::figure::{Figure, decimals_for, seconds};
@@ -90,10 +90,11 @@ fn candidates(entries: &[Entry], width: usize) -> Vec<String> {
             .map_or_else(|| "–".to_owned(), |found| interval(&found))
     };
     let label = |entry: &Entry| measure_text_width(&entry.label);
-    let first = entries.iter().map(label).max().unwrap_or(0).clamp(9, 32) + 2;
     let heading = "cost ÷ defaults, 95 %";
-    let second = measure_text_width(heading) + 2;
-    let room = width.saturating_sub(first + second).max(16);
+    let second = measure_text_width(heading) + 3;
+    let longest = entries.iter().map(label).max().unwrap_or(0);
+    let first = longest.clamp(9, (width - second) / 2) + 2;
+    let room = width - first - second;
     let title = format!("{}{}fate", pad("candidate", first), pad(heading, second));
     let mut lines = vec![style(title).underlined().to_string()];
     for entry in entries {
@@ -116,7 +117,7 @@ fn candidates(entries: &[Entry], width: usize) -> Vec<String> {
 /// `0.921 (0.905 to 0.937)`
 fn interval(found: &Interval) -> String {
     let Interval { ratio, low, high } = *found;
-    let digits = decimals_for((high - low).max(1e-3), 2).clamp(2, 4);
+    let digits = decimals_for((high - low).max(1e-3), 2).clamp(2, 3);
     format!("{ratio:.digits$} ({low:.digits$} to {high:.digits$})")
 }
 
@@ -172,14 +173,14 @@ fn check(report: &Report, width: usize) -> Vec<String> {
     lines
 }
 
-/// `gain 7.9 % ± 1.6 % (95 %): threads 2 …`
+/// `gain: 7.9 % ± 1.6 % less energy …, with threads 2`
 fn gain(report: &Report) -> String {
     let Some((gain, half)) = report.gain() else {
         return report.label.clone();
     };
     let decimals = decimals_for(100.0 * half, 2).min(2);
     format!(
-        "gain {:.decimals$} % ± {:.decimals$} % less {}, over {} interleaved rounds: {}",
+        "gain: {:.decimals$} % ± {:.decimals$} % less {}, over {} interleaved rounds, with {}",
         100.0 * gain,
         100.0 * half,
         report.goal.objective.what(),
@@ -230,14 +231,14 @@ fn sides(defaults: &Side, chosen: &Side, report: &Report) -> Vec<String> {
         }),
     ];
     let mut lines = Vec::new();
-    let heading = format!("{}{}chosen", pad("check", 22), pad("defaults", 24));
+    let heading = format!("{}{}chosen", pad("check", 20), pad("defaults", 22));
     lines.push(style(heading).underlined().to_string());
     for (name, of) in rows {
         let (a, b) = (of(defaults), of(chosen));
         if a == "–" && b == "–" {
             continue;
         }
-        lines.push(format!("{}{}{b}", pad(name, 22), pad(&a, 24)));
+        lines.push(format!("{}{}{b}", pad(name, 20), pad(&a, 22)));
     }
     lines.push(String::new());
     lines
@@ -280,12 +281,15 @@ pub fn render_plan(study: &Study, plan: &Plan, width: usize) -> String {
         }
     }
     lines.push(String::new());
-    let effort = |effort: &Effort| format!("{} jobs, {}", effort.jobs, duration(effort.seconds));
+    let (least, most) = (&plan.least, &plan.most);
     let mut about = format!(
-        "about {} to {}, at {ASSUMED_PREFILL_TOK_S} tokens/s of prompt, {ASSUMED_DECODE_TOK_S} \
-         of output and {ASSUMED_BESIDES_S} s besides; the first job tells the board's own pace",
-        effort(&plan.least),
-        effort(&plan.most)
+        "{} to {} jobs, about {} to {} at {ASSUMED_PREFILL_TOK_S} tokens/s of prompt, \
+         {ASSUMED_DECODE_TOK_S} of output and {ASSUMED_BESIDES_S} s besides; the first job tells \
+         the board's own pace",
+        least.jobs,
+        most.jobs,
+        duration(least.seconds),
+        duration(most.seconds)
     );
     if let Some(budget) = study.rules.budget_s {
         about.push_str(&format!("; --time ends it after {}", duration(budget)));
@@ -301,4 +305,74 @@ pub fn json(report: &Report) -> Value {
     value["gain"] = serde_json::json!(gain.map(|(gain, _)| gain));
     value["gain_u95"] = serde_json::json!(gain.map(|(_, half)| half));
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::plan;
+    use super::super::study::tests::study;
+    use super::super::synthetic::Invented;
+    use super::*;
+
+    fn report(effect: f64) -> Report {
+        let study = study();
+        Report::of(&study, &Invented::new(3, effect).tune(&study))
+    }
+
+    fn plain(text: &str) -> String {
+        console::strip_ansi_codes(text).into_owned()
+    }
+
+    #[test]
+    fn a_gain_at_80_columns() {
+        insta::assert_snapshot!(plain(&render(&report(1.0), 80)));
+    }
+
+    #[test]
+    fn no_gain_at_100_columns() {
+        insta::assert_snapshot!(plain(&render(&report(0.0), 100)));
+    }
+
+    #[test]
+    fn a_plan_at_80_columns() {
+        let mut study = study();
+        study.rules.budget_s = Some(1200.0);
+        let plan = plan(&study.rules, 4);
+        insta::assert_snapshot!(plain(&render_plan(&study, &plan, 80)));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for effect in [0.0, 1.0] {
+            let report = report(effect);
+            for width in [60, 72, 80, 100, 120] {
+                let text = plain(&render(&report, width));
+                for line in text.lines().filter(|line| !line.starts_with("  \"")) {
+                    assert!(measure_text_width(line) <= width, "{width}: {line}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn durations_are_short() {
+        assert_eq!(duration(12.4), "12 s");
+        assert_eq!(duration(100.0), "2 min");
+        assert_eq!(duration(4_830.0), "81 min");
+        assert_eq!(duration(5_400.0), "1 h 30 min");
+    }
+
+    #[test]
+    fn the_json_has_the_gain_with_its_uncertainty() {
+        let report = report(1.0);
+        let json = json(&report);
+        let (gain, half) = report.gain().unwrap();
+        assert!(gain > half && half > 0.0);
+        assert_eq!(
+            (&json["gain"], &json["verdict"]),
+            (&gain.into(), &"gain".into())
+        );
+        assert_eq!(json["job"]["params"]["threads"], 3);
+        assert_eq!(json["candidates"][0]["what"], "no-effect");
+    }
 }

@@ -27,7 +27,7 @@ impl Tuner {
             arms
         };
         let mut goes_on =
-            contenders > 1 && !challengers(&all).is_empty() && (rung as usize) < RUNGS.len();
+            contenders > 1 && !challengers(&all).is_empty() && rung < self.rules.rungs;
         while goes_on {
             let arms = challengers(&all);
             if self.affords(stage, rung + 1, arms.len()) {
