@@ -10,6 +10,7 @@ use super::space::{Axis, Space, Stage};
 use super::study::Study;
 use super::study::tests::study;
 use super::tuner::Tuner;
+use crate::record::Reason;
 use crate::workload::{FlashAttn, KvType};
 use fastrand::Rng;
 use proptest::prelude::*;
@@ -293,6 +294,29 @@ fn a_job_that_never_counts_leaves_its_place_empty() {
             .any(|entry| entry.fate == Fate::TooFew)
     );
     assert!(!report.warnings.is_empty());
+}
+
+#[test]
+fn a_board_without_energy_says_so_after_three_tries() {
+    let mut tuner = Tuner::new(study().rules);
+    let no_energy = Outcome::Measured(Box::new(Measured {
+        prefill_tok_s: Some(100.0),
+        decode_tok_s: Some(20.0),
+        reason: Some(Reason::Coverage),
+        window_s: Some(0.005),
+        ..Measured::default()
+    }));
+    for repeated in 0..2 {
+        let order = tuner.next().unwrap();
+        assert_eq!((order.part, order.place.repeated), (Part::First, repeated));
+        tuner.take(no_energy.clone(), 1.0).unwrap();
+    }
+    let error = tuner.take(no_energy, 1.0).unwrap_err().to_string();
+    assert!(error.contains("(coverage)"), "{error}");
+    let reason = "n_ctx is too small".to_owned();
+    let failed = Outcome::Failed { reason };
+    let error = Tuner::new(study().rules).take(failed, 1.0).unwrap_err();
+    assert!(error.to_string().contains("n_ctx is too small"));
 }
 
 #[test]

@@ -112,7 +112,10 @@ impl Tuner {
             self.simulated |= measured.simulated;
         }
         match &self.at {
-            At::First { .. } => self.take_first(outcome, took_s),
+            At::First { repeated } => {
+                let repeated = *repeated;
+                self.take_first(outcome, took_s, repeated)
+            }
             At::Rung { .. } | At::Check(_) => {
                 if let (Some(pace), Some(order)) = (&mut self.pace, series_of(&self.at)) {
                     pace.learn(&order.sizes, took_s);
@@ -125,14 +128,19 @@ impl Tuner {
         }
     }
 
-    fn take_first(&mut self, outcome: Outcome, took_s: f64) -> Result<(), TuneError> {
+    fn take_first(
+        &mut self,
+        outcome: Outcome,
+        took_s: f64,
+        repeated: u32,
+    ) -> Result<(), TuneError> {
         let measured = match outcome {
             Outcome::Measured(measured) | Outcome::LeftOut { measured, .. } => measured,
             Outcome::Failed { reason } => return Err(TuneError::DefaultsFail(reason)),
             Outcome::Cancelled => {
-                if let At::First { repeated } = &mut self.at {
-                    *repeated += 1;
-                }
+                self.at = At::First {
+                    repeated: repeated + 1,
+                };
                 return Ok(());
             }
         };
@@ -142,8 +150,14 @@ impl Tuner {
             match measured.reason {
                 // Longer jobs help against too few windows.
                 Some(Reason::TooCoarse) if measured.window_s.is_some() => {}
-                Some(reason) => return Err(TuneError::NoEnergy(reason_name(reason))),
-                None => return Err(TuneError::NoEnergy("no figure".to_owned())),
+                _ if repeated + 1 < TRIES => {
+                    self.counts.repeated += 1;
+                    self.at = At::First {
+                        repeated: repeated + 1,
+                    };
+                    return Ok(());
+                }
+                reason => return Err(TuneError::NoEnergy(because(reason))),
             }
         }
         self.pace = Some(Pace::of(goal, &measured, took_s).ok_or(TuneError::NoSpeed)?);
@@ -173,9 +187,7 @@ impl Tuner {
         let again = place.repeated + 1 < TRIES;
         let outcome = match outcome {
             Outcome::Measured(measured) if goal.cost(&measured).is_none() => Outcome::LeftOut {
-                why: measured
-                    .reason
-                    .map_or_else(|| "no figure".to_owned(), reason_name),
+                why: because(measured.reason),
                 measured,
             },
             other => other,
@@ -305,6 +317,10 @@ impl Tuner {
         let ratio = self.check()?.ratio(DEFAULTS, 1, &self.rules.goal)?;
         Some(ratio.into())
     }
+}
+
+fn because(reason: Option<Reason>) -> String {
+    reason.map_or_else(|| "no figure".to_owned(), reason_name)
 }
 
 fn series_of(at: &At) -> Option<&Series> {
