@@ -56,7 +56,7 @@ pub fn replay(study: &Study, entries: &[Entry]) -> Result<Tuner, LabError> {
 
 impl Drive<'_> {
     /// Returns when nothing is left to run.
-    pub async fn to_the_end(&mut self, tuner: &mut Tuner) -> Result<(), LabError> {
+    pub async fn run_all(&mut self, tuner: &mut Tuner) -> Result<(), LabError> {
         while let Some(order) = tuner.next() {
             self.progress.begins(&order, tuner);
             let entry = self.job(&order).await?;

@@ -86,7 +86,7 @@ pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Resul
     let ended = tokio::select! {
         biased;
         () = interrupted() => Err(stopped(running.borrow().as_deref(), &facts.board, &folder)),
-        ended = drive.to_the_end(&mut tuner) => ended,
+        ended = drive.run_all(&mut tuner) => ended,
     };
     progress.done();
     ended?;
