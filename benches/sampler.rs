@@ -195,6 +195,7 @@ fn inference() -> Option<(Child, String)> {
         .ok()?;
     let load = Request::Load {
         path: model.display().to_string(),
+        n_outputs: 1,
         params: Default::default(),
     };
     let run = Request::Run {

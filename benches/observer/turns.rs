@@ -47,6 +47,7 @@ impl Turns {
         let mut worker = Worker::spawn(&command, &WorkerLimits::default())?;
         worker.send(&Request::Load {
             path: model.display().to_string(),
+            n_outputs: 1,
             params: Params {
                 threads: Some(u32::try_from(threads)?),
                 n_ctx: N_CTX,

@@ -130,6 +130,7 @@ fn load(command: &str, model: &Path, threads: usize) -> Result<Loaded> {
     let mut worker = Worker::spawn(&[command.to_owned()], &WorkerLimits::default())?;
     worker.send(&Request::Load {
         path: model.display().to_string(),
+        n_outputs: 1,
         params: Params {
             threads: Some(threads as u32),
             ..Params::default()

@@ -4,8 +4,7 @@
 use crate::lab::target::Target;
 use crate::lab::{
     collect, compare, demo, explain, export, models, queue, recompute, report, sign, submit, sweep,
-    tune,
-    watch,
+    tune, watch,
 };
 use clap::{Parser, Subcommand};
 

@@ -42,6 +42,7 @@ pub fn generate(model: &Path, n_predict: u32) -> u32 {
     };
     worker.send(&Request::Load {
         path: text(model).to_owned(),
+        n_outputs: 1,
         params,
     });
     worker.send(&Request::Run {

@@ -87,6 +87,7 @@ pub fn marks(result: &JobResult) -> Option<String> {
         LeftOut::NotSucceeded => "not-succeeded",
         LeftOut::Contended => "contended",
         LeftOut::Throttled => "throttled",
+        LeftOut::SettingChanged => "setting-changed",
     };
     let marks: Vec<&str> = result.left_out.iter().map(name).collect();
     (!marks.is_empty()).then(|| marks.join(", "))
