@@ -31,6 +31,8 @@ struct Row {
     /// Runs that were contended or throttled, whose figures don't count.
     marked: Vec<OfRun>,
     simulated: bool,
+    /// Of jobs that are about it, as the last run says.
+    quality: Option<String>,
     rank: Option<usize>,
 }
 
@@ -82,6 +84,8 @@ impl Summary {
                     if item.state == Standing::Succeeded {
                         row.succeeded += 1;
                         row.add(figures);
+                        let quality = found(item).and_then(quality);
+                        row.quality = quality.or(row.quality.take());
                     }
                 }
                 Role::Baseline => {
@@ -142,7 +146,7 @@ impl Summary {
             json!({"device": row.device, "point": row.point, "number": row.number,
                    "succeeded": row.succeeded, "marked": row.marked.len(), "simulated": row.simulated,
                    "j_per_output_token": mean(&row.j_per_token), "decode_tok_s": mean(&row.tok_s),
-                   "rank": row.rank})
+                   "quality": row.quality, "rank": row.rank})
         });
         let brackets = self.brackets.iter().map(|bracket| {
             json!({"device": bracket.device, "runs": bracket.runs,
@@ -156,8 +160,13 @@ impl Summary {
 
     /// For people.
     pub fn text(&self) -> String {
-        let mut table =
-            vec![["rank", "point", "board", "runs", "decode", "J/token"].map(str::to_owned)];
+        // Only where some job is about it.
+        let last = match self.rows.iter().any(|row| row.quality.is_some()) {
+            true => "quality",
+            false => "",
+        };
+        let heading = ["rank", "point", "board", "runs", "decode", "J/token", last];
+        let mut table = vec![heading.map(str::to_owned)];
         for row in &self.rows {
             type Of = fn(&OfRun) -> Option<f64>;
             let figure = |values: &[f64], marked: Of, show: fn(Figure) -> String| {
@@ -195,6 +204,7 @@ impl Summary {
                         |figure| figure.show("J"),
                     )
                 ),
+                row.quality.clone().unwrap_or_default(),
             ]);
         }
         let mut out = String::from("\n");
@@ -345,6 +355,22 @@ fn read(result: &JobResult) -> OfRun {
         marked: !result.left_out.is_empty(),
         simulated: result.rails.iter().any(|rail| rail.simulated),
     }
+}
+
+/// How good the model's answers were, and what finding that out took.
+fn quality(result: &JobResult) -> Option<String> {
+    let with = |score: String, joules: Option<f64>, each: &str| match joules {
+        Some(joules) => format!("{score}, {} {each}", Figure::exact(joules).show("J")),
+        None => score,
+    };
+    if let Some(of) = &result.perplexity {
+        let score = Figure::because(of.perplexity, None, None).show("");
+        let score = format!("perplexity {score}");
+        return Some(with(score, of.j_per_token_scored, "a token"));
+    }
+    let of = result.choice.as_ref()?;
+    let score = format!("{} of {} right", of.correct, of.items);
+    Some(with(score, of.j_per_item, "an item"))
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
