@@ -2,6 +2,7 @@
 //! board. Its SHA-256 names the study (docs/sweep.md).
 
 use super::axes::{Axes, Baseline};
+use crate::lab::report::assumptions::{Cost, Reference, Usability};
 use crate::strict_toml::{TomlError, line_at};
 use crate::workload::job::hex;
 use serde::Deserialize;
@@ -130,11 +131,11 @@ pub struct Manifest {
     pub rates: Rates,
     /// What the report reads of it.
     #[serde(default)]
-    pub cost: Option<toml::Table>,
+    pub cost: Option<Cost>,
     #[serde(default)]
-    pub usability: Option<toml::Table>,
+    pub usability: Option<Usability>,
     #[serde(default)]
-    pub reference: Vec<toml::Table>,
+    pub reference: Vec<Reference>,
 }
 
 fn one() -> u32 {
@@ -467,11 +468,12 @@ mod tests {
     }
 
     #[test]
-    fn what_the_report_reads_is_left_to_it() {
-        let more = "[cost]\nhardware = 80\n[[cost.api]]\nname = 'x'\n[usability]\nttft_s = 1\n\
-                    [[reference]]\nfigure = 'a'\n";
-        let manifest = parse(&format!("{SMALL}{more}")).unwrap().manifest;
-        assert!(manifest.cost.unwrap().contains_key("api"));
-        assert!(manifest.usability.is_some() && manifest.reference.len() == 1);
+    fn prices_are_checked_before_the_study_runs() {
+        let price = "[cost]\ncurrency = 'EUR'\n[cost.electricity]\nprice_per_kwh = 0.3\n\
+                     source = 'a bill'\ndate = '2026-11-01'\n";
+        let manifest = parse(&format!("{SMALL}{price}")).unwrap().manifest;
+        assert!(manifest.cost.is_some() && manifest.usability.is_none());
+        let said = complaint(&format!("{SMALL}{}", price.replace("source", "sauce")));
+        assert!(said.contains("unknown key `sauce`"), "{said}");
     }
 }
