@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 /// Digits of a hash that tell models apart in a table.
-const SHORT: usize = 12;
+pub(super) const SHORT: usize = 12;
 
 pub async fn list(target: &Target, boards: &Boards, as_json: bool) -> Result<(), LabError> {
     let mut client = Client::connect(target).await?;

@@ -1,5 +1,6 @@
 //! `joulectl models verify FILE…`: files here against what is known of them.
 
+use super::list::SHORT;
 use super::provenance::Provenance;
 use super::{background, bar};
 use crate::config::{self, CatalogueEntry};
@@ -60,7 +61,8 @@ pub async fn files(
                 json!({"path": name, "sha256": actual, "verdict": verdict})
             );
         }
-        rows.push([name, actual, verdict.words().to_owned()]);
+        let short = actual.chars().take(SHORT).collect();
+        rows.push([name, short, verdict.words().to_owned()]);
     }
     bar.finish_and_clear();
     if !as_json {

@@ -36,7 +36,7 @@ pub struct Options {
     /// Name of the model [default: that of the source]
     #[arg(long, value_name = "NAME.gguf")]
     pub name: Option<ModelName>,
-    /// What its SHA-256 must be; Hugging Face and pip's index state one themselves
+    /// What its SHA-256 must be; Hugging Face and pip's index have one themselves
     #[arg(long, value_name = "HEX", value_parser = sha256)]
     pub sha256: Option<String>,
     /// Take http:// too, from a mirror in the lab

@@ -5,12 +5,16 @@ use crate::lab::LabError;
 use crate::runtime::quantize::{ARGUMENT, News, Order, Outcome};
 use crate::runtime::spawn;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdout, Command};
+use tokio::time::timeout;
 
 const WORKER: &str = "jouled-worker";
 /// A line for each tensor, of which no model has a million.
 const MOST_NEWS_BYTES: u64 = 64 << 20;
+/// A worker says at once who it is.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 /// Of its last words.
 const TAIL_BYTES: usize = 2 << 10;
 
@@ -128,7 +132,12 @@ async fn listen(output: ChildStdout, mut hear: impl FnMut(&str)) -> std::io::Res
         engine: None,
         end: None,
     };
-    while let Some(line) = lines.next_line().await? {
+    // Another program may wait for the end of its input, which is that of the worker.
+    let Ok(first) = timeout(ANSWERS_WITHIN, lines.next_line()).await else {
+        return Ok(heard);
+    };
+    let mut next = first?;
+    while let Some(line) = next {
         match serde_json::from_str(&line) {
             Ok(News::Engine { revision }) => heard.engine = Some(revision),
             Ok(News::Tensor { name }) => hear(&name),
@@ -139,6 +148,7 @@ async fn listen(output: ChildStdout, mut hear: impl FnMut(&str)) -> std::io::Res
             // Another program's, or another version's.
             Err(_) => break,
         }
+        next = lines.next_line().await?;
     }
     Ok(heard)
 }
