@@ -1,7 +1,8 @@
 //! The lab side: everything behind `joulectl`. Boards are talked to over MQTT only, by the
 //! published contract. `explain`, `compare`, `export` and `recompute` read records and raw data
-//! from files; `models get` and `models quantize` make files here. Two may run on the measured board: `demo`, and `recompute --storage`, which reads
-//! the storage directory of a jouled there, its SQLite and its raw data.
+//! from files; `models get` and `models quantize` make files here. Two may run on the measured
+//! board: `demo`, and `recompute --storage`, which reads the storage directory of a jouled there,
+//! its SQLite and its raw data.
 
 pub mod broker;
 pub mod client;
