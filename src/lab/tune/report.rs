@@ -81,7 +81,7 @@ impl Report {
         });
         let beyond = match tuner.check() {
             Some(check) => {
-                let all = standings(check, goal, DEFAULTS);
+                let all = standings(check, goal, Some(DEFAULTS));
                 (all[DEFAULTS].beyond, all[1].beyond)
             }
             None => (tuner.defaults_beyond(), tuner.defaults_beyond()),

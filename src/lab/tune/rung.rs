@@ -27,7 +27,7 @@ impl Standing {
 
 /// Standings in the order of the candidates, the defaults first. `before`, the best so far, goes
 /// only if it is shown to be worse though others had as many chances to look better.
-pub fn standings(series: &Series, goal: &Goal, before: usize) -> Vec<Standing> {
+pub fn standings(series: &Series, goal: &Goal, before: Option<usize>) -> Vec<Standing> {
     let mut all: Vec<Standing> = (0..series.arms.len())
         .map(|arm| standing(series, arm, goal))
         .collect();
@@ -43,7 +43,7 @@ pub fn standings(series: &Series, goal: &Goal, before: usize) -> Vec<Standing> {
         if all[arm].beyond > 0.0 && all[best].beyond == 0.0 {
             continue;
         }
-        let chances = if arm == before { stay - 1 } else { 1 };
+        let chances = if Some(arm) == before { stay - 1 } else { 1 };
         let ratio = series.ratio(best, arm, goal);
         let ratio = ratio.map(|ratio| ratio.among(chances));
         if let Some(ratio) = ratio.filter(|ratio| ratio.verdict() == Verdict::ALower) {
@@ -169,7 +169,7 @@ mod tests {
                 ..Measured::default()
             }));
         }
-        standings(&series, goal, DEFAULTS)
+        standings(&series, goal, Some(DEFAULTS))
     }
 
     #[test]

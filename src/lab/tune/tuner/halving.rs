@@ -98,31 +98,31 @@ impl Tuner {
         self.begin_stage(next.map_or(Stage::ALL.len(), |at| at + 1));
     }
 
-    /// The place of the best of the stages before.
-    fn before(&self, series: &Series) -> usize {
-        let place = series.arms.iter().position(|arm| *arm == self.best);
-        place.unwrap_or(DEFAULTS)
+    /// The place of the best of the stages before; `None` once it is shown to be worse.
+    fn before(&self, series: &Series) -> Option<usize> {
+        series.arms.iter().position(|arm| *arm == self.best)
     }
 
     /// What was the best stays so unless another is shown to cost less, or is within bounds
     /// that it is not.
     fn choice(&self, series: &Series, all: &[Standing]) -> usize {
         let before = self.before(series);
-        match best(all) {
-            Some(best) => {
+        match (best(all), before) {
+            (Some(best), Some(before)) => {
                 let (old, new) = (&all[before], &all[best]);
                 match old.stays() && old.relative.is_some() && old.beyond <= new.beyond {
                     true => before,
                     false => best,
                 }
             }
+            (Some(best), None) => best,
             // All are beyond their bounds: the nearest to them.
-            None => all
+            (None, _) => all
                 .iter()
                 .filter(|standing| standing.relative.is_some())
                 .min_by(|a, b| a.beyond.total_cmp(&b.beyond))
-                .filter(|nearest| nearest.beyond < all[before].beyond)
-                .map_or(before, |nearest| nearest.arm),
+                .filter(|nearest| before.is_none_or(|arm| nearest.beyond < all[arm].beyond))
+                .map_or(before.unwrap_or(DEFAULTS), |nearest| nearest.arm),
         }
     }
 
