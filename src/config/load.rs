@@ -4,13 +4,12 @@
 use super::Config;
 use crate::board::{ProfileError, Profiles};
 use crate::sensor::SensorKind;
-use crate::strict_toml::{TomlError, with_hint};
-use config::{Environment, File, FileFormat};
-use serde::Deserialize;
+use crate::strict_toml::{self, TomlError};
+use config::builder::DefaultState;
+use config::{ConfigBuilder, Environment, File, FileFormat};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::{Table, Value};
 
 /// Arrays whose blocks complete those of the same name in earlier files.
 const BY_NAME: [&str; 2] = ["sensor", "catalogue"];
@@ -87,7 +86,7 @@ fn merged(
     for (path, text) in files {
         let mut table = validated(path, text)?;
         for (key, earlier) in &mut lists {
-            if let Some(toml::Value::Array(blocks)) = table.remove(*key) {
+            if let Some(Value::Array(blocks)) = table.remove(*key) {
                 merge_by_name(earlier, blocks);
             }
         }
@@ -100,22 +99,23 @@ fn merged(
     let environment = Environment::with_prefix(ENV_PREFIX)
         .prefix_separator("_")
         .separator("__")
-        .try_parsing(true)
         .source(Some(variables));
-    validate_environment(&environment)?;
-    let last: toml::Table = lists
+    let of_variables = config::Config::builder().add_source(environment.clone());
+    read(of_variables).map_err(|message| ConfigError::Environment { message })?;
+    let last: Table = lists
         .into_iter()
-        .map(|(key, blocks)| (key.to_owned(), toml::Value::Array(blocks)))
+        .map(|(key, blocks)| (key.to_owned(), Value::Array(blocks)))
         .collect();
-    builder
-        .add_source(environment)
-        .add_source(File::from_str(&last.to_string(), FileFormat::Toml))
-        .build()
-        .and_then(config::Config::try_deserialize)
-        .map_err(|error| ConfigError::File {
-            path: files[0].0.display().to_string(),
-            message: with_hint(&error.to_string()),
-        })
+    let last = File::from_str(&last.to_string(), FileFormat::Toml);
+    read(builder.add_source(environment).add_source(last)).map_err(|message| ConfigError::File {
+        path: files[0].0.display().to_string(),
+        message,
+    })
+}
+
+fn read(layers: ConfigBuilder<DefaultState>) -> Result<Config, String> {
+    let merged = layers.build().and_then(config::Config::try_deserialize);
+    strict_toml::read_layers(merged.map_err(|error| error.to_string())?)
 }
 
 fn beside(main: &Path, folder: &str) -> PathBuf {
@@ -138,10 +138,10 @@ fn layers(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
 
 /// Parses one file and finds unknown keys and wrong types, with their line. A sensor block
 /// may be partial here: it can complete one of the same name in an earlier file.
-fn validated(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
-    let at = |error: toml::de::Error| {
+fn validated(path: &Path, text: &str) -> Result<Table, ConfigError> {
+    let at = |error: TomlError| {
         let path = path.display().to_string();
-        match TomlError::of(text, &error) {
+        match error {
             TomlError {
                 line: Some(line),
                 message,
@@ -153,51 +153,34 @@ fn validated(path: &Path, text: &str) -> Result<toml::Table, ConfigError> {
             TomlError { message, .. } => ConfigError::File { path, message },
         }
     };
-    let table: toml::Table = toml::from_str(text).map_err(at)?;
-    let mut spanned = DeTable::parse(text).map_err(at)?;
-    complete_sensors(spanned.get_mut());
-    match Config::deserialize(toml::Deserializer::from(spanned)) {
-        Ok(_) => Ok(table),
-        Err(error) => Err(at(error)),
-    }
+    let table = strict_toml::parsed(text).map_err(at)?;
+    let mut complete = table.clone();
+    complete_sensors(&mut complete);
+    strict_toml::read_parsed::<Config>(complete, text).map_err(at)?;
+    Ok(table)
 }
 
 /// Gives blocks that only have a name the `kind` that another file states, so that they are
 /// read to their end.
-fn complete_sensors(table: &mut DeTable<'_>) {
-    let Some(DeValue::Array(blocks)) = table.get_mut("sensor").map(Spanned::get_mut) else {
+fn complete_sensors(table: &mut Table) {
+    let Some(Value::Array(blocks)) = table.get_mut("sensor") else {
         return;
     };
-    for block in blocks.iter_mut() {
-        if let DeValue::Table(block) = block.get_mut() {
-            let kind = SensorKind::Simulated.to_string();
-            block
-                .entry(Spanned::new(0..0, "kind".into()))
-                .or_insert_with(|| Spanned::new(0..0, DeValue::String(kind.into())));
-        }
+    for block in blocks.iter_mut().filter_map(Value::as_table_mut) {
+        let kind = || Value::String(SensorKind::Simulated.to_string());
+        block.entry("kind").or_insert_with(kind);
     }
 }
 
-fn validate_environment(environment: &Environment) -> Result<(), ConfigError> {
-    config::Config::builder()
-        .add_source(environment.clone())
-        .build()
-        .and_then(config::Config::try_deserialize::<Config>)
-        .map(drop)
-        .map_err(|error| ConfigError::Environment {
-            message: with_hint(&error.to_string()),
-        })
-}
-
 /// A block completes and overrides the one of the same name in an earlier file.
-fn merge_by_name(merged: &mut Vec<toml::Value>, blocks: Vec<toml::Value>) {
+fn merge_by_name(merged: &mut Vec<Value>, blocks: Vec<Value>) {
     let of_earlier_files = merged.len();
     for block in blocks {
         let same = merged[..of_earlier_files].iter_mut().find(|earlier| {
             block.get("name").is_some() && earlier.get("name") == block.get("name")
         });
         match (same, block) {
-            (Some(toml::Value::Table(earlier)), toml::Value::Table(later)) => earlier.extend(later),
+            (Some(Value::Table(earlier)), Value::Table(later)) => earlier.extend(later),
             (_, block) => merged.push(block),
         }
     }
@@ -372,6 +355,29 @@ mod tests {
             .to_string();
         assert!(
             text.starts_with("environment:") && text.contains("`url`"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn variables_are_read_as_what_their_key_wants() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let main = write(dir.path(), "jouled.toml", "");
+        let load = |name: &str, value: &str| {
+            let url = ("JOULED_MQTT__URL".to_owned(), "mqtt://lab".to_owned());
+            load(&main, [url, (name.to_owned(), value.to_owned())])
+        };
+        let config = load("JOULED_MQTT__USERNAME", "007").expect("a name");
+        assert_eq!(config.mqtt.username.as_deref(), Some("007"));
+        let config = load("JOULED_MQTT__KEEP_ALIVE_S", "17").expect("seconds");
+        assert_eq!(config.mqtt.keep_alive_s, 17);
+        let config = load("JOULED_HOMEASSISTANT__DISCOVERY", "Yes").expect("a boolean");
+        assert!(config.homeassistant.discovery);
+        let text = load("JOULED_MQTT__KEEP_ALIVE_S", "soon")
+            .expect_err("no number")
+            .to_string();
+        assert!(
+            text.starts_with("environment: mqtt.keep_alive_s: invalid type: string"),
             "{text}"
         );
     }

@@ -2,7 +2,7 @@
 
 use super::super::detect::{BoardIdentity, Match, rank};
 use super::{Profile, check};
-use crate::strict_toml::TomlError;
+use crate::strict_toml::{self, TomlError};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
@@ -132,8 +132,7 @@ pub fn parse(path: &str, text: &str) -> Result<Profile, ProfileError> {
             message,
         },
     };
-    // With the line that it names, an error needs no path of keys, which would be 0.3 MB of code.
-    let profile: Profile = toml::from_str(text).map_err(|error| at(TomlError::of(text, &error)))?;
+    let profile: Profile = strict_toml::read(text).map_err(at)?;
     check::check(&profile, text).map_err(at)?;
     Ok(profile)
 }

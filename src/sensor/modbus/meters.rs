@@ -2,6 +2,7 @@
 //! one is a file there, a line in the table below and one in docs/configuration.md.
 
 use super::map::MeterMap;
+use crate::strict_toml;
 
 /// What `meter` or `map` in the configuration names.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +80,7 @@ pub(super) fn find(name: &str) -> Option<Meter> {
 }
 
 fn parsed(text: &str) -> MeterMap {
-    toml::from_str(text).expect("a test reads every shipped map")
+    strict_toml::read(text).expect("a test reads every shipped map")
 }
 
 #[cfg(test)]
