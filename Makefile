@@ -93,7 +93,7 @@ tune-check: setup ## joulectl tune of a real model here, with a check against th
 	$(CARGO) test --locked --test tune -- --ignored --nocapture
 
 footprint: build ## sizes, time to READY, memory and CPU time of the daemon (two minutes)
-	$(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
+	CFLAGS="$(CFLAGS) -fno-asynchronous-unwind-tables" $(CARGO) build --profile compact --locked --bin jouled --no-default-features --features tui
 	scripts/footprint $(dir $(RELEASE))compact/jouled
 
 .PHONY: notebook
