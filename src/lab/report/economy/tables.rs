@@ -15,6 +15,9 @@ const SHARES: [f64; 6] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0];
 /// What the price of electricity is multiplied with there.
 const FACTORS: [f64; 3] = [0.5, 1.0, 2.0];
 
+/// Heading, meaning, and where it is among the costs.
+type Part = (&'static str, &'static str, fn(&Costs) -> Known);
+
 fn column(heading: impl Into<String>, unit: &str, meaning: impl Into<String>) -> Column {
     Column {
         heading: heading.into(),
@@ -58,7 +61,7 @@ pub fn cell(known: Known) -> Cell {
 /// What a million output tokens of each configuration cost.
 pub fn costs(cost: &Cost, all: &[(&Configuration, Costs)]) -> Table {
     let unit = a_million(cost);
-    let parts: [(&str, &str, fn(&Costs) -> Known); 4] = [
+    let parts: [Part; 4] = [
         (
             "energy",
             "gross energy at the configuration's boundary × the price of electricity",
