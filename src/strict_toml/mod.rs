@@ -16,6 +16,16 @@ pub struct TomlError {
     pub message: String,
 }
 
+impl TomlError {
+    /// Of toml's own reader, for types that are read once. `text` is what was parsed.
+    pub fn of(text: &str, error: &toml::de::Error) -> Self {
+        Self {
+            line: error.span().map(|span| line_at(text, span.start)),
+            message: with_hint(error.message()),
+        }
+    }
+}
+
 /// Reads a file.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     read_parsed(parsed(text)?, text)
@@ -23,10 +33,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
 
 /// The keys and values of a file.
 pub fn parsed(text: &str) -> Result<Table, TomlError> {
-    toml::from_str(text).map_err(|error| TomlError {
-        line: error.span().map(|span| line_at(text, span.start)),
-        message: error.message().to_owned(),
-    })
+    toml::from_str(text).map_err(|error| TomlError::of(text, &error))
 }
 
 /// Reads what `text` was parsed to; keys may have been added.
