@@ -3,6 +3,7 @@
 use super::{Row, Section, Value, row};
 use crate::lab::figure::{Figure, count, seconds};
 use crate::lab::reason;
+use crate::record::Reason;
 use crate::record::result::{Choice, Evaluation, JobResult, Perplexity, Reasons};
 use crate::workload::Kind;
 
@@ -165,6 +166,7 @@ fn pair(
     let net = Figure::new(net.0, net.1, reasons, &net_name);
     // What to do about a missing figure is worth more than what it is made of.
     let note = match gross {
+        Figure::Missing(Some(Reason::TooFew)) => "no answer was right",
         Figure::Missing(Some(why)) => reason::sentence(why),
         _ => note,
     };
@@ -184,7 +186,6 @@ mod tests {
     use super::super::Sheet;
     use super::*;
     use crate::lab::{table, testing};
-    use crate::record::Reason;
     use serde_json::{Value as Json, json};
 
     fn evaluation() -> Json {
