@@ -493,15 +493,22 @@ fn a_text_may_have_more_tokens_than_bytes() {
 }
 
 #[test]
-fn bench_is_not_for_encoders() {
+fn an_encoder_decoder_model_only_generates() {
     let (mut worker, _) = loaded(&encoder_decoder(), params());
     let sizes = BenchSizes {
         n_prompt: 16,
         n_gen: 4,
         n_depth: 0,
     };
-    let refused = run(&mut worker, &run_request(Work::Bench(sizes), 0, 1));
-    assert_eq!(refused.error.unwrap().0, "encoder-decoder");
+    let choice = Work::Choice {
+        data: "no such file".to_owned(),
+        data_sha256: String::new(),
+        n_items: None,
+    };
+    for work in [Work::Bench(sizes), choice] {
+        let refused = run(&mut worker, &run_request(work, 0, 1));
+        assert_eq!(refused.error.unwrap().0, "encoder-decoder");
+    }
     // And the worker is as good as before.
     let fine = run(&mut worker, &run_request(generate(3), 0, 1));
     assert_eq!(fine.end, Some(StopReason::Length));

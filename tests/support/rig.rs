@@ -173,10 +173,10 @@ pub fn endless(id: &str, changes: Value) -> Value {
     with(job(id, endless), changes)
 }
 
-/// A job that runs for some seconds, for tests that do something to it and then await its end.
+/// A job of a second or more, for tests that do something to it at once and then await its end.
 pub fn lasting(id: &str, changes: Value) -> Value {
     with(
-        job(id, json!({"n_predict": 2_000, "repetitions": 4})),
+        job(id, json!({"n_predict": 1_000, "repetitions": 3})),
         changes,
     )
 }
