@@ -122,5 +122,8 @@ fn a_board_that_is_well_says_that_too() {
     assert_eq!(board["governor"], "ondemand");
     assert_eq!(board["cpu_max_mhz"], 2400.0);
     assert_eq!(board["reasons"]["l4t"], "not-supported", "{board}");
-    assert_eq!(rig.lab.wait_topic(&topic("info")).json()["board"], *board);
+    // Of what was in force at the end, an attempt alone knows.
+    let mut begun = board.clone();
+    assert!(begun.as_object_mut().unwrap().remove("end").is_some());
+    assert_eq!(rig.lab.wait_topic(&topic("info")).json()["board"], begun);
 }
