@@ -25,6 +25,7 @@ pub mod systemd;
 pub mod terminal;
 pub mod tiny_gguf;
 pub mod tiny_t5;
+#[cfg(feature = "lab")]
 pub mod told;
 pub mod tool;
 pub mod web;

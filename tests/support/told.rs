@@ -18,7 +18,6 @@ pub struct Told {
 
 impl Told {
     /// joulectl with these arguments, `--json` among them.
-    #[cfg(feature = "lab")]
     pub fn start(arguments: &[&str], environment: &[(&'static str, PathBuf)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_joulectl"))
             .args(arguments)
