@@ -121,7 +121,8 @@ pub enum Command {
     ///
     /// Example: joulectl compare a-*.json --with b-*.json --figure j_per_output_token_net
     ///
-    /// Runs that were contended, throttled or did not succeed are left out and named.
+    /// Runs that were contended or throttled, had a setting changed meanwhile, or did not
+    /// succeed are left out and named.
     Compare(compare::Options),
     /// Make one page of a dataset or of results: tables, pictures, method
     ///
@@ -130,8 +131,8 @@ pub enum Command {
     /// Example: joulectl report smol-1.json smol-2.json --out report.md
     ///
     /// The page is one file that loads nothing from anywhere. Runs of one configuration are
-    /// taken together; those that were contended, throttled or did not succeed are left out and
-    /// named.
+    /// taken together; those that were contended or throttled, had a setting changed meanwhile,
+    /// or did not succeed are left out and named.
     Report(report::Options),
     /// Run a study from one manifest, on a board or on many, into a dataset
     ///

@@ -34,7 +34,8 @@ pub struct Options {
     /// interleaved
     #[arg(long, requires = "with")]
     pub pairs: bool,
-    /// Count runs that were contended, throttled or did not succeed all the same
+    /// Count runs that were contended or throttled, had a setting changed meanwhile, or did not
+    /// succeed, all the same
     #[arg(long)]
     pub include_marked: bool,
     /// Print JSON

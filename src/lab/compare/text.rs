@@ -202,7 +202,8 @@ fn sentence(against: &Against, width: usize) -> Vec<String> {
 fn left_out(compared: &[Compared], marked: Marked, width: usize) -> Vec<String> {
     if marked == Marked::Included {
         return marked_lines(
-            "--include-marked: runs that were contended, throttled or did not succeed count here",
+            "--include-marked: runs that were contended or throttled, had a setting changed \
+             meanwhile, or did not succeed count here",
             width,
         );
     }

@@ -199,7 +199,8 @@ fn banners(study: &Study) -> Vec<String> {
     match (study.marked, marked) {
         (_, 0) => {}
         (Marked::Included, n) => banners.push(format!(
-            "MARKED: {} counted although contended, throttled or not succeeded (--include-marked).",
+            "MARKED: {} counted although contended, throttled, with a setting changed meanwhile or \
+             not succeeded (--include-marked).",
             plural(n, "run")
         )),
         (Marked::LeftOut, n) => {
@@ -210,8 +211,8 @@ fn banners(study: &Study) -> Vec<String> {
             };
             let were = if n == 1 { "run was" } else { "runs were" };
             banners.push(format!(
-                "LEFT OUT: {n} {were} contended, throttled or not successful, and count in no \
-                 mean.{shown}"
+                "LEFT OUT: {n} {were} contended, throttled, with a setting changed meanwhile or not \
+                 successful, and count in no mean.{shown}"
             ));
         }
     }

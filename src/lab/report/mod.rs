@@ -58,7 +58,8 @@ pub struct Options {
     /// for those of a study's manifest
     #[arg(long, value_name = "FILE")]
     pub assumptions: Option<PathBuf>,
-    /// Count runs that were contended, throttled or did not succeed all the same
+    /// Count runs that were contended or throttled, had a setting changed meanwhile, or did not
+    /// succeed, all the same
     #[arg(long)]
     pub include_marked: bool,
 }
@@ -87,10 +88,12 @@ pub fn run(options: &Options) -> Result<(), LabError> {
     };
     let source = Source::open(&options.paths)?;
     let study = Study::new(source.results()?, marked);
+    let assumptions = Assumptions::gather(&options.paths, options.assumptions.as_deref())?;
+    let told = || report(options, &source, &study, &assumptions, &out);
     let text = match format {
-        Format::Csv => csv::configurations(&study),
-        Format::Md => markdown::render(&report(options, &source, &study, &out)?),
-        Format::Html => page::render(&study, &report(options, &source, &study, &out)?)?,
+        Format::Csv => csv::configurations(&study, &assumptions),
+        Format::Md => markdown::render(&told()?),
+        Format::Html => page::render(&study, &assumptions, &told()?)?,
     };
     if out == Path::new("-") {
         print!("{text}");
@@ -121,6 +124,7 @@ fn report(
     options: &Options,
     source: &Source,
     study: &Study,
+    assumptions: &Assumptions,
     out: &Path,
 ) -> Result<Report, LabError> {
     let details = source.details(&content::traced(study))?;
@@ -129,10 +133,9 @@ fn report(
         _ => Path::new("."),
     };
     let links = source.links(folder);
-    let assumptions = Assumptions::gather(&options.paths, options.assumptions.as_deref())?;
     Ok(Report::new(
         study,
-        &assumptions,
+        assumptions,
         options.title.as_deref(),
         &details,
         &links,

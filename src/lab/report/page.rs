@@ -1,6 +1,7 @@
 //! The report as one HTML file that loads nothing: styles and script stand in it, and the
 //! content security policy names them by their hashes and forbids everything else.
 
+use super::assumptions::Assumptions;
 use super::content::Report;
 use super::csv;
 use super::method::{METHOD, definitions};
@@ -25,10 +26,14 @@ struct Download {
     content: String,
 }
 
-pub fn render(study: &Study, report: &Report) -> Result<String, LabError> {
+pub fn render(
+    study: &Study,
+    assumptions: &Assumptions,
+    report: &Report,
+) -> Result<String, LabError> {
     let style = format!("{}{}", plot::STYLE, include_str!("report.css"));
     let script = include_str!("sort.js");
-    let (downloads, records_note) = downloads(study);
+    let (downloads, records_note) = downloads(study, assumptions);
     let mut environment = Environment::new();
     let templates = [
         ("report.html", include_str!("report.html")),
@@ -61,7 +66,7 @@ fn hash(text: &str) -> String {
     format!("sha256-{}", STANDARD.encode(Sha256::digest(text)))
 }
 
-fn downloads(study: &Study) -> (Vec<Download>, String) {
+fn downloads(study: &Study, assumptions: &Assumptions) -> (Vec<Download>, String) {
     let file = |name, media, content: &str| Download {
         name,
         media,
@@ -71,7 +76,7 @@ fn downloads(study: &Study) -> (Vec<Download>, String) {
         file(
             "configurations.csv",
             "text/csv;charset=utf-8",
-            &csv::configurations(study),
+            &csv::configurations(study, assumptions),
         ),
         file("runs.csv", "text/csv;charset=utf-8", &csv::runs(study)),
     ];

@@ -34,7 +34,7 @@ fn the_report_in_markdown() {
 #[test]
 fn the_configurations_as_csv() {
     let (study, _) = report(&studied());
-    let table = csv::configurations(&study);
+    let table = csv::configurations(&study, &Assumptions::default());
     let columns = |line: &str| line.matches(',').count();
     let width = columns(table.lines().next().unwrap());
     assert!(table.lines().all(|line| columns(line) == width));
@@ -64,10 +64,40 @@ fn the_configurations_as_csv() {
     insta::assert_snapshot!(chosen.join("\n"));
 }
 
+/// What is stated is in the table for programs too, and what is not has no column.
+#[test]
+fn the_csv_has_costs_and_verdicts() {
+    let stated = r#"
+[cost]
+currency = "EUR"
+electricity = { price_per_kwh = 0.36, source = "invented", date = "2026-11-22" }
+[usability]
+reading = { tokens_per_s = 5, source = "invented", date = "2026-11-22" }
+acc = { data = "questions.jsonl", at_least = 0.5, source = "invented", date = "2026-11-22" }
+"#;
+    let assumptions = Assumptions::parse(stated).unwrap();
+    let (study, _) = report(&studied());
+    let table = csv::configurations(&study, &assumptions);
+    let mut rows = ::csv::Reader::from_reader(table.as_bytes());
+    let heading = rows.headers().unwrap().clone();
+    let first = rows.records().next().unwrap().unwrap();
+    let cell = |name: &str| &first[heading.iter().position(|at| at == name).unwrap()];
+    let joules: f64 = cell("j_per_output_token_all_in").parse().unwrap();
+    let energy: f64 = cell("cost_energy_per_mtok").parse().unwrap();
+    assert!((energy - joules / 3.6 * 0.36).abs() < 1e-12, "{energy}");
+    assert_eq!(cell("cost_total_per_mtok"), cell("cost_energy_per_mtok"));
+    assert_eq!(cell("cost_hardware_per_mtok"), "");
+    assert_eq!(cell("cost_hardware_per_mtok_reason"), "not-stated: cost.hardware");
+    assert_eq!((cell("cost_currency"), cell("cost_tokens_of")), ("EUR", "requests"));
+    assert_eq!(cell("usable_reading_speed"), "pass");
+    assert_eq!(cell("usable_acc_on_questions_jsonl"), "unknown");
+    assert_eq!(cell("usable"), "unknown");
+}
+
 #[test]
 fn the_page_loads_nothing_and_says_what_is_simulated() {
     let (study, report) = report(&studied());
-    let page = page::render(&study, &report).unwrap();
+    let page = page::render(&study, &Assumptions::default(), &report).unwrap();
     for loading in ["src=", "href=\"http", "@import", "url(", "style=\""] {
         assert!(!page.contains(loading), "{loading}");
     }
@@ -92,7 +122,7 @@ fn text_of_records_stays_text() {
         run.body.board.model = Some(evil.to_owned());
     }
     let (study, report) = report(&runs);
-    let page = page::render(&study, &report).unwrap();
+    let page = page::render(&study, &Assumptions::default(), &report).unwrap();
     assert!(!page.contains("<script>alert") && !page.contains("<img"));
     let text = markdown::render(&report);
     assert!(!text.replace("\\<", "").contains("<img"), "{text}");
@@ -107,7 +137,7 @@ fn one_result_is_a_report_too() {
     assert_eq!(report.headline[0].1, "47.25 ± 0.70 mJ");
     assert!(report.banners[1].starts_with("LEFT OUT: 1 run was contended"));
     assert!(
-        page::render(&study, &report)
+        page::render(&study, &Assumptions::default(), &report)
             .unwrap()
             .contains("47.25 ± 0.70")
     );

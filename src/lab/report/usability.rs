@@ -143,6 +143,19 @@ pub fn verdicts(
         .collect()
 }
 
+/// What stands in the way first: a failure, then what the interval leaves open, then what is
+/// missing.
+pub fn overall(verdicts: &[Verdict]) -> Verdict {
+    let is = |wanted: &str| {
+        let found = verdicts.iter().find(|verdict| verdict.word() == wanted);
+        found.copied()
+    };
+    ["fail", "not told", "unknown"]
+        .into_iter()
+        .find_map(is)
+        .unwrap_or(Verdict::Pass)
+}
+
 /// Each configuration against each bound; `None` where nothing is stated.
 pub fn table(usability: &Usability, study: &Study) -> Option<Table> {
     let thresholds = thresholds(usability);

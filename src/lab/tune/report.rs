@@ -150,8 +150,8 @@ fn warnings(recommended: &Candidate, tuner: &Tuner) -> Vec<String> {
     let counts = tuner.counts();
     if counts.left_out > 0 {
         warnings.push(format!(
-            "{} jobs never counted (contended, throttled, or without the figure), however often \
-             they were run: the comparison has fewer rounds",
+            "{} jobs never counted (contended, throttled, a setting changed, or without the \
+             figure), however often they were run: the comparison has fewer rounds",
             counts.left_out
         ));
     }

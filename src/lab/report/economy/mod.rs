@@ -9,12 +9,12 @@ mod tests;
 use super::assumptions::Cost;
 use super::study::{Configuration, Study};
 use super::table::Table;
-pub use price::{Amount, Basis, Known, Missing};
-use price::{Costs, charge, costs};
+pub use price::{Amount, Basis, Costs, Known, Missing};
+use price::{charge, costs};
 
-/// Costs, their comparison with APIs, and how they depend on what is assumed.
-pub fn tables(cost: &Cost, study: &Study) -> Vec<Table> {
-    let all: Vec<(&Configuration, Costs)> = study
+/// Costs of each configuration that makes tokens.
+pub fn all<'a>(cost: &Cost, study: &'a Study) -> Vec<(&'a Configuration, Costs)> {
+    study
         .configurations
         .iter()
         .filter(|configuration| configuration.makes_tokens())
@@ -22,7 +22,12 @@ pub fn tables(cost: &Cost, study: &Study) -> Vec<Table> {
             let profile = profile(study, configuration);
             (configuration, costs(cost, configuration, profile))
         })
-        .collect();
+        .collect()
+}
+
+/// Costs, their comparison with APIs, and how they depend on what is assumed.
+pub fn tables(cost: &Cost, study: &Study) -> Vec<Table> {
+    let all = all(cost, study);
     let mut found = vec![tables::costs(cost, &all)];
     found.extend(tables::apis(cost, &all));
     found.extend(tables::sensitivity(cost, study, &all));

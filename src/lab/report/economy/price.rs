@@ -110,6 +110,14 @@ impl Basis {
         }
     }
 
+    /// Whose tokens: `requests`, `decode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Request => "requests",
+            Self::Decode => "decode",
+        }
+    }
+
     /// The figures of energy a token and of speed.
     pub fn figures(self) -> (&'static str, &'static str) {
         match self {

@@ -5,7 +5,7 @@ use super::super::configuration::Dimension;
 use super::super::findings::{Scope, scopes};
 use super::super::study::{Configuration, Standing, Study};
 use super::super::table::{Cell, Column, Table, missing, name};
-use super::{Amount, Basis, Costs, Known, Missing, charge, profile};
+use super::{Amount, Costs, Known, Missing, charge, profile};
 use crate::lab::figure::Figure;
 use crate::lab::reason::sentence;
 use std::collections::BTreeSet;
@@ -100,11 +100,7 @@ pub fn costs(cost: &Cost, all: &[(&Configuration, Costs)]) -> Table {
         columns.push(column(*heading, &unit, *meaning));
     }
     let rows = all.iter().map(|(configuration, costs)| {
-        let basis = match costs.basis {
-            Basis::Request => "requests",
-            Basis::Decode => "decode",
-        };
-        let mut row = vec![name(configuration), Cell::text(basis)];
+        let mut row = vec![name(configuration), Cell::text(costs.basis.name())];
         row.extend(shown.iter().map(|(_, _, of)| cell(of(costs))));
         row
     });
