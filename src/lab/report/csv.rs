@@ -98,19 +98,30 @@ impl<'a> Guidance<'a> {
     fn cells(&self, configuration: &Configuration) -> Vec<String> {
         let mut cells = Vec::new();
         if let Some(currency) = self.currency {
-            let found = self.costs.iter().find(|(of, _)| of.number == configuration.number);
+            let found = self
+                .costs
+                .iter()
+                .find(|(of, _)| of.number == configuration.number);
             match found {
                 None => cells.extend(std::iter::repeat_n(String::new(), 2 + 4 * 3)),
                 Some((_, costs)) => {
                     cells.extend([currency, costs.basis.name()].map(str::to_owned));
-                    let parts = [costs.energy, costs.between_uses, costs.hardware, costs.total];
+                    let parts = [
+                        costs.energy,
+                        costs.between_uses,
+                        costs.hardware,
+                        costs.total,
+                    ];
                     cells.extend(parts.into_iter().flat_map(money));
                 }
             }
         }
         if !self.thresholds.is_empty() {
             match configuration.makes_tokens() {
-                false => cells.extend(std::iter::repeat_n(String::new(), 1 + self.thresholds.len())),
+                false => cells.extend(std::iter::repeat_n(
+                    String::new(),
+                    1 + self.thresholds.len(),
+                )),
                 true => {
                     let found = verdicts(&self.thresholds, self.study, configuration);
                     cells.push(overall(&found).word().replace(' ', "-"));

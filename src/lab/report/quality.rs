@@ -224,4 +224,28 @@ mod tests {
             table.rows
         );
     }
+
+    /// Where a score is asked for, models are set against each other too.
+    #[test]
+    fn a_model_is_recommended_over_another_by_answers_that_are_good_enough() {
+        let mut all = [
+            runs("aa", "Q4_0", 0.030, 0.40),
+            runs("bb", "Q4_0", 0.040, 0.50),
+            runs("cc", "Q8_0", 0.060, 0.51),
+        ];
+        for run in &mut all[0] {
+            run.body.model.as_mut().unwrap().name = "Smaller.Q4_0.gguf".to_owned();
+        }
+        let study = Study::new(all.concat(), Marked::LeftOut);
+        assert_eq!(recommend::table(None, &study).unwrap().rows.len(), 1);
+        let told = "[usability]\nacc = { data = \"q.jsonl\", at_least = 0.45, source = \"x\", \
+                    date = \"2026-11-22\" }\n";
+        let told = Assumptions::parse(told).unwrap();
+        let table = recommend::table(told.usability.as_ref(), &study).unwrap();
+        let of_any = |row: &&Vec<Cell>| row[0].text.starts_with("any model");
+        let row = table.rows.iter().find(of_any).unwrap();
+        assert!(row[1].text.contains("Q4_0"), "{row:?}");
+        assert!(row[3].text.contains("2 of 3 that fulfil"), "{row:?}");
+        assert_eq!(table.rows.len(), 2);
+    }
 }

@@ -1,6 +1,7 @@
 //! Which configuration to choose: the least energy a token among those that fulfil every stated
 //! threshold, and the reason in a sentence. Compared are configurations of one boundary that did
-//! the same work with the same model; a model is chosen by its answers, not by its joules.
+//! the same work with the same model; and with any model, where a threshold is on how good answers
+//! are: without one the smallest model would always be chosen.
 
 use super::assumptions::Usability;
 use super::configuration::{Dimension, Value};
@@ -25,7 +26,8 @@ const WORK: [Dimension; 5] = [
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Group<'a> {
     scope: Scope,
-    work: Vec<&'a Value>,
+    /// Without the model: of all models.
+    work: Vec<(Dimension, &'a Value)>,
     /// `None`: of all boards.
     board: Option<String>,
 }
@@ -41,7 +43,8 @@ struct Choice<'a> {
 pub fn table(usability: Option<&Usability>, study: &Study) -> Option<Table> {
     let thresholds = usability.map(thresholds).unwrap_or_default();
     let mut rows = Vec::new();
-    for (group, members) in groups(study) {
+    let scored = thresholds.iter().any(|threshold| threshold.data.is_some());
+    for (group, members) in groups(study, scored) {
         let chosen = choose(&members, &thresholds, study);
         let energy = chosen.configuration.map(|configuration| {
             let name = Basis::of(configuration).figures().0;
@@ -65,46 +68,73 @@ pub fn table(usability: Option<&Usability>, study: &Study) -> Option<Table> {
         let note = "No thresholds are stated ([usability]), so that energy alone decides.";
         table.notes.push(note.to_owned());
     }
+    if scored && several(study.standing(), Dimension::Model) {
+        let note = "Of any model: tokens of different models carry different amounts of text. \
+                    Which of them answer well enough is what the thresholds on scores say.";
+        table.notes.push(note.to_owned());
+    }
     Some(table)
 }
 
 /// Standing configurations that may be compared, of each board and, where there are several, of
-/// all. Alone in its group a configuration is no choice.
-fn groups(study: &Study) -> BTreeMap<Group<'_>, Vec<&Configuration>> {
+/// all; of each model and, where their answers are `scored`, of all. Alone in its group a
+/// configuration is no choice.
+fn groups(study: &Study, scored: bool) -> BTreeMap<Group<'_>, Vec<&Configuration>> {
     let mut groups: BTreeMap<Group, Vec<&Configuration>> = BTreeMap::new();
     for configuration in study.standing() {
         if !configuration.makes_tokens() {
             continue;
         }
-        let work: Vec<&Value> = WORK.map(|d| configuration.key.value(d)).to_vec();
+        let work = WORK.map(|d| (d, configuration.key.value(d))).to_vec();
+        let mut works = vec![work.clone()];
+        if scored {
+            let asked = work.into_iter();
+            works.push(asked.filter(|(d, _)| *d != Dimension::Model).collect());
+        }
         let board = configuration.text(Dimension::Board);
         for board in [Some(board), None] {
-            let group = Group {
-                scope: Scope::of(configuration),
-                work: work.clone(),
-                board,
-            };
-            groups.entry(group).or_default().push(configuration);
+            for work in &works {
+                let group = Group {
+                    scope: Scope::of(configuration),
+                    work: work.clone(),
+                    board: board.clone(),
+                };
+                groups.entry(group).or_default().push(configuration);
+            }
         }
     }
     groups.retain(|group, members| {
-        let boards: BTreeSet<String> = members
-            .iter()
-            .map(|configuration| configuration.text(Dimension::Board))
-            .collect();
-        members.len() > 1 && (group.board.is_some() || boards.len() > 1)
+        let several = |dimension| several(members.iter().copied(), dimension);
+        members.len() > 1
+            && (group.board.is_some() || several(Dimension::Board))
+            && (group.has_model() || several(Dimension::Model))
     });
     groups
 }
 
+impl Group<'_> {
+    fn has_model(&self) -> bool {
+        self.work
+            .iter()
+            .any(|(dimension, _)| *dimension == Dimension::Model)
+    }
+}
+
+fn several<'a>(all: impl Iterator<Item = &'a Configuration>, dimension: Dimension) -> bool {
+    let found: BTreeSet<String> = all.map(|one| one.text(dimension)).collect();
+    found.len() > 1
+}
+
 /// `SmolLM2-135M · 512 prompt · on pi5-01 (board-input)`: what the study does not share.
 fn name(group: &Group, study: &Study) -> String {
-    let differs = |(dimension, _): &(Dimension, &Value)| study.varying.contains(dimension);
-    let work = WORK.into_iter().zip(group.work.iter().copied());
+    let differs = |(dimension, _): &&(Dimension, &Value)| study.varying.contains(dimension);
+    let work = group.work.iter().filter(differs);
     let mut parts: Vec<String> = work
-        .filter(differs)
         .map(|(dimension, value)| dimension.phrase(value))
         .collect();
+    if !group.has_model() {
+        parts.insert(0, "any model".to_owned());
+    }
     if study.varying.contains(&Dimension::Board) {
         parts.push(match &group.board {
             Some(board) => format!("on {board}"),

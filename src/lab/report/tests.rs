@@ -87,8 +87,14 @@ acc = { data = "questions.jsonl", at_least = 0.5, source = "invented", date = "2
     assert!((energy - joules / 3.6 * 0.36).abs() < 1e-12, "{energy}");
     assert_eq!(cell("cost_total_per_mtok"), cell("cost_energy_per_mtok"));
     assert_eq!(cell("cost_hardware_per_mtok"), "");
-    assert_eq!(cell("cost_hardware_per_mtok_reason"), "not-stated: cost.hardware");
-    assert_eq!((cell("cost_currency"), cell("cost_tokens_of")), ("EUR", "requests"));
+    assert_eq!(
+        cell("cost_hardware_per_mtok_reason"),
+        "not-stated: cost.hardware"
+    );
+    assert_eq!(
+        (cell("cost_currency"), cell("cost_tokens_of")),
+        ("EUR", "requests")
+    );
     assert_eq!(cell("usable_reading_speed"), "pass");
     assert_eq!(cell("usable_acc_on_questions_jsonl"), "unknown");
     assert_eq!(cell("usable"), "unknown");
