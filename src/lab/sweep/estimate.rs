@@ -223,8 +223,13 @@ fn tokens(job: &Job) -> Option<(f64, f64)> {
             };
             Some(((bytes as f64 / 4.0).ceil(), f64::from(job.n_predict)))
         }
-        // How much of the data is evaluated, the board's file says.
-        Kind::Perplexity | Kind::Choice | Kind::Idle => None,
+        // All of that is asked for: a text may be shorter.
+        Kind::Perplexity => {
+            let chunks = f64::from(job.n_chunks?);
+            Some((chunks * f64::from(job.params.n_ctx), 0.0))
+        }
+        // How long its items are, the board's file says.
+        Kind::Choice | Kind::Idle => None,
     }
 }
 
@@ -258,9 +263,10 @@ fn energy_j(job: &Job, speeds: &Speeds) -> Option<f64> {
     Some(speeds.load_j? + speeds.idle_w? * idle_s + runs(job) * each)
 }
 
-/// Repetitions, those before that are not measured among them.
+/// Repetitions, those before that are not measured among them: of a text only a chunk each.
 fn runs(job: &Job) -> f64 {
-    f64::from(job.warmup) + f64::from(job.repetitions)
+    let chunks = job.n_chunks.map_or(1.0, f64::from);
+    f64::from(job.warmup) / chunks + f64::from(job.repetitions)
 }
 
 #[cfg(test)]
@@ -306,6 +312,30 @@ mod tests {
         rates.power_w = Some(5.0);
         let estimate = Knowledge::new(rates).estimate(DEVICE, &point(MODEL));
         assert_eq!(estimate.energy_j, Some(200.0));
+    }
+
+    #[test]
+    fn chunks_of_a_text_are_prompts_and_a_warmup_is_one_of_them() {
+        let study = of(
+            "name = 'a'\n[job]\nrepetitions = 2\n[[matrix]]\nkind = 'perplexity'\n\
+             model = 'x.gguf'\ndata = 'text'\nn_ctx = 512\nn_chunks = [4]\n\
+             [[matrix]]\nkind = 'choice'\nmodel = 'x.gguf'\ndata = 'items'\n",
+        );
+        let rates = Rates {
+            load_s: Some(1.0),
+            prefill_tok_s: Some(100.0),
+            ..Rates::default()
+        };
+        let of = |at: usize| Knowledge::new(rates).estimate(DEVICE, &study.points[at]);
+        let job = study.points[0].parsed().unwrap();
+        let idle_s = job.idle.before_s + job.idle.after_s;
+        let expected = 1.0 + idle_s + (2.0 * 4.0 + f64::from(job.warmup)) * 5.12;
+        assert!(
+            (of(0).time_s.unwrap() - expected).abs() < 1e-9,
+            "{:?}",
+            of(0)
+        );
+        assert_eq!(of(1), Estimate::UNKNOWN);
     }
 
     #[test]
