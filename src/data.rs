@@ -1,6 +1,7 @@
 //! The data directory: files that `perplexity` and `choice` jobs name.
 
 use crate::quality::items::{self, ItemsError};
+use crate::record::device::DataInfo;
 use crate::runtime::data::{Content, ReadError};
 use crate::workload::{DataName, Kind};
 use std::path::{Path, PathBuf};
@@ -24,6 +25,37 @@ pub struct FoundData {
     pub path: PathBuf,
     pub sha256: String,
     pub size_bytes: u64,
+}
+
+/// The first of the files that a job could name, by their names, for `info`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listed {
+    pub files: Vec<DataInfo>,
+    pub left_out: u64,
+}
+
+/// Names have 128 bytes at most, and `info` has room for other things.
+const MOST_LISTED: usize = 200;
+
+/// What the directory holds; nothing is read, so that a file may still be unfit. Empty where there
+/// is no directory.
+pub fn list(dir: &Path) -> Listed {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    let mut names: Vec<DataName> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    names.sort();
+    let found = names.iter().filter_map(|name| {
+        let file = std::fs::metadata(path(dir, name).ok()?).ok()?;
+        Some(DataInfo {
+            name: name.to_string(),
+            size_bytes: file.len(),
+        })
+    });
+    let mut files: Vec<DataInfo> = found.collect();
+    let left_out = files.len().saturating_sub(MOST_LISTED) as u64;
+    files.truncate(MOST_LISTED);
+    Listed { files, left_out }
 }
 
 /// The path of a file that is there. A link may not lead out of the directory.
@@ -100,6 +132,25 @@ mod tests {
         for outside in ["link", "folder", "absent"] {
             assert!(said(&data, outside, Kind::Perplexity).contains("no file"));
         }
+        assert_eq!(list(&data), Listed::default());
+        assert_eq!(list(&data.join("nowhere")), Listed::default());
+    }
+
+    #[test]
+    fn files_are_listed_by_name_as_many_as_fit() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["b.txt", "a.jsonl", "no name"] {
+            std::fs::write(dir.path().join(file), file).unwrap();
+        }
+        let listed = list(dir.path());
+        let names: Vec<&str> = listed.files.iter().map(|file| file.name.as_str()).collect();
+        assert_eq!((names, listed.left_out), (vec!["a.jsonl", "b.txt"], 0));
+        assert_eq!(listed.files[0].size_bytes, 7);
+        for number in 0..MOST_LISTED {
+            std::fs::write(dir.path().join(format!("c-{number}")), "").unwrap();
+        }
+        let listed = list(dir.path());
+        assert_eq!((listed.files.len(), listed.left_out), (MOST_LISTED, 2));
     }
 
     #[test]

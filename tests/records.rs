@@ -6,8 +6,8 @@ use jouled::board::Absence;
 use jouled::power::protocol::{FreqRange, Mode, Offer};
 use jouled::record::answer::{Answer, Event, Refusal};
 use jouled::record::device::{
-    Health, Info, ModelInfo, OutboxHealth, Presence, Quality, RailInfo, RailRecord, SensorHealth,
-    SensorInfo, SensorState, Status,
+    DataInfo, Health, Info, ModelInfo, OutboxHealth, Presence, Quality, RailInfo, RailRecord,
+    SensorHealth, SensorInfo, SensorState, Status,
 };
 use jouled::record::job::State;
 use jouled::record::last_job::LastJob;
@@ -174,6 +174,11 @@ fn info() {
                 reason: Some("model \"new.gguf\" is not hashed yet".to_owned()),
             },
         ],
+        data: vec![DataInfo {
+            name: "questions.jsonl".to_owned(),
+            size_bytes: 51_200,
+        }],
+        data_left_out: 0,
         limits: Limits::default(),
         runtimes: vec!["llama.cpp".to_owned()],
         sandbox: BTreeMap::from([("own-process-group".to_owned(), true)]),

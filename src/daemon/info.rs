@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::sensors::BrokenSensor;
+use crate::data::Listed;
 use crate::power::protocol::Offer;
 use crate::record::device::{Info, ModelInfo, RailInfo, SensorInfo, SensorState};
 use crate::record::result::Board;
@@ -61,7 +62,7 @@ impl Shared {
     }
 }
 
-pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
+pub fn info(shared: &Shared, models: Vec<ModelInfo>, data: Listed) -> Info {
     let sampler = shared.meter.sampler();
     let rails = sampler.rails();
     let kind = |name: &str| {
@@ -113,6 +114,8 @@ pub fn info(shared: &Shared, models: Vec<ModelInfo>) -> Info {
             })
             .collect(),
         models,
+        data: data.files,
+        data_left_out: data.left_out,
         limits: shared.config.limits.clone(),
         runtimes: shared.runtimes(),
         sandbox,

@@ -1,8 +1,9 @@
-//! Which models the board has, for `info` and `cmd/models`. Files come and go while the daemon
-//! runs: the directory is looked at every five seconds, never while an attempt runs, and a new
-//! file is hashed once two looks found it the same.
+//! Which models and data the board has, for `info` and `cmd/models`. Files come and go while the
+//! daemon runs: the directories are looked at every five seconds, never while an attempt runs, and
+//! a new model is hashed once two looks found it the same.
 
 use super::Shared;
+use crate::data::{self, Listed};
 use crate::models::Seen;
 use crate::mqtt::MqttHandle;
 use crate::record::device::ModelInfo;
@@ -14,7 +15,7 @@ const LOOK_EVERY_TICKS: u64 = 5;
 /// A file that is being copied changes from one look to the next.
 const LOOK_AGAIN_AFTER_TICKS: u64 = 2;
 
-/// What is known of the directory.
+/// What is known of the directories.
 #[derive(Default)]
 pub struct Inventory {
     known: Mutex<Known>,
@@ -24,7 +25,8 @@ pub struct Inventory {
 #[derive(Default)]
 struct Known {
     models: Vec<ModelInfo>,
-    /// At the last look; `None` before the first.
+    data: Listed,
+    /// Of the models, at the last look; `None` before the first.
     seen: Option<Seen>,
     hashed: bool,
 }
@@ -119,7 +121,14 @@ impl Looking {
 /// `info` goes out at once with what is known, and again when every model is hashed. While an
 /// attempt runs no model is hashed: it would take one of its cores.
 fn look(shared: &Shared, mqtt: &MqttHandle, anyhow: bool) {
-    let next = shared.inventory.known().look(shared.models.seen());
+    let data = data::list(&shared.config.data.dir);
+    let seen = shared.models.seen();
+    let (next, anyhow) = {
+        let mut known = shared.inventory.known();
+        let anyhow = anyhow || known.data != data;
+        known.data = data;
+        (known.look(seen), anyhow)
+    };
     if next == Next::Nothing && !anyhow {
         return;
     }
@@ -143,8 +152,9 @@ fn tell(shared: &Shared, mqtt: &MqttHandle, models: Vec<ModelInfo>, anyhow: bool
         return;
     }
     known.models.clone_from(&models);
+    let data = known.data.clone();
     drop(known);
-    mqtt.set_info(shared.record(super::info::info(shared, models)));
+    mqtt.set_info(shared.record(super::info::info(shared, models, data)));
 }
 
 #[cfg(test)]

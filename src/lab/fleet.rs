@@ -4,7 +4,7 @@
 use super::LabError;
 use super::client::Client;
 use super::target::{Board, Target};
-use crate::record::device::{ModelInfo, Presence, Status};
+use crate::record::device::{DataInfo, ModelInfo, Presence, Status};
 use crate::workload::Limits;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -25,6 +25,11 @@ pub struct Facts {
     pub group: Option<String>,
     #[serde(default)]
     pub models: Vec<ModelInfo>,
+    /// `None` of a board that doesn't say.
+    #[serde(default)]
+    pub data: Option<Vec<DataInfo>>,
+    #[serde(default)]
+    pub data_left_out: u64,
     #[serde(default, deserialize_with = "known_limits")]
     pub limits: Limits,
     #[serde(default)]
@@ -39,6 +44,14 @@ fn known_limits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D:
     let known = serde_json::to_value(Limits::default()).expect("numbers");
     told.retain(|key, _| known.get(key).is_some());
     serde_json::from_value(Value::Object(told)).map_err(serde::de::Error::custom)
+}
+
+impl Facts {
+    /// Unless the board has listed everything and this is not there.
+    pub fn may_have_data(&self, name: &str) -> bool {
+        let listed = |files: &Vec<DataInfo>| files.iter().any(|file| file.name == name);
+        self.data_left_out > 0 || self.data.as_ref().is_none_or(listed)
+    }
 }
 
 impl Member {

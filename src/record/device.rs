@@ -41,6 +41,12 @@ pub struct Info {
     pub rails: Vec<RailInfo>,
     pub sensors: Vec<SensorInfo>,
     pub models: Vec<ModelInfo>,
+    /// Files that `perplexity` and `choice` jobs may name.
+    #[serde(default)]
+    pub data: Vec<DataInfo>,
+    /// Further ones, which the message has no room for.
+    #[serde(default)]
+    pub data_left_out: u64,
     pub limits: Limits,
     pub runtimes: Vec<String>,
     /// What confines the worker, by name, and whether it is in force.
@@ -91,6 +97,12 @@ pub struct ModelInfo {
     pub sha256: Option<String>,
     pub arch: Option<String>,
     pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DataInfo {
+    pub name: String,
+    pub size_bytes: u64,
 }
 
 /// `rails/<rail>`, at most once a second: flat numbers, as most consumers want them.

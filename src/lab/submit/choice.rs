@@ -75,6 +75,11 @@ pub fn lacks(member: &Member, job: &Value) -> Option<Unfit> {
     {
         return lacks(format!("it has no runtime {runtime}"));
     }
+    if let Some(data) = job["data"].as_str()
+        && !info.may_have_data(data)
+    {
+        return lacks(format!("it has no data {data}"));
+    }
     let model = job["model"].as_str()?;
     let Some(found) = info.models.iter().find(|known| known.name == model) else {
         return lacks(format!("it has no model {model}"));
@@ -214,6 +219,26 @@ mod tests {
         let mut pinned = job();
         pinned["model_sha256"] = json!("AB".repeat(32));
         assert_eq!(why(as_it_is, pinned), None);
+    }
+
+    /// Only a board that has listed all of its data is known to lack some.
+    #[test]
+    fn data_is_looked_for_where_a_board_lists_it() {
+        let why = |data: Value, left_out: u64| {
+            let mut member = member("a", 0);
+            let info = member.info.as_mut().unwrap();
+            info.features.extend(["choice", "data"].map(str::to_owned));
+            info.data = serde_json::from_value(data).unwrap();
+            info.data_left_out = left_out;
+            let job = json!({"v": 1, "id": "a", "kind": "choice", "model": "m.gguf",
+                "data": "q.jsonl"});
+            unfit(&member, &job).map(|why| why.reason().to_owned())
+        };
+        assert_eq!(why(json!(null), 0), None);
+        assert_eq!(why(json!([{"name": "q.jsonl", "size_bytes": 9}]), 0), None);
+        assert_eq!(why(json!([]), 1), None);
+        let lacks = why(json!([{"name": "other", "size_bytes": 9}]), 0);
+        assert_eq!(lacks.as_deref(), Some("it has no data q.jsonl"));
     }
 
     proptest! {
