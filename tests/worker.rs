@@ -288,7 +288,7 @@ fn a_cold_load_reads_the_file_from_the_disk() {
 fn buffers_are_told_apart_by_what_they_hold() {
     let model = model(Damage::None);
     std::fs::write(&model.path, tiny_gguf::quantised_bytes()).unwrap();
-    let header = preflight(&model.path, &Params::default(), None)
+    let header = preflight(&model.path, &Params::default(), 1, None)
         .unwrap()
         .header;
     let weights: u64 = header.tensors.iter().map(|tensor| tensor.bytes).sum();
@@ -545,7 +545,7 @@ fn an_encoder_decoder_takes_no_more_than_estimated() {
                 flash_attn,
                 ..params()
             };
-            let estimate = preflight(&model.path, &params, None).unwrap().estimate;
+            let estimate = preflight(&model.path, &params, 1, None).unwrap().estimate;
             let (_worker, loaded) = loaded(&model, params);
             let told = loaded.memory;
             // Told to 0.01 MiB.
@@ -659,7 +659,7 @@ fn damaged_files_are_found_before_they_are_loaded() {
         (Damage::OffsetPastEnd, "cut short"),
     ] {
         let model = model(damage);
-        let error = preflight(&model.path, &Params::default(), None).unwrap_err();
+        let error = preflight(&model.path, &Params::default(), 1, None).unwrap_err();
         assert!(error.to_string().contains(text), "{error}");
     }
 }

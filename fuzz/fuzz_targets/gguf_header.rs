@@ -19,8 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
         kv_type: KvType::F32,
         ..Params::default()
     };
-    let modest = MemoryEstimate::of(&header, &Params::default());
-    let estimate = MemoryEstimate::of(&header, &largest);
+    let modest = MemoryEstimate::of(&header, &Params::default(), 1);
+    let estimate = MemoryEstimate::of(&header, &largest, u32::MAX);
     assert!(modest.total_bytes() >= modest.weights_bytes);
     assert!(estimate.total_bytes() >= modest.total_bytes());
     header.params();

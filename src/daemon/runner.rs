@@ -406,7 +406,8 @@ impl Runner {
                 Some(stop) => Ending::Stopped(stop),
                 None => failed(error.to_string()),
             })?;
-        let header = gguf::preflight(&found.path, &job.params, board::available_bytes())
+        let available = board::available_bytes();
+        let header = gguf::preflight(&found.path, &job.params, job.n_outputs(), available)
             .map_err(|error| failed(error.to_string()))?
             .header;
         let worker = shared.worker(&job.runtime).map_err(failed)?;

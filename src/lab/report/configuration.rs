@@ -83,7 +83,8 @@ impl Dimension {
             (Self::Threads, Value::Number(1)) => "1 thread".to_owned(),
             (Self::Threads, value) => format!("{value} threads"),
             (Self::PromptTokens, value) => format!("{value} prompt"),
-            (Self::OutputTokens, value) => format!("{value} output"),
+            (Self::OutputTokens, Value::Number(tokens)) => format!("{tokens} output"),
+            (Self::OutputTokens, value) => value.to_string(),
             (
                 Self::Model
                 | Self::Quant

@@ -153,21 +153,29 @@ fn choose<'a>(
     thresholds: &[Threshold],
     study: &Study,
 ) -> Choice<'a> {
-    let (fulfil, rest): (Vec<&Configuration>, Vec<&Configuration>) =
-        members.iter().copied().partition(|configuration| {
-            let verdicts = verdicts(thresholds, study, configuration);
-            verdicts.iter().all(|verdict| *verdict == Verdict::Pass)
-        });
+    let all: Vec<Judged> = members
+        .iter()
+        .map(|configuration| Judged {
+            configuration,
+            verdicts: verdicts(thresholds, study, configuration),
+        })
+        .collect();
+    let (told, untold): (Vec<usize>, Vec<usize>) =
+        (0..thresholds.len()).partition(|at| all.iter().any(|one| one.is_known(*at)));
+    let (fulfil, rest): (Vec<&Judged>, Vec<&Judged>) =
+        all.iter().partition(|one| one.passes(&told));
+    let untold = not_judged(&untold, thresholds);
     if fulfil.is_empty() {
         return Choice {
             configuration: None,
             because: format!(
-                "none of {} fulfils every threshold: {}",
+                "none of {} fulfils every threshold: {}{untold}",
                 members.len(),
-                obstacles(&rest, thresholds, study)
+                obstacles(&rest, &told, thresholds)
             ),
         };
     }
+    let fulfil: Vec<&Configuration> = fulfil.iter().map(|one| one.configuration).collect();
     let energy = Basis::of(fulfil[0]).figures().0;
     let mut known: Vec<(&Configuration, &Pooled)> = fulfil
         .iter()
@@ -182,7 +190,7 @@ fn choose<'a>(
             because: "none has a figure of energy per output token".to_owned(),
         };
     };
-    let among = match (thresholds.is_empty(), rest.len()) {
+    let among = match (told.is_empty(), rest.len()) {
         (true, _) => format!("of {}", members.len()),
         (false, 0) => format!("of {}, which all fulfil every threshold", members.len()),
         (false, out) => format!(
@@ -201,22 +209,48 @@ fn choose<'a>(
     if without > 0 {
         because += &format!("; {without} without the figure");
     }
+    because += &untold;
     Choice {
         configuration: Some(first),
         because,
     }
 }
 
+/// A configuration and the verdict on each threshold.
+struct Judged<'a> {
+    configuration: &'a Configuration,
+    verdicts: Vec<Verdict>,
+}
+
+impl Judged<'_> {
+    fn is_known(&self, threshold: usize) -> bool {
+        !matches!(self.verdicts[threshold], Verdict::Unknown(_))
+    }
+
+    fn passes(&self, thresholds: &[usize]) -> bool {
+        let mut judged = thresholds.iter().map(|at| self.verdicts[*at]);
+        judged.all(|verdict| verdict == Verdict::Pass)
+    }
+}
+
+/// Thresholds on figures that none has tell nobody apart: whoever reads has to judge them.
+fn not_judged(thresholds: &[usize], all: &[Threshold]) -> String {
+    let names: Vec<&str> = thresholds.iter().map(|at| all[*at].name.as_str()).collect();
+    match names.is_empty() {
+        true => String::new(),
+        false => format!(
+            "; NOT JUDGED, since none has the figure: {}",
+            names.join(", ")
+        ),
+    }
+}
+
 /// What stands in the way: `reading speed (3 fail), first token (2 unknown)`.
-fn obstacles(members: &[&Configuration], thresholds: &[Threshold], study: &Study) -> String {
-    let all: Vec<Vec<Verdict>> = members
-        .iter()
-        .map(|configuration| verdicts(thresholds, study, configuration))
-        .collect();
+fn obstacles(members: &[&Judged], told: &[usize], thresholds: &[Threshold]) -> String {
     let mut parts = Vec::new();
-    for (at, threshold) in thresholds.iter().enumerate() {
+    for at in told {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for verdict in all.iter().map(|verdicts| verdicts[at]) {
+        for verdict in members.iter().map(|one| one.verdicts[*at]) {
             if verdict != Verdict::Pass {
                 *counts.entry(verdict.word()).or_default() += 1;
             }
@@ -226,7 +260,7 @@ fn obstacles(members: &[&Configuration], thresholds: &[Threshold], study: &Study
             .map(|(word, n)| format!("{n} {word}"))
             .collect();
         if !counts.is_empty() {
-            parts.push(format!("{} ({})", threshold.name, counts.join(", ")));
+            parts.push(format!("{} ({})", thresholds[*at].name, counts.join(", ")));
         }
     }
     parts.join(", ")
@@ -370,6 +404,24 @@ mod tests {
             "least energy per output token of 3, which all fulfil every threshold; NOT TOLD APART \
              from 1, 3: the intervals overlap, of which 3 decodes fastest, at 20.00 tok/s"
         );
+    }
+
+    /// Of `bench` nobody knows a first token: the rest decides, and says so.
+    #[test]
+    fn a_threshold_on_a_figure_that_none_has_is_named_and_rules_nobody_out() {
+        let all = [(1, 0.030, 0.001, 8.0), (2, 0.040, 0.001, 12.0)];
+        let cold = format!(
+            "{READ}load_cold = {{ at_most_s = 5, source = \"x\", date = \"2026-11-22\" }}\n"
+        );
+        let found = chosen(&all, &cold);
+        assert_eq!(found[1], "2 · 2 threads");
+        assert_eq!(
+            found[3],
+            "least energy per output token of the 1 of 2 that fulfil every threshold (1 does not), \
+             and the only one; NOT JUDGED, since none has the figure: cold load"
+        );
+        let alone = cold.replace(READ, "[usability]\n");
+        assert_eq!(chosen(&all, &alone)[1], "1 · 1 thread");
     }
 
     #[test]

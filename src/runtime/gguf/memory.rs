@@ -23,7 +23,8 @@ const TOKEN_TABLE: &str = "token_embd.weight";
 const N_UBATCH: u64 = 512;
 
 impl MemoryEstimate {
-    pub fn of(header: &Header, params: &Params) -> Self {
+    /// Of a model with these parameters that keeps the logits of `n_outputs` tokens at a time.
+    pub fn of(header: &Header, params: &Params, n_outputs: u32) -> Self {
         let n_ctx = u64::from(params.n_ctx).next_multiple_of(CONTEXT_STEP);
         // Per token and block, elements of K and of V. Sliding windows need less.
         let kv_elements = n_ctx.saturating_mul(header.kv_elements_per_token());
@@ -45,12 +46,15 @@ impl MemoryEstimate {
                 .saturating_mul(4),
             (None, FlashAttn::Auto | FlashAttn::On) => 0,
         };
+        // They are kept, and computed in a place of their own.
+        let logits = logits_bytes(header, u64::from(n_outputs)).saturating_mul(2);
         Self {
             weights_bytes: header.file_bytes,
             kv_bytes,
             compute_bytes: BASE_BYTES
                 .saturating_add(activations)
-                .saturating_add(scores),
+                .saturating_add(scores)
+                .saturating_add(logits),
         }
     }
 
@@ -80,10 +84,16 @@ fn encoder_decoder_bytes(header: &Header, n_ctx: u64, batch: u64) -> u64 {
         .saturating_add(header.embedding_length)
         .saturating_mul(encoded)
         .saturating_mul(4 * 2);
+    scores
+        .saturating_add(cross)
+        .saturating_add(logits_bytes(header, batch))
+}
+
+/// One for each token of the vocabulary: 32-bit floats.
+fn logits_bytes(header: &Header, tokens: u64) -> u64 {
     let table = header.tensors.iter().find(|t| t.name == TOKEN_TABLE);
     let vocabulary = table.and_then(|table| table.dims.get(1)).unwrap_or(&0);
-    let logits = vocabulary.saturating_mul(batch).saturating_mul(4);
-    scores.saturating_add(cross).saturating_add(logits)
+    vocabulary.saturating_mul(tokens).saturating_mul(4)
 }
 
 /// Bytes of 32 elements.

@@ -100,15 +100,16 @@ fn name(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// Reads the header of `path` and checks that the model fits into `available_bytes` of
-/// memory (`None`: not known, not checked).
+/// Reads the header of `path` and checks that the model, with the logits of `n_outputs` tokens at
+/// a time, fits into `available_bytes` of memory (`None`: not known, not checked).
 pub fn preflight(
     path: &Path,
     params: &Params,
+    n_outputs: u32,
     available_bytes: Option<u64>,
 ) -> Result<Preflight, GgufError> {
     let header = Header::open(path)?;
-    let estimate = MemoryEstimate::of(&header, params);
+    let estimate = MemoryEstimate::of(&header, params, n_outputs);
     match available_bytes {
         Some(available) if estimate.total_bytes() > available => Err(GgufError::TooLarge {
             file: name(path),

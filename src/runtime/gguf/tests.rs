@@ -119,10 +119,10 @@ fn an_error_names_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("cut.gguf");
     tiny_gguf::write(&path, Damage::Truncated(100_000)).unwrap();
-    let error = preflight(&path, &Params::default(), None).unwrap_err();
+    let error = preflight(&path, &Params::default(), 1, None).unwrap_err();
     assert!(error.to_string().contains("cut.gguf"), "{error}");
     assert!(error.to_string().contains("cut short"), "{error}");
-    let error = preflight(dir.path(), &Params::default(), None).unwrap_err();
+    let error = preflight(dir.path(), &Params::default(), 1, None).unwrap_err();
     assert!(matches!(error, GgufError::Io { .. }), "{error}");
 }
 
@@ -131,12 +131,12 @@ fn what_does_not_fit_into_memory_is_refused_with_its_parts() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("tiny.gguf");
     tiny_gguf::write(&path, Damage::None).unwrap();
-    let needed = preflight(&path, &Params::default(), None)
+    let needed = preflight(&path, &Params::default(), 1, None)
         .unwrap()
         .estimate
         .total_bytes();
-    assert!(preflight(&path, &Params::default(), Some(needed)).is_ok());
-    let error = preflight(&path, &Params::default(), Some(needed - 1)).unwrap_err();
+    assert!(preflight(&path, &Params::default(), 1, Some(needed)).is_ok());
+    let error = preflight(&path, &Params::default(), 1, Some(needed - 1)).unwrap_err();
     assert!(matches!(error, GgufError::TooLarge { .. }), "{error}");
 }
 
@@ -148,12 +148,27 @@ fn an_encoder_takes_memory_for_its_whole_prompt() {
             n_batch,
             ..Params::default()
         };
-        MemoryEstimate::of(&header, &params).compute_bytes
+        MemoryEstimate::of(&header, &params, 1).compute_bytes
     };
     let table = header.tensors[0].dims[1];
     // Four buffers of scores for 4 heads, activations of 256, a row of logits: 32 bits each.
     let each = 2_048 * 4 * 16 + 256 * 16 + table * 4;
     assert_eq!(compute(512) - compute(256), 256 * each);
+}
+
+/// Both where they are computed and where they are kept, of every token of the vocabulary.
+#[test]
+fn scoring_takes_memory_for_logits() {
+    let header = parse(Damage::None).unwrap();
+    let table = header
+        .tensors
+        .iter()
+        .find(|t| t.name == "token_embd.weight");
+    let vocabulary = table.unwrap().dims[1];
+    let compute =
+        |n_outputs| MemoryEstimate::of(&header, &Params::default(), n_outputs).compute_bytes;
+    assert!(vocabulary > 0);
+    assert_eq!(compute(128) - compute(1), vocabulary * 127 * 4 * 2);
 }
 
 #[test]
@@ -165,7 +180,7 @@ fn the_kv_cache_grows_with_context_and_element_type() {
             kv_type,
             ..Params::default()
         };
-        MemoryEstimate::of(&header, &params).kv_bytes
+        MemoryEstimate::of(&header, &params, 1).kv_bytes
     };
     // 2 blocks, 2 heads, 16 elements each of K and V.
     assert_eq!(kv(2048, KvType::F16), 2048 * 2 * 2 * 32 * 2);
@@ -198,7 +213,7 @@ proptest! {
                 prop_assert!(header.data_offset + tensor.offset + tensor.bytes <= file.len() as u64);
             }
             let _ = header.params();
-            let _ = MemoryEstimate::of(&header, &Params::default());
+            let _ = MemoryEstimate::of(&header, &Params::default(), 1);
         }
     }
 
