@@ -51,12 +51,72 @@ pub fn table(study: &Study) -> Option<Table> {
     Some(table)
 }
 
-/// What a model's file scored on `data`: in the first configuration that scored it.
-pub fn score(study: &Study, of: &Configuration, data: &str, name: &str) -> Outcome {
+/// What was asked of a model. Scores of different tests say nothing about each other, whatever the
+/// names of their data.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Test {
+    pub data: String,
+    sha256: String,
+    /// Tokens of a chunk; choices have none.
+    n_ctx: Option<u32>,
+    /// Chunks or items.
+    parts: u32,
+}
+
+impl Test {
+    fn of(study: &Study, configuration: &Configuration) -> Option<Self> {
+        let mut runs = configuration.counted.iter().map(|at| &study.runs[*at].body);
+        let run = runs.next()?;
+        let perplexity = run.perplexity.as_ref().map(|found| Self {
+            data: found.data.clone(),
+            sha256: found.data_sha256.clone(),
+            n_ctx: Some(found.n_ctx),
+            parts: found.chunks,
+        });
+        perplexity.or_else(|| {
+            let found = run.choice.as_ref()?;
+            Some(Self {
+                data: found.data.clone(),
+                sha256: found.data_sha256.clone(),
+                n_ctx: None,
+                parts: found.items,
+            })
+        })
+    }
+
+    /// `wiki.txt, 20 chunks of 512`.
+    fn label(&self) -> String {
+        match self.n_ctx {
+            Some(n_ctx) => format!("{}, {} chunks of {n_ctx}", self.data, self.parts),
+            None => format!("{}, {} items", self.data, self.parts),
+        }
+    }
+}
+
+/// Every test that a model has done.
+fn tests_of(study: &Study) -> BTreeSet<Test> {
+    study
+        .standing()
+        .filter_map(|c| Test::of(study, c))
+        .collect()
+}
+
+/// The test on data of this name, if it is one.
+pub fn only_test(study: &Study, data: &str) -> Result<Test, usize> {
+    let named = tests_of(study).into_iter().filter(|test| test.data == data);
+    let mut named: Vec<Test> = named.collect();
+    match named.len() {
+        1 => Ok(named.remove(0)),
+        other => Err(other),
+    }
+}
+
+/// What a model's file scored: in the first configuration that did the test with it.
+pub fn score(study: &Study, of: &Configuration, test: &Test, name: &str) -> Outcome {
     let same =
         |dimension: Dimension, c: &Configuration| c.key.value(dimension) == of.key.value(dimension);
     let fits = |c: &&Configuration| {
-        same(Dimension::Sha256, c) && *c.key.value(Dimension::Data) == Value::Text(data.to_owned())
+        same(Dimension::Sha256, c) && Test::of(study, c).as_ref() == Some(test)
     };
     let mut found = study.standing().filter(fits).map(|c| *c.named(name));
     found.find(Result::is_ok).unwrap_or(Err(None))
@@ -65,9 +125,10 @@ pub fn score(study: &Study, of: &Configuration, data: &str, name: &str) -> Outco
 /// A configuration with the energy of its output token and its model's score.
 pub type Scored<'a> = (&'a Configuration, &'a Pooled, Pooled);
 
-/// For each scope, data and score: what each configuration takes, and how well its model answers.
+/// For each scope, test and score: what each configuration takes, and how well its model answers.
 pub struct Against<'a> {
     pub scope: Scope,
+    /// The data's name, and more where several tests have data of that name.
     pub data: String,
     pub score: &'static Figure,
     pub energy: &'static Figure,
@@ -80,14 +141,8 @@ pub fn against<'a>(
     scope: &Scope,
     members: &[&'a Configuration],
 ) -> Vec<Against<'a>> {
-    let data: BTreeSet<String> = scoring(study)
-        .filter_map(|c| match c.key.value(Dimension::Data) {
-            Value::Text(data) => Some(data.clone()),
-            _ => None,
-        })
-        .collect();
     let mut found = Vec::new();
-    for data in data {
+    for test in tests_of(study) {
         for name in ["perplexity", "acc", "acc_norm"] {
             for basis in [Basis::Request, Basis::Decode] {
                 let energy = figure::named(basis.figures().0);
@@ -96,7 +151,7 @@ pub fn against<'a>(
                     .filter(|c| c.makes_tokens() && Basis::of(c) == basis)
                     .filter_map(|c| {
                         let joules = c.figure(energy).as_ref().ok()?;
-                        Some((*c, joules, score(study, c, &data, name).ok()?))
+                        Some((*c, joules, score(study, c, &test, name).ok()?))
                     })
                     .collect();
                 let files: BTreeSet<&Value> = all
@@ -106,7 +161,10 @@ pub fn against<'a>(
                 if files.len() > 1 {
                     found.push(Against {
                         scope: scope.clone(),
-                        data: data.clone(),
+                        data: match only_test(study, &test.data) {
+                            Ok(only) => only.data,
+                            Err(_) => test.label(),
+                        },
                         score: figure::named(name),
                         energy,
                         all,
@@ -247,5 +305,30 @@ mod tests {
         assert!(row[1].text.contains("Q4_0"), "{row:?}");
         assert!(row[3].text.contains("2 of 3 that fulfil"), "{row:?}");
         assert_eq!(table.rows.len(), 2);
+    }
+
+    /// Perplexities over other chunks, or items of other content, are not set beside each other.
+    #[test]
+    fn scores_of_different_tests_are_not_compared() {
+        let mut all = [
+            runs("bb", "Q4_0", 0.040, 0.50),
+            runs("cc", "Q8_0", 0.060, 0.51),
+        ];
+        all[1][1].body.choice.as_mut().unwrap().items = 99;
+        let study = Study::new(all.concat(), Marked::LeftOut);
+        let (scope, members) = super::super::findings::scopes(&study).pop_first().unwrap();
+        assert!(against(&study, &scope, &members).is_empty());
+        let told = "[usability]\nacc = { data = \"q.jsonl\", at_least = 0.45, source = \"x\", \
+                    date = \"2026-11-22\" }\n";
+        let usability = Assumptions::parse(told).unwrap().usability.unwrap();
+        let table = super::super::usability::table(&usability, &study).unwrap();
+        let judged = table.rows.iter().map(|row| row[1].text.as_str());
+        assert!(judged.clone().count() > 0 && judged.clone().all(|text| text == "unknown: –"));
+        assert!(
+            table
+                .notes
+                .iter()
+                .any(|note| note.starts_with("q.jsonl stands for 2 tests"))
+        );
     }
 }

@@ -7,6 +7,7 @@ use super::study::{Configuration, Outcome, Study};
 use super::table::{Cell, Column, Scaled, Table, missing, name};
 use crate::lab::reason::sentence;
 use crate::record::Reason;
+use std::collections::BTreeSet;
 
 const JOULES_A_WH: f64 = 3600.0;
 
@@ -75,7 +76,10 @@ impl Threshold {
     pub fn outcome(&self, study: &Study, configuration: &Configuration) -> Outcome {
         match &self.data {
             None => *configuration.named(self.figure),
-            Some(data) => quality::score(study, configuration, data, self.figure),
+            Some(data) => match quality::only_test(study, data) {
+                Ok(test) => quality::score(study, configuration, &test, self.figure),
+                Err(_) => Err(None),
+            },
         }
     }
 }
@@ -203,6 +207,18 @@ pub fn table(usability: &Usability, study: &Study) -> Option<Table> {
          figure without an interval is judged by its mean."
             .to_owned(),
     );
+    let data: BTreeSet<&String> = thresholds
+        .iter()
+        .filter_map(|one| one.data.as_ref())
+        .collect();
+    for data in data {
+        if let Err(tests @ 2..) = quality::only_test(study, data) {
+            table.notes.push(format!(
+                "{data} stands for {tests} tests here, which differ in content, context or number \
+                 of chunks or items: its scores are not judged."
+            ));
+        }
+    }
     if usability.battery.is_some() {
         table.notes.push(
             "Requests a charge: of the same prompt and output, without loading and without idling \
