@@ -12,18 +12,24 @@ use std::collections::BTreeMap;
 
 /// A board's baseline runs of one study and model; `None` where there are none.
 pub fn table(study: &Study) -> Option<Table> {
-    let mut groups: BTreeMap<[&str; 3], Vec<&Stamped<JobResult>>> = BTreeMap::new();
-    for run in &study.runs {
+    let mut groups: BTreeMap<([&str; 3], usize), Vec<&Stamped<JobResult>>> = BTreeMap::new();
+    for (at, run) in study.runs.iter().enumerate() {
         let tag = |name: &str| run.body.tags.get(name).map_or("–", String::as_str);
         if tag("role") != "baseline" {
             continue;
         }
         let (of_study, point) = (tag("study"), tag("point"));
+        // A point's name says what varies in its study, not what another study had.
+        let Some(configuration) = study.configuration_of(at) else {
+            continue;
+        };
         let group = [of_study, run.stamp.device.as_str(), point];
+        let group = (group, configuration.number);
         groups.entry(group).or_default().push(run);
     }
     let mut rows = Vec::new();
-    for ([of_study, device, point], mut runs) in groups {
+    for (([of_study, device, point], number), mut runs) in groups {
+        let point = &format!("{number} · {point}");
         runs.sort_by_key(|run| (&run.stamp.time, run.stamp.mono_ns));
         for (name, unit) in [("j_per_output_token", "J"), ("decode_tok_s", "tok/s")] {
             let known: Vec<f64> = runs
@@ -129,7 +135,7 @@ mod tests {
             [
                 "s",
                 "pi5-01",
-                "p",
+                "1 · p",
                 "j_per_output_token",
                 "3",
                 "42.00 mJ",

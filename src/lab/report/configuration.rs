@@ -3,7 +3,7 @@
 
 use crate::record::Stamped;
 use crate::record::result::{JobResult, Model, StopReason};
-use crate::workload::Kind;
+use crate::workload::{FlashAttn, Kind};
 use std::collections::HashMap;
 use std::fmt;
 
@@ -159,10 +159,13 @@ impl Key {
             let prefill = rep.prefill.as_ref();
             prefill.map_or(Value::Nothing, |phase| Value::Number(phase.tokens.into()))
         });
-        let layers = match engine {
-            Some(engine) => engine.layers_offloaded,
-            None => params.gpu_layers,
+        let layers = match (engine, params.gpu_layers) {
+            (Some(engine), _) => Value::Number(engine.layers_offloaded.into()),
+            (None, 0) => Value::Number(0),
+            // How many a model has, only its loading tells.
+            (None, _) => Value::Unknown,
         };
+        let batch = engine.map_or(params.n_batch, |engine| engine.n_batch);
         let power = rail.map(|rail| {
             if rail.simulated {
                 "SIMULATED"
@@ -190,9 +193,9 @@ impl Key {
                 Dimension::Context,
                 Value::Number(engine.map_or(params.n_ctx, |engine| engine.n_ctx).into()),
             ),
-            (Dimension::GpuLayers, Value::Number(layers.into())),
-            (Dimension::Batch, Value::Number(params.n_batch.into())),
-            (Dimension::FlashAttention, Value::wire(params.flash_attn)),
+            (Dimension::GpuLayers, layers),
+            (Dimension::Batch, Value::Number(batch.into())),
+            (Dimension::FlashAttention, flash_attention(result)),
             (Dimension::KvType, Value::wire(params.kv_type)),
             (Dimension::Mmap, Value::wire(params.mmap)),
             (Dimension::Repack, Value::wire(params.repack)),
@@ -335,6 +338,20 @@ fn output_tokens(result: &JobResult) -> Value {
     }
 }
 
+/// As the engine resolved it, where it tells; `auto` of a run without an engine is open.
+fn flash_attention(result: &JobResult) -> Value {
+    let engine = result.engine.as_ref();
+    match (
+        engine.map(|engine| engine.flash_attn),
+        result.params.flash_attn,
+    ) {
+        (Some(Some(true)), _) => Value::text("on"),
+        (Some(Some(false)), _) => Value::text("off"),
+        (None, FlashAttn::Auto) => Value::Unknown,
+        (_, asked) => Value::wire(asked),
+    }
+}
+
 /// Tokens of context before prefill. A request begins with an empty one.
 fn depth(result: &JobResult) -> Value {
     match result.kind {
@@ -389,6 +406,24 @@ mod tests {
             ]
         );
         assert_eq!(keys[0].label(&[]), "SmolLM2-135M-Instruct");
+    }
+
+    /// `auto` and what it came to are one configuration, and a batch is as long as the engine's.
+    #[test]
+    fn what_the_engine_resolved_counts() {
+        let mut one = testing::result();
+        one.body.params.flash_attn = FlashAttn::Auto;
+        one.body.engine.as_mut().unwrap().flash_attn = Some(true);
+        let mut two = one.clone();
+        two.body.params.flash_attn = FlashAttn::On;
+        two.body.params.n_batch += 1;
+        assert_eq!(Key::of(&one), Key::of(&two));
+        two.body.engine.as_mut().unwrap().flash_attn = Some(false);
+        assert_ne!(Key::of(&one), Key::of(&two));
+        // Ended before it had an engine.
+        one.body.params.gpu_layers = 999;
+        one.body.engine = None;
+        assert!(Key::of(&one).could_be(&Key::of(&two)));
     }
 
     #[test]

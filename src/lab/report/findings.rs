@@ -11,25 +11,35 @@ use std::collections::BTreeMap;
 /// Configurations whose joules may stand side by side.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Scope {
-    pub boundary: String,
-    pub simulated: bool,
+    boundary: String,
+    /// Of a rail that encloses a part of its board: no other encloses the same.
+    rail: Option<String>,
+    simulated: bool,
 }
 
 impl Scope {
     pub fn of(configuration: &Configuration) -> Self {
+        let boundary = configuration.text(Dimension::Boundary);
+        let part = matches!(boundary.as_str(), "rail" | "partial");
+        let [rail, board] = [Dimension::Rail, Dimension::Board].map(|d| configuration.text(d));
         Self {
-            boundary: configuration.text(Dimension::Boundary),
+            boundary,
+            rail: part.then(|| format!("{rail} of {board}")),
             simulated: configuration.is_simulated(),
         }
     }
 
-    /// `board-input, SIMULATED`.
+    /// `board-input, SIMULATED`; `rail vdd_soc of orin-03`.
     pub fn name(&self) -> String {
-        match (self.boundary.as_str(), self.simulated) {
-            ("–", _) => "no rail".to_owned(),
-            (boundary, true) => format!("{boundary}, SIMULATED"),
-            (boundary, false) => boundary.to_owned(),
+        if self.boundary == "–" {
+            return "no rail".to_owned();
         }
+        let rail = self
+            .rail
+            .as_ref()
+            .map_or(String::new(), |rail| format!(" {rail}"));
+        let mark = if self.simulated { ", SIMULATED" } else { "" };
+        format!("{}{rail}{mark}", self.boundary)
     }
 }
 

@@ -68,7 +68,7 @@ fn rendered(table: &Table) -> String {
     let mut out = String::new();
     let heading = |column: &Column| match column.unit.is_empty() {
         true => escaped(&column.heading),
-        false => format!("{} [{}]", escaped(&column.heading), column.unit),
+        false => format!("{} [{}]", escaped(&column.heading), escaped(&column.unit)),
     };
     let headings: Vec<String> = table.columns.iter().map(heading).collect();
     out += &format!(

@@ -53,8 +53,8 @@ pub const METHOD: [(&str, &str); 9] = [
     ),
     (
         "Left out",
-        "Runs that did not succeed, in which other programs used the CPU (contended), or whose board \
-         was throttled, count in no mean; they are named with their marks. A configuration with no \
+        "Runs that did not succeed, in which other programs used the CPU (contended), whose board \
+         was throttled, or whose governor, cap or power mode changed meanwhile, count in no mean; they are named with their marks. A configuration with no \
          other run is shown with †, without taking part in findings and fronts.",
     ),
     (

@@ -7,7 +7,7 @@ use super::figure::{self, Figure, QUALITY};
 use super::findings::Scope;
 use super::study::{Configuration, Outcome, Pooled, Study};
 use super::table::{Cell, Column, Scaled, Table, name};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Configurations that scored answers.
 fn scoring(study: &Study) -> impl Iterator<Item = &Configuration> {
@@ -101,12 +101,17 @@ fn tests_of(study: &Study) -> BTreeSet<Test> {
         .collect()
 }
 
-/// The test on data of this name, if it is one.
+/// The test on data of this name: the longest, of those that differ in length alone. `Err`: how
+/// many others there are that can't be compared.
 pub fn only_test(study: &Study, data: &str) -> Result<Test, usize> {
     let named = tests_of(study).into_iter().filter(|test| test.data == data);
-    let mut named: Vec<Test> = named.collect();
-    match named.len() {
-        1 => Ok(named.remove(0)),
+    // In the order of their lengths.
+    let mut longest: BTreeMap<(String, Option<u32>), Test> = BTreeMap::new();
+    for test in named {
+        longest.insert((test.sha256.clone(), test.n_ctx), test);
+    }
+    match longest.len() {
+        1 => Ok(longest.into_values().next().expect("there is one")),
         other => Err(other),
     }
 }
@@ -144,36 +149,61 @@ pub fn against<'a>(
     let mut found = Vec::new();
     for test in tests_of(study) {
         for name in ["perplexity", "acc", "acc_norm"] {
-            for basis in [Basis::Request, Basis::Decode] {
-                let energy = figure::named(basis.figures().0);
-                let all: Vec<Scored> = members
-                    .iter()
-                    .filter(|c| c.makes_tokens() && Basis::of(c) == basis)
-                    .filter_map(|c| {
-                        let joules = c.figure(energy).as_ref().ok()?;
-                        Some((*c, joules, score(study, c, &test, name).ok()?))
-                    })
-                    .collect();
-                let files: BTreeSet<&Value> = all
-                    .iter()
-                    .map(|(c, ..)| c.key.value(Dimension::Sha256))
-                    .collect();
-                if files.len() > 1 {
-                    found.push(Against {
-                        scope: scope.clone(),
-                        data: match only_test(study, &test.data) {
-                            Ok(only) => only.data,
-                            Err(_) => test.label(),
-                        },
-                        score: figure::named(name),
-                        energy,
-                        all,
-                    });
+            for members in comparable(name, members) {
+                for basis in [Basis::Request, Basis::Decode] {
+                    found.extend(one(study, scope, &members, &test, name, basis));
                 }
             }
         }
     }
     found
+}
+
+fn one<'a>(
+    study: &'a Study,
+    scope: &Scope,
+    members: &[&'a Configuration],
+    test: &Test,
+    name: &str,
+    basis: Basis,
+) -> Option<Against<'a>> {
+    let energy = figure::named(basis.figures().0);
+    let all: Vec<Scored> = members
+        .iter()
+        .filter(|c| c.makes_tokens() && Basis::of(c) == basis)
+        .filter_map(|c| {
+            let joules = c.figure(energy).as_ref().ok()?;
+            Some((*c, joules, score(study, c, test, name).ok()?))
+        })
+        .collect();
+    let files: BTreeSet<&Value> = all
+        .iter()
+        .map(|(c, ..)| c.key.value(Dimension::Sha256))
+        .collect();
+    (files.len() > 1).then(|| Against {
+        scope: scope.clone(),
+        data: match only_test(study, &test.data) {
+            Ok(only) if only == *test => only.data,
+            _ => test.label(),
+        },
+        score: figure::named(name),
+        energy,
+        all,
+    })
+}
+
+/// Models whose scores may stand on one axis: every one, or of a score that depends on the
+/// tokeniser each by itself.
+fn comparable<'a>(name: &str, members: &[&'a Configuration]) -> Vec<Vec<&'a Configuration>> {
+    if name != "perplexity" {
+        return vec![members.to_vec()];
+    }
+    let mut by_model: BTreeMap<String, Vec<&Configuration>> = BTreeMap::new();
+    for member in members {
+        let model = member.text(Dimension::Model);
+        by_model.entry(model).or_default().push(member);
+    }
+    by_model.into_values().collect()
 }
 
 #[cfg(test)]
@@ -314,7 +344,7 @@ mod tests {
             runs("bb", "Q4_0", 0.040, 0.50),
             runs("cc", "Q8_0", 0.060, 0.51),
         ];
-        all[1][1].body.choice.as_mut().unwrap().items = 99;
+        all[1][1].body.choice.as_mut().unwrap().data_sha256 = "cd".to_owned();
         let study = Study::new(all.concat(), Marked::LeftOut);
         let (scope, members) = super::super::findings::scopes(&study).pop_first().unwrap();
         assert!(against(&study, &scope, &members).is_empty());
@@ -330,5 +360,24 @@ mod tests {
                 .iter()
                 .any(|note| note.starts_with("q.jsonl stands for 2 tests"))
         );
+    }
+
+    /// A trial with a few items does not stand in for all of them.
+    #[test]
+    fn of_tests_of_different_lengths_the_longest_is_judged() {
+        let mut all = [
+            runs("bb", "Q4_0", 0.040, 0.10),
+            runs("bb", "Q4_0", 0.040, 0.50),
+        ]
+        .concat();
+        all[1].body.choice.as_mut().unwrap().items = 10;
+        for rep in &mut all[1].body.reps {
+            rep.prefill.as_mut().unwrap().tokens = 100;
+        }
+        let study = Study::new(all, Marked::LeftOut);
+        let test = only_test(&study, "q.jsonl").unwrap();
+        assert_eq!(test.parts, 100);
+        let found = score(&study, &study.configurations[0], &test, "acc").unwrap();
+        assert!((found.value.mean - 0.5).abs() < 1e-12, "{found:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Which configuration to choose: the least energy a token among those that fulfil every stated
 //! threshold, and the reason in a sentence. Compared are configurations of one boundary that did
-//! the same work with the same model; and with any model, where a threshold is on how good answers
-//! are: without one the smallest model would always be chosen.
+//! the same work with the same model; and with any model, where a threshold is on right answers:
+//! without one the smallest model would always be chosen.
 
 use super::assumptions::Usability;
 use super::configuration::{Dimension, Value};
@@ -43,7 +43,9 @@ struct Choice<'a> {
 pub fn table(usability: Option<&Usability>, study: &Study) -> Option<Table> {
     let thresholds = usability.map(thresholds).unwrap_or_default();
     let mut rows = Vec::new();
-    let scored = thresholds.iter().any(|threshold| threshold.data.is_some());
+    // Perplexities of different tokenisers can't be compared.
+    let right_answers = |threshold: &Threshold| matches!(threshold.figure, "acc" | "acc_norm");
+    let scored = thresholds.iter().any(right_answers);
     for (group, members) in groups(study, scored) {
         let chosen = choose(&members, &thresholds, study);
         let energy = chosen.configuration.map(|configuration| {

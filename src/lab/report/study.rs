@@ -49,6 +49,16 @@ pub struct Configuration {
     figures: HashMap<&'static str, Outcome>,
 }
 
+impl Study {
+    /// Which configuration a run is of, by its index; none of a run that ended too early to tell.
+    pub fn configuration_of(&self, run: usize) -> Option<&Configuration> {
+        let has = |c: &&Configuration| {
+            c.counted.contains(&run) || c.left_out.iter().any(|(at, _)| *at == run)
+        };
+        self.configurations.iter().find(has)
+    }
+}
+
 impl Configuration {
     pub fn figure(&self, figure: &Figure) -> &Outcome {
         &self.figures[figure.name]
