@@ -173,7 +173,7 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand collect" -s V -l versi
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -s w -l with -d 'Result records of B' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -s f -l figure -d 'A figure as `joulectl explain --list` names it (may be repeated) [default: j_per_output_token and decode_tok_s]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -l pairs -d 'Compare in pairs: the first of A with the first of B, and so on, for runs that were interleaved'
-complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -l include-marked -d 'Count runs that were contended, throttled or did not succeed all the same'
+complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -l include-marked -d 'Count runs that were contended or throttled, had a setting changed meanwhile, or did not succeed, all the same'
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -l json -d 'Print JSON'
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -s h -l help -d 'Print help'
 complete -c joulectl -n "__fish_joulectl_using_subcommand compare" -s V -l version -d 'Print version'
@@ -183,7 +183,7 @@ md\t'Tables and method in Markdown'
 csv\t'One row a configuration, with every figure in full'"
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l title -d 'The heading [default: the model, or how many there are]' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l assumptions -d 'Prices, thresholds and values of others, as TOML (docs/report.md); its sections stand in for those of a study\'s manifest' -r -F
-complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l include-marked -d 'Count runs that were contended, throttled or did not succeed all the same'
+complete -c joulectl -n "__fish_joulectl_using_subcommand report" -l include-marked -d 'Count runs that were contended or throttled, had a setting changed meanwhile, or did not succeed, all the same'
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c joulectl -n "__fish_joulectl_using_subcommand report" -s V -l version -d 'Print version'
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s o -l out -d 'The dataset\'s folder, made where there is none' -r -F
