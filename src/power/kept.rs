@@ -1,7 +1,7 @@
 //! What was in force before a change, on the disk before the change is made, so that it can be
 //! put back whatever becomes of the program.
 
-use super::cpufreq::PolicySetting;
+use super::policy::PolicySetting;
 use crate::clock;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};

@@ -19,6 +19,7 @@ mod control;
 mod cpufreq;
 mod kept;
 mod nvpmodel;
+mod policy;
 pub mod protocol;
 mod server;
 #[cfg(test)]

@@ -1,0 +1,197 @@
+//! One policy of cpufreq: CPUs that share a clock, with their governor, its tunables and the
+//! least and highest clock, in kHz.
+
+use super::protocol::{Refusal, RefusalCode, is_name};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// More than the kernel shows in one of these files: at most a page.
+const LONGEST_FILE: u64 = 4096;
+/// More than any governor has.
+const MOST_TUNABLES: usize = 32;
+
+/// What is in force for CPUs that share a clock, to be put back later.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySetting {
+    /// The number in the policy's name, that of its first CPU.
+    pub policy: u32,
+    pub governor: String,
+    pub min_khz: u32,
+    pub max_khz: u32,
+    /// Of this governor. The kernel forgets them when another one takes over.
+    pub tunables: BTreeMap<String, String>,
+}
+
+/// CPUs that share a clock.
+#[derive(Debug)]
+pub(super) struct Policy {
+    number: u32,
+    folder: PathBuf,
+    /// Where governors that are set for all CPUs at once have their tunables.
+    shared: PathBuf,
+}
+
+impl std::fmt::Display for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "policy{}", self.number)
+    }
+}
+
+impl Policy {
+    pub fn new(root: &Path, number: u32) -> Self {
+        Self {
+            number,
+            folder: root.join(format!("policy{number}")),
+            shared: root.to_owned(),
+        }
+    }
+
+    pub fn setting(&self) -> Result<PolicySetting, Refusal> {
+        let governor = self
+            .line("scaling_governor")
+            .map_err(|error| self.failed("scaling_governor", &error))?;
+        Ok(PolicySetting {
+            policy: self.number,
+            min_khz: self.khz("scaling_min_freq")?,
+            max_khz: self.khz("scaling_max_freq")?,
+            tunables: self.tunables(&governor),
+            governor,
+        })
+    }
+
+    pub fn restore(&self, before: &PolicySetting) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        if !self
+            .line("scaling_governor")
+            .is_ok_and(|is| is == before.governor)
+        {
+            outcome = self.write("scaling_governor", &before.governor);
+            if outcome.is_ok() {
+                outcome = self.restore_tunables(before);
+            }
+        }
+        // The limit that is farther away first: a minimum above the maximum is none.
+        for (file, khz) in [
+            ("scaling_max_freq", before.max_khz),
+            ("scaling_min_freq", before.min_khz),
+        ] {
+            if !self.number(file).is_ok_and(|is| is == khz) {
+                outcome = outcome.and(self.write(file, &khz.to_string()));
+            }
+        }
+        outcome?;
+        let is = self.setting()?;
+        let same = |a: &PolicySetting| (a.governor.clone(), a.min_khz, a.max_khz);
+        match same(&is) == same(before) {
+            true => Ok(()),
+            false => Err(Refusal::new(
+                RefusalCode::NotRestored,
+                format!(
+                    "{self} is at {} with {} to {} kHz, and was at {} with {} to {} kHz",
+                    is.governor,
+                    is.min_khz,
+                    is.max_khz,
+                    before.governor,
+                    before.min_khz,
+                    before.max_khz
+                ),
+            )),
+        }
+    }
+
+    fn restore_tunables(&self, before: &PolicySetting) -> Result<(), Refusal> {
+        let mut outcome = Ok(());
+        let Some(folder) = self.governor_folder(&before.governor) else {
+            return Ok(());
+        };
+        for (name, value) in &before.tunables {
+            let path = folder.join(name);
+            // Some can only be read.
+            if is_name(name) && !line(&path).is_ok_and(|is| is == *value) {
+                let written = overwrite(&path, value).map_err(|error| self.failed(name, &error));
+                outcome = outcome.and(written);
+            }
+        }
+        outcome
+    }
+
+    fn tunables(&self, governor: &str) -> BTreeMap<String, String> {
+        let Some(folder) = self.governor_folder(governor) else {
+            return BTreeMap::new();
+        };
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| {
+            let name = entry.file_name().to_str()?.to_owned();
+            let value = line(&entry.path()).ok()?;
+            is_name(&name).then_some((name, value))
+        });
+        files.take(MOST_TUNABLES).collect()
+    }
+
+    /// Where a governor's tunables are: of this policy, or of all.
+    fn governor_folder(&self, governor: &str) -> Option<PathBuf> {
+        if !is_name(governor) {
+            return None;
+        }
+        let folders = [&self.folder, &self.shared].map(|folder| folder.join(governor));
+        folders.into_iter().find(|folder| folder.is_dir())
+    }
+
+    pub fn governors(&self) -> Vec<String> {
+        self.list("scaling_available_governors")
+    }
+
+    pub fn steps(&self) -> Vec<u32> {
+        let mut steps: Vec<u32> = self.list("scaling_available_frequencies");
+        steps.sort_unstable();
+        steps
+    }
+
+    fn list<T: FromStr>(&self, file: &str) -> Vec<T> {
+        let text = self.line(file).unwrap_or_default();
+        let words = text.split_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+
+    pub fn khz(&self, file: &str) -> Result<u32, Refusal> {
+        self.number(file).map_err(|error| self.failed(file, &error))
+    }
+
+    pub fn number(&self, file: &str) -> io::Result<u32> {
+        let text = self.line(file)?;
+        text.parse().map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+
+    pub fn line(&self, file: &str) -> io::Result<String> {
+        line(&self.folder.join(file))
+    }
+
+    pub fn write(&self, file: &str, value: &str) -> Result<(), Refusal> {
+        let written = overwrite(&self.folder.join(file), value);
+        written.map_err(|error| self.failed(file, &error))
+    }
+
+    fn failed(&self, file: &str, error: &io::Error) -> Refusal {
+        Refusal::new(RefusalCode::Failed, format!("{self}: {file}: {error}"))
+    }
+}
+
+/// What is in a file of sysfs, without the line's end.
+fn line(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    fs::File::open(path)?
+        .take(LONGEST_FILE)
+        .read_to_string(&mut text)?;
+    Ok(text.trim().to_owned())
+}
+
+/// Into a file that is there: none is made.
+fn overwrite(path: &Path, value: &str) -> io::Result<()> {
+    let mut file = fs::File::options().write(true).truncate(true).open(path)?;
+    file.write_all(value.as_bytes())
+}
