@@ -3,6 +3,7 @@
 use super::cpufreq::Cpufreq;
 use super::kept::{Before, Kept};
 use super::nvpmodel::Nvpmodel;
+use super::policy::PolicySetting;
 use super::protocol::{Offer, Refusal, RefusalCode, Wanted};
 use std::io;
 
@@ -43,11 +44,7 @@ impl Control {
         if let Some(governor) = &wanted.governor {
             self.cpufreq.check_governor(governor)?;
         }
-        let power_mode = match wanted.power_mode {
-            Some(_) => Some(self.nvpmodel.current()?),
-            None => None,
-        };
-        let before = Before::new(power_mode, self.cpufreq.settings()?);
+        let before = self.before(wanted)?;
         self.kept.write(&before).map_err(|error| {
             let message = format!("what is in force can't be written down: {}", error.kind());
             Refusal::new(RefusalCode::Failed, message)
@@ -59,6 +56,21 @@ impl Control {
                 ..refusal
             },
         })
+    }
+
+    /// What is in force, of what would change.
+    fn before(&self, wanted: &Wanted) -> Result<Before, Refusal> {
+        let power_mode = match wanted.power_mode {
+            Some(_) => Some(self.nvpmodel.current()?),
+            None => None,
+        };
+        if power_mode.is_some() || wanted.max_freq_khz.is_some() {
+            self.cpufreq.check_heat()?;
+            return Ok(Before::new(power_mode, self.cpufreq.settings()?));
+        }
+        let policies = self.cpufreq.settings()?.into_iter();
+        let policies = policies.map(PolicySetting::without_limits).collect();
+        Ok(Before::new(None, policies))
     }
 
     /// A power mode comes with caps of its own, so it goes first.
@@ -179,6 +191,48 @@ mod tests {
         );
         let high = |w: &mut Wanted| w.max_freq_khz = Some(2_400_001);
         assert_eq!(refused(&high), RefusalCode::OutOfRange);
+    }
+
+    #[test]
+    fn heat_is_not_taken_for_the_administrator() {
+        let board = Board::with_nvpmodel();
+        board.heats("2");
+        board.write("policy4/scaling_max_freq", "1200000");
+        let governor = Wanted {
+            governor: Some("performance".to_owned()),
+            ..Wanted::default()
+        };
+        board.control().apply(&governor).unwrap();
+        // It cools down while the job runs.
+        board.heats("0");
+        board.write("policy4/scaling_max_freq", "2400000");
+        board.control().restore().unwrap();
+        assert_eq!(board.read("policy4/scaling_governor"), "schedutil");
+        assert_eq!(board.read("policy4/scaling_max_freq"), "2400000");
+    }
+
+    #[test]
+    fn clocks_that_heat_limits_are_neither_capped_nor_put_in_a_mode() {
+        let board = Board::with_nvpmodel();
+        board.heats("1");
+        let cap = Wanted {
+            max_freq_khz: Some(1_200_000),
+            ..Wanted::default()
+        };
+        let mode = Wanted {
+            power_mode: Some(0),
+            ..Wanted::default()
+        };
+        for wanted in [&cap, &mode] {
+            let refusal = board.control().apply(wanted).unwrap_err();
+            assert_eq!(refusal.code, RefusalCode::Busy);
+            assert!(refusal.message.contains("heat"), "{refusal}");
+            assert!(!board.control().owes());
+        }
+        assert_eq!(board.mode(), "1");
+        assert_eq!(board.read("policy4/scaling_max_freq"), "2400000");
+        board.heats("0");
+        board.control().apply(&cap).unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The CPUs' clocks, as the kernel's cpufreq shows and takes them (admin-guide/pm/cpufreq), in
 //! kHz: a folder for each policy, the CPUs that share a clock.
 
+use super::heat;
 use super::policy::{Policy, PolicySetting};
 use super::protocol::{FreqRange, Refusal, RefusalCode};
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// The CPUs' clocks below one sysfs.
 #[derive(Debug)]
 pub struct Cpufreq {
+    sysfs: PathBuf,
     root: PathBuf,
 }
 
@@ -18,6 +20,7 @@ impl Cpufreq {
     /// `sysfs` is /sys, or a copy of it.
     pub fn new(sysfs: &Path) -> Self {
         Self {
+            sysfs: sysfs.to_owned(),
             root: sysfs.join("devices/system/cpu/cpufreq"),
         }
     }
@@ -57,6 +60,18 @@ impl Cpufreq {
         policies.map(|policy| policy.setting()).collect()
     }
 
+    /// Whether the limits that are shown are those to come back to.
+    pub fn check_heat(&self) -> Result<(), Refusal> {
+        match heat::limits_clocks(&self.sysfs) {
+            false => Ok(()),
+            true => Err(Refusal::new(
+                RefusalCode::Busy,
+                "the kernel limits the CPUs' clocks for heat now; let the board cool down before \
+                 a job with a power mode or a cap",
+            )),
+        }
+    }
+
     /// Whether the governor could be set, before anything is.
     pub fn check_governor(&self, name: &str) -> Result<(), Refusal> {
         let known = self.governors();
@@ -91,8 +106,10 @@ impl Cpufreq {
             let message = "the clocks of this board's CPUs can't be capped";
             return Err(Refusal::new(RefusalCode::NotSupported, message));
         };
-        let allowed = self.settings()?.into_iter().map(|policy| policy.max_khz);
-        let most = allowed.max().unwrap_or(range.max_khz);
+        let policies = self.policies().into_iter();
+        let allowed = policies.map(|policy| policy.khz("scaling_max_freq"));
+        let allowed = allowed.collect::<Result<Vec<u32>, Refusal>>()?;
+        let most = allowed.into_iter().max().unwrap_or(range.max_khz);
         if !(range.min_khz..=most).contains(&khz) {
             let min = range.min_khz;
             let message = format!("a cap is {min} to {most} kHz here, as far as is allowed now");

@@ -17,6 +17,7 @@
 pub mod client;
 mod control;
 mod cpufreq;
+mod heat;
 mod kept;
 mod nvpmodel;
 mod policy;

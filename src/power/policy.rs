@@ -21,10 +21,45 @@ pub struct PolicySetting {
     /// The number in the policy's name, that of its first CPU.
     pub policy: u32,
     pub governor: String,
-    pub min_khz: u32,
-    pub max_khz: u32,
     /// Of this governor. The kernel forgets them when another one takes over.
     pub tunables: BTreeMap<String, String>,
+    /// `None`: they are not touched.
+    pub limits: Option<Limits>,
+}
+
+/// The least and the highest clock that a governor may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    pub min_khz: u32,
+    pub max_khz: u32,
+}
+
+impl PolicySetting {
+    /// For a change that touches no limits. What heat makes of them meanwhile would be put back
+    /// as if it were the administrator's.
+    pub fn without_limits(self) -> Self {
+        Self {
+            limits: None,
+            ..self
+        }
+    }
+}
+
+impl Limits {
+    /// Whether these may be set where others are in force: the kernel shows the tightest of all
+    /// limits, and those of heat or firmware are not ours to lift. A highest clock below the
+    /// least one takes that down with it.
+    fn are_behind(self, shown: Self) -> bool {
+        let least = shown.min_khz >= self.min_khz || shown.min_khz == shown.max_khz;
+        shown.max_khz <= self.max_khz && least
+    }
+}
+
+impl std::fmt::Display for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} to {} kHz", self.min_khz, self.max_khz)
+    }
 }
 
 /// CPUs that share a clock.
@@ -57,10 +92,16 @@ impl Policy {
             .map_err(|error| self.failed("scaling_governor", &error))?;
         Ok(PolicySetting {
             policy: self.number,
-            min_khz: self.khz("scaling_min_freq")?,
-            max_khz: self.khz("scaling_max_freq")?,
             tunables: self.tunables(&governor),
             governor,
+            limits: Some(self.limits()?),
+        })
+    }
+
+    fn limits(&self) -> Result<Limits, Refusal> {
+        Ok(Limits {
+            min_khz: self.khz("scaling_min_freq")?,
+            max_khz: self.khz("scaling_max_freq")?,
         })
     }
 
@@ -75,33 +116,33 @@ impl Policy {
                 outcome = self.restore_tunables(before);
             }
         }
-        // The limit that is farther away first: a minimum above the maximum is none.
-        for (file, khz) in [
-            ("scaling_max_freq", before.max_khz),
-            ("scaling_min_freq", before.min_khz),
-        ] {
-            if !self.number(file).is_ok_and(|is| is == khz) {
-                outcome = outcome.and(self.write(file, &khz.to_string()));
-            }
+        if let Some(limits) = before.limits {
+            outcome = outcome.and(self.restore_limits(limits));
         }
         outcome?;
-        let is = self.setting()?;
-        let same = |a: &PolicySetting| (a.governor.clone(), a.min_khz, a.max_khz);
-        match same(&is) == same(before) {
-            true => Ok(()),
-            false => Err(Refusal::new(
-                RefusalCode::NotRestored,
-                format!(
-                    "{self} is at {} with {} to {} kHz, and was at {} with {} to {} kHz",
-                    is.governor,
-                    is.min_khz,
-                    is.max_khz,
-                    before.governor,
-                    before.min_khz,
-                    before.max_khz
-                ),
-            )),
+        let was = &before.governor;
+        match self.line("scaling_governor") {
+            Ok(is) if is == *was => Ok(()),
+            Ok(is) => Err(self.differs(&format!("is at {is}, and was at {was}"))),
+            Err(error) => Err(self.failed("scaling_governor", &error)),
         }
+    }
+
+    /// Both are written whatever is shown: that may be another's limit, or an older one.
+    fn restore_limits(&self, before: Limits) -> Result<(), Refusal> {
+        // The limit that is farther away first: a minimum above the maximum is none.
+        let max = self.write("scaling_max_freq", &before.max_khz.to_string());
+        let min = self.write("scaling_min_freq", &before.min_khz.to_string());
+        max.and(min)?;
+        let is = self.limits()?;
+        match before.are_behind(is) {
+            true => Ok(()),
+            false => Err(self.differs(&format!("has {is}, and had {before}"))),
+        }
+    }
+
+    fn differs(&self, how: &str) -> Refusal {
+        Refusal::new(RefusalCode::NotRestored, format!("{self} {how}"))
     }
 
     fn restore_tunables(&self, before: &PolicySetting) -> Result<(), Refusal> {
@@ -194,4 +235,26 @@ fn line(path: &Path) -> io::Result<String> {
 fn overwrite(path: &Path, value: &str) -> io::Result<()> {
     let mut file = fs::File::options().write(true).truncate(true).open(path)?;
     file.write_all(value.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_others_are_tighter_and_never_wider() {
+        let limits = |min_khz, max_khz| Limits { min_khz, max_khz };
+        let ours = limits(600_000, 2_400_000);
+        for others in [
+            ours,
+            limits(600_000, 1_200_000),
+            limits(1_200_000, 2_400_000),
+            limits(408_000, 408_000),
+        ] {
+            assert!(ours.are_behind(others), "{others}");
+        }
+        for left_behind in [limits(600_000, 2_500_000), limits(408_000, 1_200_000)] {
+            assert!(!ours.are_behind(left_behind), "{left_behind}");
+        }
+    }
 }

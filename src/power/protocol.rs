@@ -87,7 +87,7 @@ pub struct Refusal {
 pub enum RefusalCode {
     /// No request of this protocol.
     Malformed,
-    /// Another connection has set something.
+    /// Another connection has set something, or heat limits the clocks.
     Busy,
     /// This board has nothing of the kind to set.
     NotSupported,

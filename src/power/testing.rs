@@ -78,9 +78,14 @@ impl Board {
 
     /// A file of cpufreq.
     pub fn write(&self, file: &str, text: &str) {
-        let path = self.path(CPUFREQ).join(file);
-        fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
-        fs::write(path, format!("{text}\n")).unwrap();
+        put(&self.path(CPUFREQ).join(file), text);
+    }
+
+    /// The kernel's cooling of the large CPUs' clock, in this state.
+    pub fn heats(&self, state: &str) {
+        let cooling = self.path("sys/class/thermal/cooling_device1");
+        put(&cooling.join("type"), "thermal-cpufreq-1");
+        put(&cooling.join("cur_state"), state);
     }
 
     pub fn read(&self, file: &str) -> String {
@@ -100,4 +105,9 @@ impl Board {
             .trim()
             .to_owned()
     }
+}
+
+fn put(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
+    fs::write(path, format!("{text}\n")).unwrap();
 }
