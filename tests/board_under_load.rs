@@ -30,6 +30,10 @@ fn pi5() -> Tree {
         ("class/thermal/thermal_zone0/temp", "48200"),
         ("devices/system/cpu/cpufreq/policy0/related_cpus", "0 1 2 3"),
         (
+            "devices/system/cpu/cpufreq/policy0/affected_cpus",
+            "0 1 2 3",
+        ),
+        (
             "devices/system/cpu/cpufreq/policy0/scaling_cur_freq",
             "1500000",
         ),

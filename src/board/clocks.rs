@@ -15,6 +15,13 @@ const FIRST: [&str; 4] = ["gpu", "npu", "dmc", "emc"];
 /// Tegra's GPUs go by their chip's name in L4T up to 35 (jetson_stats, core/gpu.py).
 const TEGRA_GPUS: [&str; 4] = ["gm20b", "gp10b", "gv11b", "ga10b"];
 
+/// Whether a policy of cpufreq, by its folder, has CPUs that are online. The kernel keeps the
+/// folders of the others. There it answers EBUSY since 5.19; before, EINVAL to the governor and
+/// the last clocks to whoever asks for clocks.
+pub(crate) fn is_online(policy: &Path) -> bool {
+    line(&policy.join("affected_cpus")).is_ok()
+}
+
 /// CPUs that share a clock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Policy {
@@ -24,12 +31,15 @@ pub(super) struct Policy {
 }
 
 impl Policy {
-    /// Those of a machine, in the order of their first CPUs.
+    /// Those of a machine whose CPUs are online, in the order of their first CPUs.
     pub fn all(sysfs: &Path) -> Vec<Self> {
         entries(&sysfs.join("devices/system/cpu/cpufreq"))
             .into_iter()
             .filter_map(|(entry, folder)| {
                 let first = entry.strip_prefix("policy")?;
+                if !is_online(&folder) {
+                    return None;
+                }
                 let cpus = line(&folder.join("related_cpus"));
                 let name = span(cpus.as_deref().unwrap_or(first));
                 Some(Self { name, folder })
@@ -177,11 +187,21 @@ mod tests {
         );
         let cpufreq = "devices/system/cpu/cpufreq";
         for (policy, cpus, khz) in [(0, "0 1 2 3", "1800000"), (4, "4 5 6 7", "2256000")] {
-            write(sys, &format!("{cpufreq}/policy{policy}/related_cpus"), cpus);
+            for file in ["related_cpus", "affected_cpus"] {
+                write(sys, &format!("{cpufreq}/policy{policy}/{file}"), cpus);
+            }
             let file = format!("{cpufreq}/policy{policy}/scaling_cur_freq");
             write(sys, &file, khz);
         }
         write(sys, &format!("{cpufreq}/boost"), "1");
+        // Offline, with the clock that it had last.
+        for (file, text) in [
+            ("related_cpus", "8 9"),
+            ("affected_cpus", ""),
+            ("scaling_cur_freq", "2400000"),
+        ] {
+            write(sys, &format!("{cpufreq}/policy8/{file}"), text);
+        }
         write(sys, "class/devfreq/fb000000.gpu/cur_freq", "1000000000");
         write(sys, "class/devfreq/dmc/cur_freq", "2112000000");
         let clocks = Clocks::find(sys);

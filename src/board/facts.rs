@@ -250,6 +250,7 @@ mod tests {
             let cpus = format!("{} {}", first, first + 1);
             for (file, content) in [
                 ("related_cpus", cpus.as_str()),
+                ("affected_cpus", cpus.as_str()),
                 ("scaling_governor", governor),
                 ("scaling_min_freq", min),
                 ("scaling_max_freq", max),
@@ -274,6 +275,11 @@ mod tests {
             (board.cpu_min_mhz, board.cpu_max_mhz),
             (Some(408.0), Some(2400.0))
         );
+        // A cluster that the power mode has switched off: the kernel keeps its last clocks.
+        cluster(4, "schedutil", "408000", "2600000");
+        let policies = tree.path().join("devices/system/cpu/cpufreq");
+        std::fs::write(policies.join("policy4/affected_cpus"), "\n").expect("write");
+        assert_eq!(read().max_freq_khz, Some(2_400_000));
         cluster(2, "performance", "408000", "2400000");
         let governors = [("cpu0-1", "schedutil"), ("cpu2-3", "performance")];
         let governors = governors.map(|(name, is)| (name.to_owned(), is.to_owned()));

@@ -21,6 +21,7 @@ mod thermal;
 mod watch;
 
 pub use absence::Absence;
+pub(crate) use clocks::is_online;
 pub use contention::{Contention, CpuTimes};
 pub use detect::BoardIdentity;
 pub use evidence::{Evidence, Finding};

@@ -157,8 +157,7 @@ impl Cpufreq {
         outcome
     }
 
-    /// Those whose CPUs are online: the kernel keeps the folder of the others and answers
-    /// EBUSY there.
+    /// Those whose CPUs are online.
     fn policies(&self) -> Vec<Policy> {
         let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
         let mut numbers: Vec<u32> = entries
@@ -169,11 +168,7 @@ impl Cpufreq {
             .collect();
         numbers.sort_unstable();
         let policies = numbers.into_iter().map(|n| Policy::new(&self.root, n));
-        let is_online = |policy: &Policy| {
-            let governor = policy.line("scaling_governor");
-            !governor.is_err_and(|error| error.kind() == io::ErrorKind::ResourceBusy)
-        };
-        policies.filter(is_online).collect()
+        policies.filter(Policy::is_online).collect()
     }
 
     fn all(&self, holds: impl Fn(&Policy) -> bool, otherwise: &str) -> Result<(), Refusal> {
@@ -193,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_all_cpus_have_is_offered() {
+    fn what_all_cpus_that_are_online_have_is_offered() {
         let board = Board::with_two_clusters();
         let cpufreq = board.cpufreq();
         assert_eq!(
@@ -211,6 +206,19 @@ mod tests {
             none.check_cap(1).unwrap_err().code,
             RefusalCode::NotSupported
         );
+    }
+
+    #[test]
+    fn cpus_that_are_offline_are_left_alone() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        let settings = cpufreq.settings().unwrap();
+        let policies: Vec<u32> = settings.iter().map(|setting| setting.policy).collect();
+        assert_eq!(policies, [0, 4]);
+        cpufreq.set_governor("performance").unwrap();
+        cpufreq.set_cap(1_200_000).unwrap();
+        assert_eq!(board.read("policy6/scaling_max_freq"), "2200000");
+        cpufreq.restore(&settings).unwrap();
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! least and highest clock, in kHz.
 
 use super::protocol::{Refusal, RefusalCode, is_name};
+use crate::board::is_online;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs;
@@ -84,6 +85,11 @@ impl Policy {
             folder: root.join(format!("policy{number}")),
             shared: root.to_owned(),
         }
+    }
+
+    /// Whether it has CPUs that are online.
+    pub fn is_online(&self) -> bool {
+        is_online(&self.folder)
     }
 
     pub fn setting(&self) -> Result<PolicySetting, Refusal> {

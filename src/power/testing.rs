@@ -1,5 +1,5 @@
-//! A board in a temporary folder: cpufreq with two clusters, an nvpmodel, and where is kept
-//! what was in force.
+//! A board in a temporary folder: cpufreq with two clusters and one that is offline, an nvpmodel,
+//! and where is kept what was in force.
 
 use super::{Control, Cpufreq, Kept, Nvpmodel};
 use std::fs;
@@ -11,14 +11,16 @@ pub struct Board(tempfile::TempDir);
 const CPUFREQ: &str = "sys/devices/system/cpu/cpufreq";
 
 impl Board {
-    /// Four small CPUs and two large ones, and no nvpmodel.
+    /// Four small CPUs, two large ones, two that are offline, and no nvpmodel.
     pub fn with_two_clusters() -> Self {
         let board = Self(tempfile::tempdir().unwrap());
         let small = ("policy0", "0 1 2 3", "408000", "1800000");
         let large = ("policy4", "4 5", "600000", "2400000");
-        for (policy, cpus, min, max) in [small, large] {
+        let offline = ("policy6", "6 7", "600000", "2200000");
+        for (policy, cpus, min, max) in [small, large, offline] {
             for (file, text) in [
                 ("related_cpus", cpus),
+                ("affected_cpus", cpus),
                 ("cpuinfo_min_freq", min),
                 ("cpuinfo_max_freq", max),
                 ("scaling_min_freq", min),
@@ -31,6 +33,14 @@ impl Board {
             let steps = format!("{min} 1200000 {max}");
             board.write(&format!("{policy}/scaling_available_frequencies"), &steps);
         }
+        // Offline: it has no governor.
+        board.write("policy6/affected_cpus", "");
+        let policy = board.path(CPUFREQ).join("policy6");
+        fs::rename(
+            policy.join("scaling_governor"),
+            policy.join("last_governor"),
+        )
+        .unwrap();
         let governors = "scaling_available_governors";
         board.write(
             &format!("policy0/{governors}"),
@@ -38,6 +48,10 @@ impl Board {
         );
         board.write(
             &format!("policy4/{governors}"),
+            "performance schedutil powersave",
+        );
+        board.write(
+            &format!("policy6/{governors}"),
             "performance schedutil powersave",
         );
         board

@@ -1,5 +1,5 @@
-//! A Jetson in a temporary folder: cpufreq with two clusters, an nvpmodel, and the real
-//! jouled-power that sets them.
+//! A Jetson in a temporary folder: cpufreq with two clusters and one that is offline, an
+//! nvpmodel, and the real jouled-power that sets them.
 
 use super::support::daemon::STEADY;
 use super::support::lab::PATIENCE;
@@ -18,9 +18,11 @@ impl Board {
         for (policy, cpus, min, max) in [
             ("policy0", "0 1 2 3", "408000", "1800000"),
             ("policy4", "4 5", "600000", "2400000"),
+            ("policy6", "6 7", "600000", "2200000"),
         ] {
             for (file, text) in [
                 ("related_cpus", cpus),
+                ("affected_cpus", cpus),
                 ("cpuinfo_min_freq", min),
                 ("cpuinfo_max_freq", max),
                 ("scaling_min_freq", min),
@@ -31,6 +33,10 @@ impl Board {
                 board.set(policy, file, text);
             }
         }
+        // Offline: it has no governor.
+        board.set("policy6", "affected_cpus", "");
+        let governor = board.file("policy6", "scaling_governor");
+        std::fs::rename(&governor, governor.with_file_name("last_governor")).unwrap();
         // Links: a program that was just written may be busy when a test beside this one forks.
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data");
         for name in ["nvpmodel", "nvpmodel.conf"] {
