@@ -4,6 +4,7 @@
 use super::heat;
 use super::policy::{Policy, PolicySetting};
 use super::protocol::{FreqRange, Refusal, RefusalCode};
+use super::settle::settle;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
@@ -132,6 +133,11 @@ impl Cpufreq {
             }
             expected.push((policy, max.min(khz)));
         }
+        settle(|| {
+            expected
+                .iter()
+                .all(|(policy, khz)| policy.is_capped_at(*khz))
+        });
         for (policy, khz) in expected {
             let is = policy.khz("scaling_max_freq")?;
             if is != khz {
@@ -149,10 +155,20 @@ impl Cpufreq {
 
     /// Puts back what was in force. Whatever can't be is left, and the first of it told.
     pub fn restore(&self, before: &[PolicySetting]) -> Result<(), Refusal> {
+        let policy = |setting: &PolicySetting| Policy::new(&self.root, setting.policy);
+        let policies: Vec<(Policy, &PolicySetting)> = before
+            .iter()
+            .map(|setting| (policy(setting), setting))
+            .collect();
         let mut outcome = Ok(());
-        for setting in before {
-            let policy = Policy::new(&self.root, setting.policy);
+        for (policy, setting) in &policies {
             outcome = outcome.and(policy.restore(setting));
+        }
+        outcome.clone()?;
+        // What others limit further stays different, and is no reason to fail.
+        settle(|| policies.iter().all(|(policy, was)| policy.shows(was)));
+        for (policy, setting) in &policies {
+            outcome = outcome.and(policy.check_restored(setting));
         }
         outcome
     }
@@ -234,6 +250,30 @@ mod tests {
         assert_eq!(board.read("policy4/scaling_max_freq"), "2000000");
         assert_eq!(board.read("policy4/scaling_min_freq"), "2000000");
         cpufreq.restore(&before).unwrap();
+        assert_eq!(cpufreq.settings().unwrap(), before);
+    }
+
+    /// The kernel takes a limit, and shows it a little later.
+    #[test]
+    fn a_limit_that_comes_late_is_waited_for() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        board.write("policy4/scaling_min_freq", "2400000");
+        let before = cpufreq.settings().unwrap();
+        cpufreq.set_cap(2_000_000).unwrap();
+        // It takes everything and keeps nothing.
+        board.replace_by_nothing("policy4/scaling_max_freq");
+        let restored = std::thread::scope(|scope| {
+            let restored = scope.spawn(|| cpufreq.restore(&before));
+            // Written after the other one.
+            while board.read("policy4/scaling_min_freq") != "2400000" {
+                assert!(!restored.is_finished());
+                std::thread::yield_now();
+            }
+            board.replace("policy4/scaling_max_freq", "2400000");
+            restored.join().unwrap()
+        });
+        restored.unwrap();
         assert_eq!(cpufreq.settings().unwrap(), before);
     }
 

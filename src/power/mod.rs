@@ -23,6 +23,7 @@ mod nvpmodel;
 mod policy;
 pub mod protocol;
 mod server;
+mod settle;
 #[cfg(test)]
 mod testing;
 

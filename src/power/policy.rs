@@ -111,6 +111,7 @@ impl Policy {
         })
     }
 
+    /// Asks the kernel for what was in force; it may take a moment.
     pub fn restore(&self, before: &PolicySetting) -> Result<(), Refusal> {
         let mut outcome = Ok(());
         if !self
@@ -125,12 +126,30 @@ impl Policy {
         if let Some(limits) = before.limits {
             outcome = outcome.and(self.restore_limits(limits));
         }
-        outcome?;
+        outcome
+    }
+
+    /// Whether the limits that were in force are the ones that are shown.
+    pub fn shows(&self, before: &PolicySetting) -> bool {
+        let is = self.limits().ok();
+        before.limits.is_none_or(|was| is == Some(was))
+    }
+
+    /// Whether what was in force is so again, but for what others limit further.
+    pub fn check_restored(&self, before: &PolicySetting) -> Result<(), Refusal> {
         let was = &before.governor;
         match self.line("scaling_governor") {
-            Ok(is) if is == *was => Ok(()),
-            Ok(is) => Err(self.differs(&format!("is at {is}, and was at {was}"))),
-            Err(error) => Err(self.failed("scaling_governor", &error)),
+            Ok(is) if is == *was => {}
+            Ok(is) => return Err(self.differs(&format!("is at {is}, and was at {was}"))),
+            Err(error) => return Err(self.failed("scaling_governor", &error)),
+        }
+        let Some(was) = before.limits else {
+            return Ok(());
+        };
+        let is = self.limits()?;
+        match was.are_behind(is) {
+            true => Ok(()),
+            false => Err(self.differs(&format!("has {is}, and had {was}"))),
         }
     }
 
@@ -139,12 +158,7 @@ impl Policy {
         // The limit that is farther away first: a minimum above the maximum is none.
         let max = self.write("scaling_max_freq", &before.max_khz.to_string());
         let min = self.write("scaling_min_freq", &before.min_khz.to_string());
-        max.and(min)?;
-        let is = self.limits()?;
-        match before.are_behind(is) {
-            true => Ok(()),
-            false => Err(self.differs(&format!("has {is}, and had {before}"))),
-        }
+        max.and(min)
     }
 
     fn differs(&self, how: &str) -> Refusal {
@@ -203,6 +217,10 @@ impl Policy {
         let text = self.line(file).unwrap_or_default();
         let words = text.split_whitespace();
         words.filter_map(|word| word.parse().ok()).collect()
+    }
+
+    pub fn is_capped_at(&self, khz: u32) -> bool {
+        self.number("scaling_max_freq").is_ok_and(|is| is == khz)
     }
 
     pub fn khz(&self, file: &str) -> Result<u32, Refusal> {

@@ -113,6 +113,13 @@ impl Board {
         symlink("/dev/null", path).unwrap();
     }
 
+    /// At once, whoever reads it meanwhile.
+    pub fn replace(&self, file: &str, text: &str) {
+        let new = self.path("new");
+        put(&new, text);
+        fs::rename(new, self.path(CPUFREQ).join(file)).unwrap();
+    }
+
     pub fn mode(&self) -> String {
         fs::read_to_string(self.path("mode"))
             .unwrap()
