@@ -205,7 +205,7 @@ fn a_cap_that_something_lowers_marks_the_result() {
     let mut rig = rig(&board);
     rig.submit(&endless("hot", with(setting(), watched())));
     rig.lab.wait_topic(&of_job("hot", "tokens"));
-    for policy in ["policy0", "policy4"] {
+    for policy in ["policy0", "policy4", "policy6"] {
         board.set(policy, "scaling_max_freq", "700000");
     }
     rig.ask("cancel", &json!({"id": "hot"}));

@@ -45,11 +45,9 @@ impl Control {
             self.cpufreq.check_governor(governor)?;
         }
         let before = self.before(wanted)?;
-        self.kept.write(&before).map_err(|error| {
-            let message = format!("what is in force can't be written down: {}", error.kind());
-            Refusal::new(RefusalCode::Failed, message)
-        })?;
-        self.set(wanted).map_err(|refusal| match self.restore() {
+        self.keep(&before)?;
+        let set = self.set(wanted, before);
+        set.map_err(|refusal| match self.restore() {
             Ok(()) => refusal,
             Err(left) => Refusal {
                 message: format!("{refusal}; and it is not as before: {left}"),
@@ -73,10 +71,18 @@ impl Control {
         Ok(Before::new(None, policies))
     }
 
+    fn keep(&self, before: &Before) -> Result<(), Refusal> {
+        self.kept.write(before).map_err(|error| {
+            let message = format!("what is in force can't be written down: {}", error.kind());
+            Refusal::new(RefusalCode::Failed, message)
+        })
+    }
+
     /// A power mode comes with caps of its own, so it goes first.
-    fn set(&self, wanted: &Wanted) -> Result<(), Refusal> {
+    fn set(&self, wanted: &Wanted, before: Before) -> Result<(), Refusal> {
         if let Some(id) = wanted.power_mode {
             self.nvpmodel.switch(id)?;
+            self.keep_what_came(before)?;
         }
         if let Some(governor) = &wanted.governor {
             self.cpufreq.set_governor(governor)?;
@@ -86,6 +92,20 @@ impl Control {
             self.cpufreq.set_cap(khz)?;
         }
         Ok(())
+    }
+
+    /// CPUs that are online in the mode alone would keep what is set now for the next time.
+    fn keep_what_came(&self, mut before: Before) -> Result<(), Refusal> {
+        let known = |is: &PolicySetting| before.policies.iter().any(|was| was.policy == is.policy);
+        let mut now = self.cpufreq.settings()?;
+        now.retain(|is| !known(is));
+        match now.is_empty() {
+            true => Ok(()),
+            false => {
+                before.came_online = now;
+                self.keep(&before)
+            }
+        }
     }
 
     /// Whether something is still to be put back; also where that can't be read.
@@ -104,20 +124,28 @@ impl Control {
             .kept
             .read()
             .map_err(|error| failed("can't be read", &error))?;
-        let Some(before) = before else {
+        let Some(mut before) = before else {
             return Ok(());
         };
         let not_restored = |refusal: Refusal| Refusal {
             code: RefusalCode::NotRestored,
             ..refusal
         };
+        // They go with the mode, so they are first.
+        let came = self.cpufreq.restore(&before.came_online);
+        if came.is_ok() && !std::mem::take(&mut before.came_online).is_empty() {
+            // For a next try, which finds them gone. If this is not noted, it says so then.
+            if let Err(error) = self.kept.write(&before) {
+                eprintln!("what is back can't be noted: {error}");
+            }
+        }
         let mode = match before.power_mode {
             Some(id) => self.nvpmodel.switch(id),
             None => Ok(()),
         };
         // With a mode CPUs come and go: clocks after it.
         let clocks = self.cpufreq.restore(&before.policies);
-        mode.and(clocks).map_err(not_restored)?;
+        came.and(mode).and(clocks).map_err(not_restored)?;
         self.kept
             .forget()
             .map_err(|error| failed("is still noted", &error))
@@ -155,6 +183,38 @@ mod tests {
         assert_eq!((board.mode().as_str(), control.owes()), ("1", false));
         assert_eq!(board.cpufreq().settings().unwrap(), before);
         control.restore().unwrap();
+    }
+
+    #[test]
+    fn cpus_that_are_online_in_the_mode_alone_are_put_back_before_they_go() {
+        let board = Board::with_nvpmodel();
+        board.control().apply(&wanted()).unwrap();
+        assert_eq!(board.read("policy6/scaling_governor"), "performance");
+        assert_eq!(board.read("policy6/scaling_max_freq"), "1200000");
+        // Another process, after a kill -9 of the first, and the mode doesn't come back at once.
+        std::fs::rename(board.path("nvpmodel"), board.path("gone")).unwrap();
+        board.control().restore().unwrap_err();
+        std::fs::rename(board.path("gone"), board.path("nvpmodel")).unwrap();
+        board.control().restore().unwrap();
+        assert_eq!(board.read("policy6/affected_cpus"), "");
+        assert_eq!(board.read("policy6/last_governor"), "schedutil");
+        assert_eq!(board.read("policy6/scaling_max_freq"), "2200000");
+    }
+
+    #[test]
+    fn cpus_that_went_with_the_setting_of_a_job_are_told() {
+        let board = Board::with_nvpmodel();
+        board.control().apply(&wanted()).unwrap();
+        // Somebody switches the mode by hand.
+        board.nvpmodel().switch(1).unwrap();
+        let refusal = board.control().restore().unwrap_err();
+        assert_eq!(refusal.code, RefusalCode::NotRestored);
+        assert!(refusal.message.contains("policy6 is offline"), "{refusal}");
+        assert!(board.control().owes());
+        assert_eq!(board.read("policy4/scaling_governor"), "schedutil");
+        board.nvpmodel().switch(0).unwrap();
+        board.control().restore().unwrap();
+        assert_eq!(board.read("policy6/last_governor"), "schedutil");
     }
 
     #[test]

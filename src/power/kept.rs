@@ -22,6 +22,9 @@ pub struct Before {
     /// `None`: it was not changed.
     pub power_mode: Option<u32>,
     pub policies: Vec<PolicySetting>,
+    /// Of CPUs that came online with another power mode, as they came.
+    #[serde(default)]
+    pub came_online: Vec<PolicySetting>,
 }
 
 impl Before {
@@ -31,16 +34,20 @@ impl Before {
             boot_id: clock::boot_id(),
             power_mode,
             policies,
+            came_online: Vec::new(),
         }
     }
 
     /// Of an earlier boot nothing of the clocks is left to be put back.
     fn still_needed(self) -> Self {
-        let policies = match self.boot_id == clock::boot_id() {
-            true => self.policies,
-            false => Vec::new(),
-        };
-        Self { policies, ..self }
+        match self.boot_id == clock::boot_id() {
+            true => self,
+            false => Self {
+                policies: Vec::new(),
+                came_online: Vec::new(),
+                ..self
+            },
+        }
     }
 }
 
@@ -110,7 +117,11 @@ mod tests {
         let board = Board::with_two_clusters();
         let kept = board.kept();
         assert_eq!(kept.read().unwrap(), None);
-        let before = Before::new(Some(1), board.cpufreq().settings().unwrap());
+        let settings = board.cpufreq().settings().unwrap();
+        let before = Before {
+            came_online: settings.clone(),
+            ..Before::new(Some(1), settings)
+        };
         kept.write(&before).unwrap();
         assert_eq!(kept.read().unwrap(), Some(before.clone()));
         let earlier = Before {
@@ -120,6 +131,7 @@ mod tests {
         kept.write(&earlier).unwrap();
         let left = kept.read().unwrap().unwrap();
         assert_eq!((left.power_mode, left.policies.len()), (Some(1), 0));
+        assert_eq!(left.came_online, []);
         kept.forget().unwrap();
         kept.forget().unwrap();
         assert_eq!(kept.read().unwrap(), None);

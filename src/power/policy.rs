@@ -113,6 +113,12 @@ impl Policy {
 
     /// Asks the kernel for what was in force; it may take a moment.
     pub fn restore(&self, before: &PolicySetting) -> Result<(), Refusal> {
+        if !self.is_online() {
+            return Err(self.differs(
+                "is offline and has what an earlier job set; switch its CPUs on or restart the \
+                 board",
+            ));
+        }
         let mut outcome = Ok(());
         if !self
             .line("scaling_governor")

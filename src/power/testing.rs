@@ -33,7 +33,7 @@ impl Board {
             let steps = format!("{min} 1200000 {max}");
             board.write(&format!("{policy}/scaling_available_frequencies"), &steps);
         }
-        // Offline: it has no governor.
+        // Offline, as nvpmodel beside it leaves CPUs that it switches off.
         board.write("policy6/affected_cpus", "");
         let policy = board.path(CPUFREQ).join("policy6");
         fs::rename(

@@ -33,7 +33,7 @@ impl Board {
                 board.set(policy, file, text);
             }
         }
-        // Offline: it has no governor.
+        // Offline, as nvpmodel beside it leaves CPUs that it switches off.
         board.set("policy6", "affected_cpus", "");
         let governor = board.file("policy6", "scaling_governor");
         std::fs::rename(&governor, governor.with_file_name("last_governor")).unwrap();
