@@ -311,6 +311,26 @@ mod tests {
     }
 
     #[test]
+    fn tunables_that_were_lost_are_put_back_by_a_later_try_or_told() {
+        let board = Board::with_two_clusters();
+        let cpufreq = board.cpufreq();
+        board.write("policy0/schedutil/rate_limit_us", "500");
+        let before = cpufreq.settings().unwrap();
+        // An earlier try had brought back the governor, which began with its defaults.
+        board.write("policy0/schedutil/rate_limit_us", "10000");
+        cpufreq.restore(&before).unwrap();
+        assert_eq!(board.read("policy0/schedutil/rate_limit_us"), "500");
+        // It takes everything and keeps nothing.
+        board.replace_by_nothing("policy0/schedutil/rate_limit_us");
+        for _ in 0..2 {
+            let refusal = cpufreq.restore(&before).unwrap_err();
+            assert_eq!(refusal.code, RefusalCode::NotRestored);
+            assert!(refusal.message.contains("rate_limit_us"), "{refusal}");
+            assert!(!refusal.message.contains('/'), "a path leaves: {refusal}");
+        }
+    }
+
+    #[test]
     fn a_governor_that_one_cluster_lacks_is_refused() {
         let board = Board::with_two_clusters();
         let refusal = board.cpufreq().check_governor("ondemand").unwrap_err();

@@ -119,15 +119,17 @@ impl Policy {
                  board",
             ));
         }
-        let mut outcome = Ok(());
-        if !self
-            .line("scaling_governor")
-            .is_ok_and(|is| is == before.governor)
-        {
-            outcome = self.write("scaling_governor", &before.governor);
-            if outcome.is_ok() {
-                outcome = self.restore_tunables(before);
-            }
+        let is_back = || {
+            let is = self.line("scaling_governor");
+            is.is_ok_and(|is| is == before.governor)
+        };
+        let mut outcome = match is_back() {
+            true => Ok(()),
+            false => self.write("scaling_governor", &before.governor),
+        };
+        // Also where an earlier try had brought back the governor.
+        if is_back() {
+            outcome = outcome.and(self.restore_tunables(before));
         }
         if let Some(limits) = before.limits {
             outcome = outcome.and(self.restore_limits(limits));
@@ -172,19 +174,23 @@ impl Policy {
     }
 
     fn restore_tunables(&self, before: &PolicySetting) -> Result<(), Refusal> {
-        let mut outcome = Ok(());
-        let Some(folder) = self.governor_folder(&before.governor) else {
-            return Ok(());
-        };
-        for (name, value) in &before.tunables {
+        let governor = &before.governor;
+        let folder = self.governor_folder(governor);
+        let left = put_in_two_passes(&before.tunables, |name, value| {
+            let Some(folder) = folder.as_ref().filter(|_| is_name(name)) else {
+                return false;
+            };
             let path = folder.join(name);
-            // Some can only be read.
-            if is_name(name) && !line(&path).is_ok_and(|is| is == *value) {
-                let written = overwrite(&path, value).map_err(|error| self.failed(name, &error));
-                outcome = outcome.and(written);
-            }
+            let is_there = || line(&path).is_ok_and(|is| is == value);
+            is_there() || (overwrite(&path, value).is_ok() && is_there())
+        });
+        match left.is_empty() {
+            true => Ok(()),
+            false => Err(self.differs(&format!(
+                "is at {governor} again, and these of its tunables are not as before: {}",
+                left.join(", ")
+            ))),
         }
-        outcome
     }
 
     fn tunables(&self, governor: &str) -> BTreeMap<String, String> {
@@ -194,8 +200,10 @@ impl Policy {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         let files = entries.filter_map(|entry| {
             let name = entry.file_name().to_str()?.to_owned();
+            // What can only be read is nothing to put back.
+            let writable = !entry.metadata().ok()?.permissions().readonly();
             let value = line(&entry.path()).ok()?;
-            is_name(&name).then_some((name, value))
+            (writable && is_name(&name)).then_some((name, value))
         });
         files.take(MOST_TUNABLES).collect()
     }
@@ -252,6 +260,20 @@ impl Policy {
     }
 }
 
+/// Puts each value in its place, and names those that did not take it. Some are taken only
+/// beside others: conservative's lower threshold has to stay below the upper one, whichever of
+/// them is written first (drivers/cpufreq/cpufreq_conservative.c).
+fn put_in_two_passes(
+    values: &BTreeMap<String, String>,
+    mut put: impl FnMut(&str, &str) -> bool,
+) -> Vec<&str> {
+    for (name, value) in values {
+        put(name, value);
+    }
+    let left = values.iter().filter(|(name, value)| !put(name, value));
+    left.map(|(name, _)| name.as_str()).collect()
+}
+
 /// What is in a file of sysfs, without the line's end.
 fn line(path: &Path) -> io::Result<String> {
     let mut text = String::new();
@@ -285,6 +307,34 @@ mod tests {
         }
         for left_behind in [limits(600_000, 2_500_000), limits(408_000, 1_200_000)] {
             assert!(!ours.are_behind(left_behind), "{left_behind}");
+        }
+    }
+
+    #[test]
+    fn thresholds_that_may_not_cross_come_back_in_either_order() {
+        for ((down, up), (was_down, was_up)) in [
+            ((20, 80), (85, 95)),
+            ((85, 95), (20, 80)),
+            ((20, 80), (20, 80)),
+        ] {
+            let (mut down, mut up): (u32, u32) = (down, up);
+            let values = [
+                ("down_threshold".to_owned(), was_down.to_string()),
+                ("frozen".to_owned(), "1".to_owned()),
+                ("up_threshold".to_owned(), was_up.to_string()),
+            ];
+            let values = BTreeMap::from(values);
+            let left = put_in_two_passes(&values, |name, value| {
+                let value: u32 = value.parse().unwrap();
+                match name {
+                    "down_threshold" if value < up => down = value,
+                    "up_threshold" if value > down => up = value,
+                    _ => return false,
+                }
+                true
+            });
+            assert_eq!(left, ["frozen"]);
+            assert_eq!((down, up), (was_down, was_up));
         }
     }
 }
