@@ -302,6 +302,7 @@ fn under_systemd_any_end_of_it_puts_back() {
         "killed: put back",
         "stopped: put back",
         "alone: ends",
+        "power cut: put back",
     ] {
         assert!(said.contains(step), "{said}");
     }
