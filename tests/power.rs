@@ -205,12 +205,13 @@ fn a_cap_that_something_lowers_marks_the_result() {
     let mut rig = rig(&board);
     rig.submit(&endless("hot", with(setting(), watched())));
     rig.lab.wait_topic(&of_job("hot", "tokens"));
-    for policy in ["policy0", "policy4", "policy6"] {
-        board.set(policy, "scaling_max_freq", "700000");
-    }
+    // The highest cap stays.
+    board.set("policy0", "scaling_max_freq", "700000");
     rig.ask("cancel", &json!({"id": "hot"}));
     let result = rig.result("hot");
-    assert_eq!(result["board"]["end"]["max_freq_khz"], 700_000);
+    let end = &result["board"]["end"];
+    assert_eq!(end["max_freq_khz"], 1_200_000);
+    assert_eq!(end["max_freqs_khz"]["cpu0-3"], 700_000, "{end}");
     let left_out = result["left_out"].as_array().unwrap();
     assert!(left_out.contains(&json!("setting-changed")), "{left_out:?}");
     assert!(board.is_as_before(), "{:?}", board.is());

@@ -56,6 +56,9 @@ pub struct Board {
     /// The highest cap of any CPU's clock.
     #[serde(default)]
     pub max_freq_khz: Option<u32>,
+    /// By clock domain (`cpu0-3`), where the caps differ.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub max_freqs_khz: BTreeMap<String, u32>,
     pub power_mode: Option<String>,
     /// `null` also where the board names its mode only.
     #[serde(default)]
@@ -81,7 +84,8 @@ impl Board {
             None => Err("not supported".to_owned()),
         };
         let policies = Policy::all(&host.sysfs);
-        let governors = governors(&policies);
+        let governors = by_domain(&policies, |policy| policy.governor().ok());
+        let caps = by_domain(&policies, Policy::max_khz);
         let limits = policies.iter().filter_map(Policy::limits_mhz);
         let limits = limits.reduce(|(a, b), (min, max)| (a.min(min), b.max(max)));
         let mut reasons = BTreeMap::new();
@@ -119,10 +123,8 @@ impl Board {
             governor: told.value("governor", governors.first().map(|(_, name)| name.clone())),
             cpu_min_mhz: told.value("cpu_min_mhz", limits.map(|(min, _)| min)),
             cpu_max_mhz: told.value("cpu_max_mhz", limits.map(|(_, max)| max)),
-            max_freq_khz: told.value(
-                "max_freq_khz",
-                policies.iter().filter_map(Policy::max_khz).max(),
-            ),
+            max_freq_khz: told.value("max_freq_khz", caps.iter().map(|(_, khz)| *khz).max()),
+            max_freqs_khz: differing(caps),
             governors: differing(governors),
             power_mode_id: mode.as_ref().ok().and_then(|mode| mode.id),
             power_mode_reason: mode.as_ref().err().cloned(),
@@ -159,17 +161,17 @@ fn text(path: &str) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-/// By clock domain, in the order of the CPUs.
-fn governors(policies: &[Policy]) -> Vec<(String, String)> {
-    let named = |policy: &Policy| Some((policy.name.clone(), policy.governor().ok()?));
+/// In the order of the CPUs.
+fn by_domain<T>(policies: &[Policy], read: impl Fn(&Policy) -> Option<T>) -> Vec<(String, T)> {
+    let named = |policy: &Policy| Some((policy.name.clone(), read(policy)?));
     policies.iter().filter_map(named).collect()
 }
 
-fn differing(governors: Vec<(String, String)>) -> BTreeMap<String, String> {
-    let same = |pair: &[(String, String)]| pair[0].1 == pair[1].1;
-    match governors.windows(2).all(same) {
+fn differing<T: PartialEq>(domains: Vec<(String, T)>) -> BTreeMap<String, T> {
+    let same = |pair: &[(String, T)]| pair[0].1 == pair[1].1;
+    match domains.windows(2).all(same) {
         true => BTreeMap::new(),
-        false => governors.into_iter().collect(),
+        false => domains.into_iter().collect(),
     }
 }
 
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn governors_are_named_apart_where_they_differ() {
+    fn governors_and_caps_are_named_apart_where_they_differ() {
         let tree = tempfile::tempdir().expect("a temporary directory");
         let cluster = |first: u32, governor: &str, min: &str, max: &str| {
             let cpufreq = tree.path().join("devices/system/cpu/cpufreq");
@@ -271,6 +273,9 @@ mod tests {
         assert_eq!(board.governor.as_deref(), Some("schedutil"));
         assert!(board.governors.is_empty());
         assert_eq!(board.max_freq_khz, Some(2_400_000));
+        let caps = [("cpu0-1", 1_800_000), ("cpu2-3", 2_400_000)];
+        let caps = caps.map(|(name, khz)| (name.to_owned(), khz));
+        assert_eq!(board.max_freqs_khz, caps.into());
         assert_eq!(
             (board.cpu_min_mhz, board.cpu_max_mhz),
             (Some(408.0), Some(2400.0))
@@ -280,7 +285,8 @@ mod tests {
         let policies = tree.path().join("devices/system/cpu/cpufreq");
         std::fs::write(policies.join("policy4/affected_cpus"), "\n").expect("write");
         assert_eq!(read().max_freq_khz, Some(2_400_000));
-        cluster(2, "performance", "408000", "2400000");
+        cluster(2, "performance", "408000", "1800000");
+        assert!(read().max_freqs_khz.is_empty());
         let governors = [("cpu0-1", "schedutil"), ("cpu2-3", "performance")];
         let governors = governors.map(|(name, is)| (name.to_owned(), is.to_owned()));
         assert_eq!(read().governors, governors.into());

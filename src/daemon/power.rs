@@ -285,6 +285,7 @@ mod tests {
             governor: Some("performance".to_owned()),
             governors: Default::default(),
             max_freq_khz: Some(1_200_000),
+            max_freqs_khz: Default::default(),
             power_mode: Some("MAXN_SUPER".to_owned()),
             power_mode_id: Some(2),
         };

@@ -115,6 +115,7 @@ pub fn context(job: Job) -> Context {
             cpu_min_mhz: Some(1500.0),
             cpu_max_mhz: Some(2400.0),
             max_freq_khz: Some(2_400_000),
+            max_freqs_khz: Default::default(),
             power_mode: None,
             end: None,
             power_mode_id: None,
