@@ -1,22 +1,18 @@
 //! `jouled-power` itself: who may ask, one change at a time, and its end with its connection.
 
 use super::control::Control;
+use super::listening::Listening;
 use super::protocol::{LONGEST_LINE, Refusal, RefusalCode, Reply, Request, line, read_line};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Uid, chown};
 use rustix::io::Errno;
 use rustix::net::sockopt::socket_peercred;
-use std::fs::Permissions;
 use std::io::{self, BufReader, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-const FOR_ITS_USER: u32 = 0o600;
 /// The daemon has two at most.
 const MOST_CONNECTIONS: usize = 8;
 /// A connection that has set nothing and says nothing is closed.
@@ -27,43 +23,6 @@ const LOOK_EVERY: Timespec = Timespec {
     tv_sec: 5,
     tv_nsec: 0,
 };
-
-/// A socket that waits for connections.
-#[derive(Debug)]
-pub struct Listening {
-    socket: UnixListener,
-    /// Whoever gave the socket starts this program again when somebody connects.
-    started_on_demand: bool,
-}
-
-impl Listening {
-    /// The one that systemd has passed as standard input (`StandardInput=socket`).
-    pub fn from_systemd() -> io::Result<Self> {
-        let socket = UnixListener::from(rustix::stdio::stdin().try_clone_to_owned()?);
-        socket.local_addr()?;
-        socket.set_nonblocking(true)?;
-        Ok(Self {
-            socket,
-            started_on_demand: true,
-        })
-    }
-
-    /// One of its own, for this user alone.
-    pub fn at(path: &Path, user: u32) -> io::Result<Self> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let socket = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(FOR_ITS_USER))?;
-        chown(path, Some(Uid::from_raw(user)), None)?;
-        socket.set_nonblocking(true)?;
-        Ok(Self {
-            socket,
-            started_on_demand: false,
-        })
-    }
-}
 
 /// The number of a user by name, from a passwd(5), or as a number.
 pub fn uid_of(user: &str, passwd: &str) -> Option<u32> {
@@ -338,14 +297,6 @@ mod tests {
         let refused = Held::take(&socket, &performance());
         assert!(matches!(refused, Err(PowerError::Lost(_))));
         assert_eq!(board.read("policy0/scaling_governor"), "schedutil");
-    }
-
-    #[test]
-    fn a_socket_is_for_its_user_alone() {
-        let board = Board::with_two_clusters();
-        let socket = served(&board, own());
-        let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
