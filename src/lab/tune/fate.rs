@@ -36,8 +36,15 @@ pub enum Fate {
         why: String,
     },
     NotTried,
+    /// Its phases are over before the sensor resolves them, even where they fill the context.
+    TooFast {
+        n_ctx: u32,
+    },
     /// Too few of its jobs counted.
-    TooFew,
+    TooFew {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
+    },
 }
 
 /// A ratio with its 95 % interval.

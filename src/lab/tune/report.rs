@@ -60,6 +60,9 @@ pub struct Side {
     pub label: String,
     /// Jobs that count.
     pub n: u32,
+    /// Tokens of a job's phases.
+    pub n_prompt: u32,
+    pub n_gen: u32,
     pub cost: Option<f64>,
     /// Scatter, and the sensor's systematic part.
     pub cost_u95: Option<f64>,
@@ -155,6 +158,16 @@ fn warnings(recommended: &Candidate, tuner: &Tuner) -> Vec<String> {
             counts.left_out
         ));
     }
+    if let Some(check) = tuner.check() {
+        let (defaults, chosen) = (check.sizes_of(DEFAULTS), check.sizes_of(1));
+        if defaults != chosen {
+            warnings.push(format!(
+                "for the sensor to resolve them the choice's jobs of the check had {} and {} \
+                 tokens, those of the defaults {} and {}: costs are of a token",
+                chosen.n_prompt, chosen.n_gen, defaults.n_prompt, defaults.n_gen
+            ));
+        }
+    }
     if tuner.is_out_of_time() {
         warnings.push("the time did not suffice for all: see the fates below".to_owned());
     }
@@ -185,6 +198,8 @@ impl Side {
         Self {
             label: check.arms[arm].label(),
             n: cost.map_or(0, |cost| cost.n),
+            n_prompt: check.sizes_of(arm).n_prompt,
+            n_gen: check.sizes_of(arm).n_gen,
             cost: cost.map(|cost| cost.mean),
             cost_u95: cost.and_then(|cost| Some(cost.u95?.hypot(2.0 * systematic * cost.mean))),
             prefill_tok_s: mean(&|job| job.prefill_tok_s),

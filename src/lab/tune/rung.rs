@@ -82,7 +82,9 @@ fn standing(series: &Series, arm: usize, goal: &Goal) -> Standing {
     };
     let (beyond, exceeds) = bounds(series, arm, goal);
     let out = match known.is_empty() && arm != DEFAULTS {
-        true => Some(Fate::TooFew),
+        true => Some(Fate::TooFew {
+            why: series.why_empty(arm).map(str::to_owned),
+        }),
         false => exceeds,
     };
     Standing {

@@ -34,12 +34,17 @@ pub struct Place {
 pub struct Series {
     /// The defaults first.
     pub arms: Vec<Candidate>,
+    /// Of the defaults' jobs.
     pub sizes: Sizes,
+    /// Of each candidate's.
+    sized: Vec<Sizes>,
     rounds: Vec<Vec<Slot>>,
     next: (usize, usize),
     repeated: u32,
     /// Those that can't run have no more jobs.
     broken: Vec<bool>,
+    /// Why a place of each stayed empty last.
+    why: Vec<Option<String>>,
 }
 
 impl Series {
@@ -77,6 +82,8 @@ impl Series {
             .collect();
         Self {
             broken: vec![false; arms.len()],
+            why: vec![None; arms.len()],
+            sized: vec![sizes; arms.len()],
             arms,
             sizes,
             rounds: rounds
@@ -106,9 +113,32 @@ impl Series {
         Some(self.rounds.get(round)?.get(job)?.arm)
     }
 
+    pub fn sizes_of(&self, arm: usize) -> Sizes {
+        self.sized[arm]
+    }
+
+    /// From here on a candidate's jobs are of these sizes. Costs are of a token, so that others
+    /// can have other sizes.
+    pub fn resize(&mut self, arm: usize, sizes: Sizes) {
+        self.sized[arm] = sizes;
+    }
+
     /// The same job once more.
     pub fn repeat(&mut self) {
         self.repeated += 1;
+    }
+
+    /// Leaves the place of this job empty.
+    pub fn leave_empty(&mut self, why: String) {
+        if let Some(arm) = self.arm() {
+            self.why[arm] = Some(why);
+        }
+        self.take(None);
+    }
+
+    /// Why places of a candidate are empty, or those of the defaults.
+    pub fn why_empty(&self, arm: usize) -> Option<&str> {
+        self.why[arm].as_deref().or(self.why[DEFAULTS].as_deref())
     }
 
     /// Goes on to the next job; without figures the place stays empty.

@@ -3,6 +3,7 @@
 use super::goal::Goal;
 use super::measured::Measured;
 use super::space::Stage;
+use crate::energy::{MIN_WINDOWS, RESOLVED_WINDOWS};
 use serde::{Deserialize, Serialize};
 
 /// Tokens of a repetition of a `bench` job, and how many there are.
@@ -11,6 +12,13 @@ pub struct Sizes {
     pub n_prompt: u32,
     pub n_gen: u32,
     pub repetitions: u32,
+}
+
+/// How fast a candidate was; `None` of a phase that its jobs lack.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Speeds {
+    pub prefill_tok_s: Option<f64>,
+    pub decode_tok_s: Option<f64>,
 }
 
 /// What a job is for.
@@ -39,9 +47,18 @@ pub const RUNGS: [(u32, f64); 3] = [(3, 1.0), (4, 2.0), (6, 4.0)];
 const CHECK_SECONDS: f64 = 4.0;
 
 /// Windows in the shorter phase: twice what a resolved figure has.
-const WINDOWS: f64 = 20.0;
+const WINDOWS: f64 = 2.0 * RESOLVED_WINDOWS as f64;
 const LEAST_TOKENS: u32 = 8;
 const MOST_REPETITIONS: u32 = 8;
+
+impl Speeds {
+    pub fn of(measured: &Measured) -> Self {
+        Self {
+            prefill_tok_s: measured.prefill_tok_s,
+            decode_tok_s: measured.decode_tok_s,
+        }
+    }
+}
 
 /// The first job, which nothing is known before.
 pub fn first(goal: &Goal) -> Sizes {
@@ -110,6 +127,42 @@ impl Pace {
             n_gen,
             repetitions: repetitions.clamp(1, MOST_REPETITIONS),
         }
+    }
+
+    /// The sizes for a candidate so fast that a phase would be over before the sensor resolves
+    /// it: as many windows of its own. They last no longer than those of the defaults.
+    pub fn lengthened(&self, sizes: Sizes, speeds: &Speeds, n_ctx: u32) -> Sizes {
+        let phase = |tokens: u32, tok_s: Option<f64>| {
+            let (Some(window_s), Some(tok_s)) = (self.window_s, tok_s) else {
+                return tokens;
+            };
+            let windows = f64::from(tokens) / tok_s / window_s;
+            match tokens > 0 && windows < RESOLVED_WINDOWS as f64 {
+                true => {
+                    tokens.max((WINDOWS * window_s * tok_s).ceil().min(f64::from(n_ctx)) as u32)
+                }
+                false => tokens,
+            }
+        };
+        Sizes {
+            n_prompt: phase(sizes.n_prompt, speeds.prefill_tok_s),
+            n_gen: phase(sizes.n_gen, speeds.decode_tok_s),
+            ..sizes
+        }
+    }
+
+    /// Whether a phase that fills the context has too few windows for any figure.
+    pub fn is_beyond_the_sensor(&self, sizes: &Sizes, speeds: &Speeds, n_ctx: u32) -> bool {
+        let phases = [
+            (sizes.n_prompt, speeds.prefill_tok_s),
+            (sizes.n_gen, speeds.decode_tok_s),
+        ];
+        phases.into_iter().any(|(tokens, tok_s)| {
+            let (Some(window_s), Some(tok_s)) = (self.window_s, tok_s) else {
+                return false;
+            };
+            tokens > 0 && f64::from(n_ctx) / tok_s / window_s < MIN_WINDOWS as f64
+        })
     }
 
     /// Seconds that a job is likely to take; the warm-up takes the prompt once more.
@@ -182,6 +235,32 @@ mod tests {
         let prefill = of(&pace, Objective::Prefill, Purpose::Rung(Stage::Threads, 3));
         assert_eq!(prefill, (512, 0, 4));
         assert_eq!(of(&pace, Objective::Prefill, Purpose::Check), (512, 128, 4));
+    }
+
+    #[test]
+    fn a_faster_candidate_has_longer_jobs_of_its_own() {
+        let pace = pace(Objective::Energy, 40.0, 5.0, 0.1);
+        let purpose = Purpose::Rung(Stage::Accelerator, 1);
+        let sizes = pace.sizes(&goal(Objective::Energy), purpose, 1.0, 2048);
+        assert_eq!((sizes.n_prompt, sizes.n_gen), (128, 10));
+        let of = |prefill: f64, decode: f64| Speeds {
+            prefill_tok_s: Some(prefill),
+            decode_tok_s: Some(decode),
+        };
+        let longer = |speeds: &Speeds, n_ctx| {
+            let sizes = pace.lengthened(sizes, speeds, n_ctx);
+            (sizes.n_prompt, sizes.n_gen)
+        };
+        assert_eq!(longer(&of(1000.0, 30.0), 2048), (2000, 60));
+        // What is resolved stays, and a context has its end.
+        assert_eq!(longer(&of(100.0, 8.0), 2048), (128, 10));
+        assert_eq!(longer(&of(4000.0, 8.0), 2048), (2048, 10));
+        assert_eq!(longer(&Speeds::default(), 2048), (128, 10));
+        let beyond = |speeds: &Speeds| pace.is_beyond_the_sensor(&sizes, speeds, 2048);
+        assert!(!beyond(&of(6000.0, 8.0)) && beyond(&of(7000.0, 8.0)));
+        // Speeds need no sensor.
+        let speed = self::pace(Objective::Prefill, 40.0, 5.0, 0.1);
+        assert_eq!(speed.lengthened(sizes, &of(1000.0, 30.0), 2048), sizes);
     }
 
     #[test]

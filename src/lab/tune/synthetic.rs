@@ -10,6 +10,7 @@ use super::space::{Axis, Space, Stage};
 use super::study::Study;
 use super::study::tests::study;
 use super::tuner::Tuner;
+use crate::energy::MIN_WINDOWS;
 use crate::record::Reason;
 use crate::workload::{FlashAttn, KvType};
 use fastrand::Rng;
@@ -29,6 +30,11 @@ pub(super) struct Invented {
     jobs: u32,
     /// A candidate that never runs.
     broken: Option<Candidate>,
+    /// How much faster a prompt is on the accelerator, where there is one. Output is three
+    /// times as fast, at half the energy.
+    accelerator: Option<f64>,
+    /// Of the sensor.
+    window_s: f64,
 }
 
 impl Invented {
@@ -41,6 +47,8 @@ impl Invented {
             effect,
             jobs: 0,
             broken: None,
+            accelerator: None,
+            window_s: 0.005,
         }
     }
 
@@ -81,9 +89,16 @@ impl Invented {
     fn run(&mut self, order: &Order) -> (Outcome, f64) {
         self.jobs += 1;
         let sizes = order.sizes;
+        let offloaded = self
+            .accelerator
+            .filter(|_| order.candidate.gpu_layers.is_some());
+        let (prefill_tok_s, decode_tok_s) = match offloaded {
+            Some(times) => (100.0 * times, 60.0),
+            None => (100.0, 20.0),
+        };
         let took_s = 2.0
-            + f64::from(sizes.repetitions) * f64::from(sizes.n_gen) / 20.0
-            + f64::from(sizes.repetitions + 1) * f64::from(sizes.n_prompt) / 100.0;
+            + f64::from(sizes.repetitions) * f64::from(sizes.n_gen) / decode_tok_s
+            + f64::from(sizes.repetitions + 1) * f64::from(sizes.n_prompt) / prefill_tok_s;
         if self.broken.as_ref() == Some(&order.candidate) {
             let reason = "the worker was killed by SIGABRT".to_owned();
             return (Outcome::Failed { reason }, 1.0);
@@ -92,23 +107,34 @@ impl Invented {
         let heat = 1.0 + self.heat * (f64::from(self.jobs) / 25.0).sin();
         let spoilt = self.random.f64() < self.contended;
         let noise = heat * (1.0 + self.noise * self.normal()) * if spoilt { 1.5 } else { 1.0 };
-        let energy = |value_j: f64| TokenEnergy {
-            value_j: value_j * noise,
-            scale: 0.01,
-            ..TokenEnergy::default()
+        let (prefill_tok_s, decode_tok_s) = (
+            prefill_tok_s / prefill / noise,
+            decode_tok_s / decode / noise,
+        );
+        let share = if offloaded.is_some() { 0.5 } else { 1.0 };
+        let energy = |tokens: u32, tok_s: f64, value_j: f64| {
+            let windows = f64::from(tokens) / tok_s / self.window_s;
+            (windows >= MIN_WINDOWS as f64).then_some(TokenEnergy {
+                value_j: value_j * share * noise,
+                scale: 0.01,
+                ..TokenEnergy::default()
+            })
         };
         let has = |tokens: u32| tokens > 0;
+        let prompt_token = energy(sizes.n_prompt, prefill_tok_s, 0.05 * prefill);
+        let output_token = energy(sizes.n_gen, decode_tok_s, 0.25 * decode);
         let measured = Box::new(Measured {
-            prefill_tok_s: has(sizes.n_prompt).then_some(100.0 / prefill / noise),
-            decode_tok_s: has(sizes.n_gen).then_some(20.0 / decode / noise),
-            prompt_token: has(sizes.n_prompt).then_some(energy(0.05 * prefill)),
-            output_token: has(sizes.n_gen).then_some(energy(0.25 * decode)),
-            window_s: Some(0.005),
+            prefill_tok_s: has(sizes.n_prompt).then_some(prefill_tok_s),
+            decode_tok_s: has(sizes.n_gen).then_some(decode_tok_s),
+            reason: (prompt_token.is_none() || output_token.is_none()).then_some(Reason::TooCoarse),
+            prompt_token,
+            output_token,
+            window_s: Some(self.window_s),
             simulated: true,
             engine: EngineFacts {
                 threads: order.candidate.threads.unwrap_or(4),
                 flash_attn: Some(order.candidate.flash_attn != Some(FlashAttn::Off)),
-                layers_offloaded: 0,
+                layers_offloaded: if offloaded.is_some() { 25 } else { 0 },
             },
             work_s: took_s - 2.0,
             ..Measured::default()
@@ -288,12 +314,53 @@ fn a_job_that_never_counts_leaves_its_place_empty() {
     assert_eq!(report.verdict, Verdict::NoGainShown);
     assert!(report.jobs.left_out > 0 && report.jobs.repeated >= report.jobs.left_out);
     assert!(
-        report
-            .candidates
-            .iter()
-            .any(|entry| entry.fate == Fate::TooFew)
+        report.candidates.iter().any(
+            |entry| matches!(&entry.fate, Fate::TooFew { why: Some(why) } if why == "contended")
+        )
     );
     assert!(!report.warnings.is_empty());
+}
+
+/// tegrastats' ten readings a second, and a prompt that the accelerator has done in one of them.
+#[test]
+fn an_accelerator_is_not_lost_on_a_slow_sensor() {
+    let mut study = study();
+    study.rules.space = Space::usual(4).only(&[Axis::GpuLayers, Axis::Threads]);
+    let accelerated = |times: f64, seed: u64| {
+        let mut board = Invented::new(seed, 1.0);
+        (board.window_s, board.accelerator) = (0.1, Some(times));
+        board.tune(&study)
+    };
+    for seed in 0..20 {
+        let tuner = accelerated(20.0, seed);
+        let report = Report::of(&study, &tuner);
+        assert_eq!(
+            tuner.chosen().gpu_layers,
+            Some(999),
+            "{:?}",
+            tuner.entries()
+        );
+        assert_eq!(report.verdict, Verdict::Gain);
+        // Its place and those of the threads beside it: one job at most was too short.
+        let spoilt = tuner.entries().len() as u32 + 1;
+        let contended = report.jobs.run / 8;
+        assert!(
+            report.jobs.repeated <= spoilt + contended,
+            "{:?}",
+            report.jobs
+        );
+        let (defaults, chosen) = (report.defaults.unwrap(), report.chosen.unwrap());
+        assert!((defaults.n_prompt, defaults.n_gen) == (512, 128));
+        assert!(chosen.n_prompt > 512, "{}", chosen.n_prompt);
+        let differ = |warning: &String| warning.contains("2048 and 128 tokens");
+        assert!(report.warnings.iter().any(differ), "{:?}", report.warnings);
+    }
+    // Where no context is long enough, it goes at once and the reason is said.
+    let tuner = accelerated(200.0, 1);
+    assert!(tuner.chosen().gpu_layers.is_none());
+    let entry = &tuner.entries()[0];
+    assert_eq!(entry.fate, Fate::TooFast { n_ctx: 2048 });
+    assert!(super::text::fate(entry).contains("--n-ctx"));
 }
 
 #[test]

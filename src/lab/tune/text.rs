@@ -146,7 +146,16 @@ pub fn fate(entry: &Entry) -> String {
         Fate::Failed { reason } => format!("failed: {}", crate::print::harmless(reason)),
         Fate::NoEffect { why } => format!("no effect: {why}"),
         Fate::NotTried => "not tried: no time".to_owned(),
-        Fate::TooFew => format!("too few jobs counted in rung {rung}"),
+        Fate::TooFast { n_ctx } => format!(
+            "too fast for the sensor: {n_ctx} tokens are over in too few of its windows; a \
+             larger --n-ctx allows longer jobs"
+        ),
+        Fate::TooFew { why } => {
+            let why = why.as_ref().map_or_else(String::new, |why| {
+                format!(": {}", crate::print::harmless(why))
+            });
+            format!("too few jobs counted in rung {rung}{why}")
+        }
     }
 }
 

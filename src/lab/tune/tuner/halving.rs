@@ -165,7 +165,7 @@ impl Tuner {
         self.at = At::Rung {
             stage,
             rung,
-            series: Series::bracketed(others, sizes, rounds),
+            series: self.sized(Series::bracketed(others, sizes, rounds)),
         };
     }
 
@@ -181,7 +181,27 @@ impl Tuner {
             rounds = rounds.min(affordable.max(LEAST_CHECK_ROUNDS));
         }
         self.out_of_time |= rounds < self.rules.rounds;
-        self.at = At::Check(Series::check(&self.best, sizes, rounds));
+        self.at = At::Check(self.sized(Series::check(&self.best, sizes, rounds)));
+    }
+
+    /// Longer jobs for whoever is faster than the defaults; of a new candidate it is believed
+    /// that it is as fast as what it goes on from.
+    fn sized(&self, mut series: Series) -> Series {
+        let of = |candidate: &Candidate| {
+            let mut known = self.speeds.iter();
+            Some(known.find(|(known, _)| known == candidate)?.1)
+        };
+        let Some(pace) = &self.pace else {
+            return series;
+        };
+        for arm in 0..series.arms.len() {
+            let from = || of(&self.best).filter(|_| arm != DEFAULTS);
+            if let Some(speeds) = of(&series.arms[arm]).or_else(from) {
+                let sizes = series.sizes_of(arm);
+                series.resize(arm, pace.lengthened(sizes, &speeds, self.rules.n_ctx));
+            }
+        }
+        series
     }
 
     fn sizes(&self, purpose: Purpose) -> Sizes {

@@ -12,7 +12,7 @@ use super::candidate::Candidate;
 use super::fate::{Entry, Fate, Interval};
 use super::order::{Counts, Order, Outcome, Part, Rules, TuneError};
 use super::series::{DEFAULTS, Place, Series};
-use super::sizes::{self, Pace};
+use super::sizes::{self, Pace, Speeds};
 use super::space::{Resolved, Stage};
 use crate::lab::figure::reason_name;
 use crate::record::Reason;
@@ -26,6 +26,8 @@ pub struct Tuner {
     pace: Option<Pace>,
     resolved: Option<Resolved>,
     best: Candidate,
+    /// Of candidates whose jobs ran.
+    speeds: Vec<(Candidate, Speeds)>,
     entries: Vec<Entry>,
     counts: Counts,
     spent_s: f64,
@@ -56,6 +58,7 @@ impl Tuner {
             pace: None,
             resolved: None,
             best: Candidate::default(),
+            speeds: Vec::new(),
             entries: Vec::new(),
             counts: Counts::default(),
             spent_s: 0.0,
@@ -99,7 +102,7 @@ impl Tuner {
             part,
             place,
             candidate: candidate.clone(),
-            sizes: series.sizes,
+            sizes: series.sizes_of(series.arm()?),
         })
     }
 
@@ -117,8 +120,8 @@ impl Tuner {
                 self.take_first(outcome, took_s, repeated)
             }
             At::Rung { .. } | At::Check(_) => {
-                if let (Some(pace), Some(order)) = (&mut self.pace, series_of(&self.at)) {
-                    pace.learn(&order.sizes, took_s);
+                if let (Some(pace), Some(series)) = (&mut self.pace, series_of(&self.at)) {
+                    pace.learn(&series.sizes, took_s);
                 }
                 self.take_of_series(outcome)?;
                 self.go_on();
@@ -170,7 +173,7 @@ impl Tuner {
     }
 
     fn take_of_series(&mut self, outcome: Outcome) -> Result<(), TuneError> {
-        let goal = self.rules.goal;
+        let (goal, n_ctx) = (self.rules.goal, self.rules.n_ctx);
         let (stage, rung, series) = match &mut self.at {
             At::Rung {
                 stage,
@@ -180,10 +183,10 @@ impl Tuner {
             At::Check(series) => (None, 0, series),
             At::First { .. } | At::Done(_) => return Ok(()),
         };
-        let Some((place, candidate)) = series.next() else {
+        let (Some((place, candidate)), Some(arm)) = (series.next(), series.arm()) else {
             return Ok(());
         };
-        let (candidate, arm) = (candidate.clone(), series.arm());
+        let candidate = candidate.clone();
         let again = place.repeated + 1 < TRIES;
         let outcome = match outcome {
             Outcome::Measured(measured) if goal.cost(&measured).is_none() => Outcome::LeftOut {
@@ -192,7 +195,21 @@ impl Tuner {
             },
             other => other,
         };
+        let mut too_fast = false;
+        if let (Outcome::Measured(measured) | Outcome::LeftOut { measured, .. }, Some(pace)) =
+            (&outcome, &self.pace)
+        {
+            let speeds = Speeds::of(measured);
+            let sizes = series.sizes_of(arm);
+            if goal.cost(measured).is_none() && measured.reason == Some(Reason::TooCoarse) {
+                series.resize(arm, pace.lengthened(sizes, &speeds, n_ctx));
+                too_fast = pace.is_beyond_the_sensor(&sizes, &speeds, n_ctx);
+            }
+            self.speeds.retain(|(known, _)| *known != candidate);
+            self.speeds.push((candidate.clone(), speeds));
+        }
         let gone = match outcome {
+            Outcome::LeftOut { .. } if too_fast && arm != DEFAULTS => Fate::TooFast { n_ctx },
             Outcome::Measured(measured) => {
                 let asked = candidate.gpu_layers.is_some_and(|layers| layers > 0);
                 match asked && measured.engine.layers_offloaded == 0 {
@@ -210,9 +227,14 @@ impl Tuner {
                 series.repeat();
                 return Ok(());
             }
-            Outcome::LeftOut { .. } | Outcome::Cancelled => {
+            Outcome::LeftOut { why, .. } => {
                 self.counts.left_out += 1;
-                series.take(None);
+                series.leave_empty(why);
+                return Ok(());
+            }
+            Outcome::Cancelled => {
+                self.counts.left_out += 1;
+                series.leave_empty("cancelled".to_owned());
                 return Ok(());
             }
             // Once may be an accident, such as a worker that was killed.
@@ -221,7 +243,7 @@ impl Tuner {
                 series.repeat();
                 return Ok(());
             }
-            Outcome::Failed { reason } if arm == Some(DEFAULTS) => {
+            Outcome::Failed { reason } if arm == DEFAULTS => {
                 return Err(TuneError::DefaultsFail(reason));
             }
             Outcome::Failed { reason } => Fate::Failed { reason },
