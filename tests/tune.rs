@@ -220,6 +220,44 @@ fn a_tuning_that_is_stopped_goes_on_where_it_was() {
     assert_eq!(tuned.on_board(), ids);
 }
 
+/// A day after the last job its state has left the broker, a week after it the result too.
+#[test]
+fn a_job_whose_records_have_expired_is_not_waited_for_in_vain() {
+    let mut tuned = Tuned::start("");
+    let finished = report(&tuned.run(&[&DECODE[..], &["--json"]].concat()));
+    let ids = tuned.journal();
+    // The last two were not written down any more.
+    let [.., a_day_ago, a_week_ago] = ids.as_slice() else {
+        panic!("{ids:?}");
+    };
+    for (id, leaf) in [
+        (a_day_ago, "state"),
+        (a_week_ago, "state"),
+        (a_week_ago, "result"),
+    ] {
+        tuned.rig.lab.publish_retained(&of_job(id, leaf), "");
+        tuned.rig.lab.wait("the record to be cleared", |seen| {
+            seen.topic == of_job(id, leaf) && seen.text.is_empty()
+        });
+    }
+    let path = tuned.out.join("journal.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let kept = lines[..lines.len() - 2].join("\n");
+    std::fs::write(&path, format!("{kept}\n")).unwrap();
+    for id in [a_day_ago, a_week_ago] {
+        let result = tuned.out.join("results").join(format!("{id}.json"));
+        std::fs::remove_file(result).unwrap();
+    }
+
+    let again = report(&tuned.run(&[&DECODE[..], &["--json"]].concat()));
+    assert_eq!(tuned.journal(), ids);
+    assert_eq!(tuned.results(), ids.len());
+    assert_eq!(again["checked"], finished["checked"]);
+    assert_eq!(again["candidates"], finished["candidates"]);
+    assert_eq!(tuned.on_board().len(), ids.len());
+}
+
 #[test]
 fn without_a_sensor_speed_is_tuned_and_a_cancelled_job_stops_it() {
     let mut tuned = Tuned::start("");

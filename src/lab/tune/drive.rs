@@ -93,14 +93,16 @@ impl Drive<'_> {
         let sent = Instant::now();
         let accepted = send(self.client, &self.board, &job).await?;
         let known = accepted.state.is_final();
-        if !known {
-            // Of a board that has lost its store, which runs a known id again.
-            self.client
-                .forget_retained_of(|topic| topics.iter().any(|mine| mine == topic));
-        }
-        let silent = Display::nowhere();
-        let collected =
-            follow::follow(self.client, &self.board, &id, Until::Result, &silent).await?;
+        let collected = match known {
+            true => follow::ended_before(self.client, &self.board, &id, accepted.state).await?,
+            false => {
+                // Of a board that has lost its store, which runs a known id again.
+                self.client
+                    .forget_retained_of(|topic| topics.iter().any(|mine| mine == topic));
+                let silent = Display::nowhere();
+                follow::follow(self.client, &self.board, &id, Until::Result, &silent).await?
+            }
+        };
         let took_s = sent.elapsed().as_secs_f64();
         for topic in &topics {
             self.client.unsubscribe(topic).await?;
@@ -117,11 +119,13 @@ impl Drive<'_> {
         known: bool,
     ) -> Result<Entry, LabError> {
         let state = collected.state.as_ref().map(|state| state.state);
+        let result = collected.result.as_ref().map(|result| &result.body);
         let reason = collected
             .state
             .as_ref()
-            .and_then(|state| state.reason.clone());
-        let result = collected.result.as_ref().map(|result| &result.body);
+            .and_then(|state| state.reason.clone())
+            // The state has expired before the result.
+            .or_else(|| result.and_then(|result| result.reason.clone()));
         if result.is_some() {
             let path = self.results.join(format!("{id}.json"));
             whole::write(&path, &format!("{}\n", collected.result_json))?;
