@@ -49,7 +49,11 @@ pub fn replay(study: &Study, entries: &[Entry]) -> Result<Tuner, LabError> {
             )));
         }
         let taken = tuner.take(entry.outcome.clone(), entry.took_s);
-        taken.map_err(|error| failed(&error))?;
+        taken.map_err(|error| {
+            LabError::Failed(format!(
+                "{error}. So its jobs ended when this command ran before; --fresh begins anew"
+            ))
+        })?;
     }
     Ok(tuner)
 }
@@ -223,6 +227,22 @@ mod tests {
         let tuner = replay(&study, std::slice::from_ref(&entry)).unwrap();
         let next = study.id(&tuner.next().unwrap());
         assert!(next.ends_with("-accelerator.1-1.1"), "{next}");
+        let failed = |again: &str| Entry {
+            id: format!("{}{again}", entry.id),
+            outcome: Outcome::Failed {
+                reason: "the worker was killed".to_owned(),
+            },
+            ..entry.clone()
+        };
+        let twice = [failed(""), failed("-again1")];
+        let tuner = replay(&study, &twice[..1]).unwrap();
+        assert_eq!(study.id(&tuner.next().unwrap()), twice[1].id);
+        let error = replay(&study, &twice).err().unwrap();
+        let said = error.to_string();
+        assert!(
+            said.contains("was killed") && said.contains("--fresh"),
+            "{said}"
+        );
         entry.id = "tune-other".to_owned();
         let error = replay(&study, &[entry]).err().unwrap().to_string();
         assert!(

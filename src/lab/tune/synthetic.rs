@@ -382,7 +382,11 @@ fn a_board_without_energy_says_so_after_three_tries() {
     assert!(error.contains("(coverage)"), "{error}");
     let reason = "n_ctx is too small".to_owned();
     let failed = Outcome::Failed { reason };
-    let error = Tuner::new(study().rules).take(failed, 1.0).unwrap_err();
+    let mut tuner = Tuner::new(study().rules);
+    tuner.take(failed.clone(), 1.0).unwrap();
+    let order = tuner.next().unwrap();
+    assert_eq!((order.part, order.place.repeated), (Part::First, 1));
+    let error = tuner.take(failed, 1.0).unwrap_err();
     assert!(error.to_string().contains("n_ctx is too small"));
 }
 

@@ -40,6 +40,7 @@ pub struct Tuner {
 enum At {
     First {
         repeated: u32,
+        failures: u32,
     },
     Rung {
         stage: Stage,
@@ -54,7 +55,10 @@ impl Tuner {
     pub fn new(rules: Rules) -> Self {
         Self {
             rules,
-            at: At::First { repeated: 0 },
+            at: At::First {
+                repeated: 0,
+                failures: 0,
+            },
             pace: None,
             resolved: None,
             best: Candidate::default(),
@@ -71,7 +75,7 @@ impl Tuner {
     /// The next job; `None` at the end.
     pub fn next(&self) -> Option<Order> {
         let (part, series) = match &self.at {
-            At::First { repeated } => {
+            At::First { repeated, .. } => {
                 return Some(Order {
                     part: Part::First,
                     place: Place {
@@ -115,9 +119,9 @@ impl Tuner {
             self.simulated |= measured.simulated;
         }
         match &self.at {
-            At::First { repeated } => {
-                let repeated = *repeated;
-                self.take_first(outcome, took_s, repeated)
+            At::First { repeated, failures } => {
+                let tried = (*repeated, *failures);
+                self.take_first(outcome, took_s, tried)
             }
             At::Rung { .. } | At::Check(_) => {
                 if let (Some(pace), Some(series)) = (&mut self.pace, series_of(&self.at)) {
@@ -135,15 +139,23 @@ impl Tuner {
         &mut self,
         outcome: Outcome,
         took_s: f64,
-        repeated: u32,
+        (repeated, failures): (u32, u32),
     ) -> Result<(), TuneError> {
+        let again = |failures| At::First {
+            repeated: repeated + 1,
+            failures,
+        };
         let measured = match outcome {
             Outcome::Measured(measured) | Outcome::LeftOut { measured, .. } => measured,
+            // Once may be an accident.
+            Outcome::Failed { .. } if failures == 0 => {
+                self.counts.repeated += 1;
+                self.at = again(1);
+                return Ok(());
+            }
             Outcome::Failed { reason } => return Err(TuneError::DefaultsFail(reason)),
             Outcome::Cancelled => {
-                self.at = At::First {
-                    repeated: repeated + 1,
-                };
+                self.at = again(failures);
                 return Ok(());
             }
         };
@@ -153,11 +165,9 @@ impl Tuner {
             match measured.reason {
                 // Longer jobs help against too few windows.
                 Some(Reason::TooCoarse) if measured.window_s.is_some() => {}
-                _ if repeated + 1 < TRIES => {
+                _ if repeated - failures + 1 < TRIES => {
                     self.counts.repeated += 1;
-                    self.at = At::First {
-                        repeated: repeated + 1,
-                    };
+                    self.at = again(failures);
                     return Ok(());
                 }
                 reason => return Err(TuneError::NoEnergy(because(reason))),
