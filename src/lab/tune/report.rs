@@ -63,6 +63,8 @@ pub struct Side {
     /// Tokens of a job's phases.
     pub n_prompt: u32,
     pub n_gen: u32,
+    /// Of context before them.
+    pub n_depth: u32,
     pub cost: Option<f64>,
     /// Scatter, and the sensor's systematic part.
     pub cost_u95: Option<f64>,
@@ -200,6 +202,7 @@ impl Side {
             n: cost.map_or(0, |cost| cost.n),
             n_prompt: check.sizes_of(arm).n_prompt,
             n_gen: check.sizes_of(arm).n_gen,
+            n_depth: check.sizes_of(arm).n_depth,
             cost: cost.map(|cost| cost.mean),
             cost_u95: cost.and_then(|cost| Some(cost.u95?.hypot(2.0 * systematic * cost.mean))),
             prefill_tok_s: mean(&|job| job.prefill_tok_s),

@@ -158,6 +158,7 @@ mod tests {
         let sizes = Sizes {
             n_prompt: 1,
             n_gen: 1,
+            n_depth: 0,
             repetitions: 1,
         };
         let mut series = Series::bracketed(&others, sizes, 4);

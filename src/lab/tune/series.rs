@@ -258,6 +258,7 @@ mod tests {
     const SIZES: Sizes = Sizes {
         n_prompt: 0,
         n_gen: 8,
+        n_depth: 0,
         repetitions: 1,
     };
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Sizes {
     pub n_prompt: u32,
     pub n_gen: u32,
+    /// Of context before either.
+    pub n_depth: u32,
     pub repetitions: u32,
 }
 
@@ -65,6 +67,7 @@ pub fn first(goal: &Goal) -> Sizes {
     Sizes {
         n_prompt: goal.n_prompt,
         n_gen: goal.n_gen.min(32),
+        n_depth: 0,
         repetitions: 1,
     }
 }
@@ -86,7 +89,7 @@ impl Pace {
     /// The sizes of a job; `seconds` scales them, `n_ctx` limits them.
     pub fn sizes(&self, goal: &Goal, purpose: Purpose, seconds: f64, n_ctx: u32) -> Sizes {
         let (share, target_s, part_prefill, part_decode) = match purpose {
-            Purpose::Check => (1.0, CHECK_SECONDS, true, true),
+            Purpose::Check => (1.0, CHECK_SECONDS, goal.needs_prefill(), true),
             Purpose::Rung(stage, rung) => {
                 let rung = (rung.max(1) as usize).min(RUNGS.len());
                 let behind = (RUNGS.len() - rung) as i32;
@@ -117,6 +120,14 @@ impl Pace {
                 .max(whole(seen_s * self.decode_tok_s)),
         };
         let n_gen = n_gen.min(n_ctx);
+        // `bench` fills the depth before the prompt too, whose figures would be those of another
+        // request: only jobs without a prompt can decode where a request does.
+        let n_depth = match (n_prompt, purpose) {
+            (0, Purpose::Check | Purpose::Rung(Stage::Attention, _)) => {
+                goal.n_prompt.min(n_ctx - n_gen)
+            }
+            _ => 0,
+        };
         let once_s = match n_gen {
             0 => f64::from(n_prompt) / self.prefill_tok_s,
             n => f64::from(n) / self.decode_tok_s,
@@ -125,6 +136,7 @@ impl Pace {
         Sizes {
             n_prompt,
             n_gen,
+            n_depth,
             repetitions: repetitions.clamp(1, MOST_REPETITIONS),
         }
     }
@@ -169,8 +181,9 @@ impl Pace {
     pub fn estimate_s(&self, sizes: &Sizes) -> f64 {
         let repetitions = f64::from(sizes.repetitions);
         let prefill = (repetitions + 1.0) * f64::from(sizes.n_prompt) / self.prefill_tok_s;
+        let depth = repetitions * f64::from(sizes.n_depth) / self.prefill_tok_s;
         let decode = repetitions * f64::from(sizes.n_gen) / self.decode_tok_s;
-        self.stretch * (self.besides_s + prefill + decode)
+        self.stretch * (self.besides_s + prefill + depth + decode)
     }
 
     /// Learns from a job; a slow one more than it has to fear of the next.
@@ -238,6 +251,28 @@ mod tests {
     }
 
     #[test]
+    fn decode_alone_is_measured_behind_the_prompt() {
+        let pace = pace(Objective::Decode, 64.0, 16.0, 0.005);
+        let of = |goal: &Goal, purpose, n_ctx| {
+            let sizes = pace.sizes(goal, purpose, 1.0, n_ctx);
+            (sizes.n_prompt, sizes.n_gen, sizes.n_depth)
+        };
+        let attention = Purpose::Rung(Stage::Attention, 1);
+        let mut decode = goal(Objective::Decode);
+        assert_eq!(of(&decode, attention, 2048), (0, 16, 512));
+        assert_eq!(of(&decode, Purpose::Check, 2048), (0, 128, 512));
+        assert_eq!(of(&decode, Purpose::Check, 512), (0, 128, 384));
+        let threads = Purpose::Rung(Stage::Threads, 1);
+        assert_eq!(of(&decode, threads, 2048), (0, 16, 0));
+        // Its prefill would be that of a later part of a prompt.
+        decode.bounds.ttft_s = Some(1.0);
+        assert_eq!(of(&decode, Purpose::Check, 2048), (512, 128, 0));
+        let deep = pace.sizes(&goal(Objective::Decode), attention, 1.0, 2048);
+        // A second besides, eight of the depth, one of decoding.
+        assert!((pace.estimate_s(&deep) - 10.0).abs() < 1e-9);
+    }
+
+    #[test]
     fn a_faster_candidate_has_longer_jobs_of_its_own() {
         let pace = pace(Objective::Energy, 40.0, 5.0, 0.1);
         let purpose = Purpose::Rung(Stage::Accelerator, 1);
@@ -269,6 +304,7 @@ mod tests {
         let sizes = Sizes {
             n_prompt: 128,
             n_gen: 16,
+            n_depth: 0,
             repetitions: 1,
         };
         // A second besides, twice two of the prompt, one of decoding.

@@ -56,7 +56,7 @@ impl Study {
         let rest = json!({
             "v": 1, "id": self.id(order), "kind": "bench",
             "model": self.model, "model_sha256": self.model_sha256,
-            "n_prompt": sizes.n_prompt, "n_gen": sizes.n_gen,
+            "n_prompt": sizes.n_prompt, "n_gen": sizes.n_gen, "n_depth": sizes.n_depth,
             "repetitions": sizes.repetitions, "warmup": 1,
             "idle": {"before_s": 0, "after_s": 0},
             "publish": {"tokens": "none"},
@@ -127,6 +127,7 @@ pub(super) mod tests {
             sizes: Sizes {
                 n_prompt: 128,
                 n_gen: 20,
+                n_depth: 0,
                 repetitions: 1,
             },
         }

@@ -98,6 +98,7 @@ impl Invented {
         };
         let took_s = 2.0
             + f64::from(sizes.repetitions) * f64::from(sizes.n_gen) / decode_tok_s
+            + f64::from(sizes.repetitions) * f64::from(sizes.n_depth) / prefill_tok_s
             + f64::from(sizes.repetitions + 1) * f64::from(sizes.n_prompt) / prefill_tok_s;
         if self.broken.as_ref() == Some(&order.candidate) {
             let reason = "the worker was killed by SIGABRT".to_owned();

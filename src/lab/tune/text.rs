@@ -41,11 +41,10 @@ pub fn render(report: &Report, width: usize) -> String {
         counts.repeated,
         counts.left_out
     );
-    lines.extend(
-        wrap(&jobs, width)
-            .into_iter()
-            .map(|part| style(part).dim().to_string()),
-    );
+    for text in [depth(&report.goal), Some(jobs)].into_iter().flatten() {
+        let parts = wrap(&text, width).into_iter();
+        lines.extend(parts.map(|part| style(part).dim().to_string()));
+    }
     lines.push(String::new());
     let heading = match report.verdict {
         Verdict::NoGainShown => "the defaults, to paste into a job:",
@@ -78,6 +77,17 @@ pub fn aim(goal: &Goal) -> String {
         text.push_str(&format!(", TPOT at most {}", seconds(bound)));
     }
     text
+}
+
+/// Where decode is not measured where a request does it.
+fn depth(goal: &Goal) -> Option<String> {
+    (goal.needs_prefill() && goal.needs_decode()).then(|| {
+        format!(
+            "output was measured from an empty context: behind a prompt of {} tokens attention \
+             takes more of it",
+            goal.n_prompt
+        )
+    })
 }
 
 fn candidates(entries: &[Entry], width: usize) -> Vec<String> {
