@@ -41,6 +41,8 @@ pub struct Series {
     rounds: Vec<Vec<Slot>>,
     next: (usize, usize),
     repeated: u32,
+    /// Of `repeated`, those that followed a failure.
+    failures: u32,
     /// Those that can't run have no more jobs.
     broken: Vec<bool>,
     /// Why a place of each stayed empty last.
@@ -92,6 +94,7 @@ impl Series {
                 .collect(),
             next: (0, 0),
             repeated: 0,
+            failures: 0,
         }
     }
 
@@ -126,6 +129,16 @@ impl Series {
     /// The same job once more.
     pub fn repeat(&mut self) {
         self.repeated += 1;
+    }
+
+    /// The same job once more, after it has failed.
+    pub fn repeat_failed(&mut self) {
+        self.failures += 1;
+        self.repeat();
+    }
+
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Leaves the place of this job empty.
@@ -163,7 +176,7 @@ impl Series {
     }
 
     fn advance(&mut self) {
-        self.repeated = 0;
+        (self.repeated, self.failures) = (0, 0);
         loop {
             let (round, job) = self.next;
             let jobs = self.rounds.get(round).map_or(0, Vec::len);

@@ -171,6 +171,13 @@ fn planted() -> Candidate {
     }
 }
 
+fn planted_threads() -> Candidate {
+    Candidate {
+        threads: Some(3),
+        ..Candidate::default()
+    }
+}
+
 #[test]
 fn the_planted_optimum_is_found() {
     let (study, runs) = (study(), 200);
@@ -389,6 +396,34 @@ fn a_board_without_energy_says_so_after_three_tries() {
     assert_eq!((order.part, order.place.repeated), (Part::First, 1));
     let error = tuner.take(failed, 1.0).unwrap_err();
     assert!(error.to_string().contains("n_ctx is too small"));
+}
+
+/// A neighbour, then a worker that was killed, then a good run: nobody is given up for that.
+#[test]
+fn a_run_that_was_contended_is_no_failure() {
+    let study = study();
+    for arm in [Candidate::default(), planted_threads()] {
+        let mut board = Invented::new(9, 1.0);
+        board.contended = 0.0;
+        let mut tuner = Tuner::new(study.rules.clone());
+        while let Some(order) = tuner.next() {
+            let (outcome, took_s) = board.run(&order);
+            let troubled = order.part != Part::First && order.candidate == arm;
+            let outcome = match (outcome, order.place.repeated) {
+                (Outcome::Measured(measured), 0) if troubled => Outcome::LeftOut {
+                    why: "contended".to_owned(),
+                    measured,
+                },
+                (_, 1) if troubled => Outcome::Failed {
+                    reason: "the worker was killed by SIGKILL".to_owned(),
+                },
+                (outcome, _) => outcome,
+            };
+            tuner.take(outcome, took_s).unwrap();
+        }
+        assert_eq!(*tuner.chosen(), planted());
+        assert_eq!(tuner.counts().left_out, 0);
+    }
 }
 
 #[test]

@@ -197,7 +197,7 @@ impl Tuner {
             return Ok(());
         };
         let candidate = candidate.clone();
-        let again = place.repeated + 1 < TRIES;
+        let again = place.repeated - series.failures() + 1 < TRIES;
         let outcome = match outcome {
             Outcome::Measured(measured) if goal.cost(&measured).is_none() => Outcome::LeftOut {
                 why: because(measured.reason),
@@ -248,9 +248,9 @@ impl Tuner {
                 return Ok(());
             }
             // Once may be an accident, such as a worker that was killed.
-            Outcome::Failed { .. } if place.repeated == 0 => {
+            Outcome::Failed { .. } if series.failures() == 0 => {
                 self.counts.repeated += 1;
-                series.repeat();
+                series.repeat_failed();
                 return Ok(());
             }
             Outcome::Failed { reason } if arm == DEFAULTS => {
