@@ -47,6 +47,29 @@ pub enum Fate {
     },
 }
 
+/// A mean time that is beyond its bound.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Beyond {
+    pub time: Latency,
+    pub bound_s: f64,
+    pub value_s: f64,
+    /// `None` of a single job.
+    pub value_s_u95: Option<f64>,
+}
+
+impl Beyond {
+    /// Of the bound.
+    pub fn share(&self) -> f64 {
+        self.value_s / self.bound_s - 1.0
+    }
+
+    /// Whether the bound is below the whole 95 % interval.
+    pub fn is_shown(&self) -> bool {
+        self.value_s_u95
+            .is_some_and(|half| self.value_s - half > self.bound_s)
+    }
+}
+
 /// A ratio with its 95 % interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Interval {

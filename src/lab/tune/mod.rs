@@ -163,10 +163,13 @@ fn finish(report: &Report, folder: &Path, as_json: bool) -> Result<(), LabError>
         );
     }
     match report.verdict {
-        Verdict::BoundsNotMet => Err(LabError::Failed(
-            "no configuration that was tried keeps the bounds".to_owned(),
-        )),
-        _ => Ok(()),
+        Verdict::BoundsNotMet => Err(LabError::Failed(match report.nothing_was_tried() {
+            true => "the defaults do not keep the bounds, and nothing else was tried".to_owned(),
+            false => "no configuration that was tried keeps the bounds".to_owned(),
+        })),
+        Verdict::Gain | Verdict::WithinBounds | Verdict::NoGainShown | Verdict::ExceedsBounds => {
+            Ok(())
+        }
     }
 }
 

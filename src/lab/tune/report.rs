@@ -1,7 +1,7 @@
 //! What a tuning found, as it is printed and kept.
 
 use super::candidate::Candidate;
-use super::fate::{Entry, Interval};
+use super::fate::{Beyond, Entry, Fate, Interval};
 use super::goal::Goal;
 use super::measured::Measured;
 use super::order::Counts;
@@ -22,6 +22,8 @@ pub enum Verdict {
     WithinBounds,
     /// The defaults stay: nothing was shown to cost less.
     NoGainShown,
+    /// The defaults stay: in the check the choice exceeds a bound that they keep.
+    ExceedsBounds,
     /// Nothing that was tried keeps the bounds; this is the nearest.
     BoundsNotMet,
 }
@@ -44,6 +46,8 @@ pub struct Report {
     /// The choice's cost as a multiple of the defaults', by the check.
     pub checked: Option<Interval>,
     pub check_rounds: u32,
+    /// Which of the bounds the choice is farthest beyond.
+    pub beyond: Option<Beyond>,
     pub defaults: Option<Side>,
     pub chosen: Option<Side>,
     pub candidates: Vec<Entry>,
@@ -93,8 +97,8 @@ impl Report {
         };
         let verdict = verdict(beyond, checked, chosen.is_default());
         let recommended = match verdict {
-            Verdict::NoGainShown => Candidate::default(),
-            _ => chosen.clone(),
+            Verdict::NoGainShown | Verdict::ExceedsBounds => Candidate::default(),
+            Verdict::Gain | Verdict::WithinBounds | Verdict::BoundsNotMet => chosen.clone(),
         };
         let (defaults, side) = sides.unzip();
         Self {
@@ -112,6 +116,7 @@ impl Report {
             job: study.to_paste(&recommended),
             checked,
             check_rounds: tuner.check().map_or(0, Series::rounds),
+            beyond: beyond.1,
             defaults,
             chosen: side,
             candidates: tuner.entries().to_vec(),
@@ -121,6 +126,12 @@ impl Report {
         }
     }
 
+    /// Whether nothing ran beside the defaults.
+    pub fn nothing_was_tried(&self) -> bool {
+        let mut fates = self.candidates.iter().map(|entry| &entry.fate);
+        fates.all(|fate| *fate == Fate::NotTried)
+    }
+
     /// The share of the defaults' cost that is saved, and half of its 95 % interval.
     pub fn gain(&self) -> Option<(f64, f64)> {
         let Interval { ratio, low, high } = self.checked?;
@@ -128,17 +139,19 @@ impl Report {
     }
 }
 
-/// `beyond` is how far the means of the defaults and of the choice are beyond their bounds.
-fn verdict(beyond: (f64, f64), checked: Option<Interval>, only_defaults: bool) -> Verdict {
+/// `beyond` are the bounds that the means of the defaults and of the choice exceed.
+fn verdict(
+    (defaults, choice): (Option<Beyond>, Option<Beyond>),
+    checked: Option<Interval>,
+    only_defaults: bool,
+) -> Verdict {
     let shown = checked.is_some_and(|ratio| ratio.high < 1.0);
-    match beyond {
-        (_, chosen) if chosen > 0.0 && only_defaults => Verdict::BoundsNotMet,
-        (defaults, chosen) if chosen > 0.0 && defaults > 0.0 => Verdict::BoundsNotMet,
-        (defaults, chosen) if defaults > 0.0 && chosen == 0.0 && !only_defaults => match shown {
-            true => Verdict::Gain,
-            false => Verdict::WithinBounds,
-        },
-        (_, chosen) if chosen == 0.0 && shown => Verdict::Gain,
+    match (defaults.is_some(), choice.is_some()) {
+        (_, true) if only_defaults => Verdict::BoundsNotMet,
+        (true, true) => Verdict::BoundsNotMet,
+        (false, true) => Verdict::ExceedsBounds,
+        (_, false) if shown => Verdict::Gain,
+        (true, false) if !only_defaults => Verdict::WithinBounds,
         _ => Verdict::NoGainShown,
     }
 }
@@ -217,6 +230,7 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
+    use super::super::goal::Latency;
     use super::*;
 
     #[test]
@@ -228,7 +242,7 @@ mod tests {
                 high,
             })
         };
-        let within = (0.0, 0.0);
+        let within = (None, None);
         assert_eq!(verdict(within, of(0.9, 0.95), false), Verdict::Gain);
         assert_eq!(verdict(within, of(0.9, 1.01), false), Verdict::NoGainShown);
         assert_eq!(verdict(within, of(1.1, 1.2), false), Verdict::NoGainShown);
@@ -237,15 +251,29 @@ mod tests {
 
     #[test]
     fn bounds_come_before_costs() {
-        let dear = Some(Interval {
-            ratio: 1.2,
-            low: 1.1,
-            high: 1.3,
-        });
-        assert_eq!(verdict((0.2, 0.0), dear, false), Verdict::WithinBounds);
-        assert_eq!(verdict((0.2, 0.1), dear, false), Verdict::BoundsNotMet);
-        assert_eq!(verdict((0.2, 0.2), None, true), Verdict::BoundsNotMet);
+        let ratio = |ratio: f64| {
+            Some(Interval {
+                ratio,
+                low: ratio - 0.1,
+                high: ratio + 0.1,
+            })
+        };
+        let (dear, cheap) = (ratio(1.2), ratio(0.8));
+        let beyond = |value_s| {
+            Some(Beyond {
+                time: Latency::Tpot,
+                bound_s: 1.0,
+                value_s,
+                value_s_u95: Some(0.05),
+            })
+        };
+        let (far, near) = (beyond(1.2), beyond(1.1));
+        assert_eq!(verdict((far, None), dear, false), Verdict::WithinBounds);
+        assert_eq!(verdict((far, None), cheap, false), Verdict::Gain);
+        assert_eq!(verdict((far, near), dear, false), Verdict::BoundsNotMet);
+        assert_eq!(verdict((far, far), None, true), Verdict::BoundsNotMet);
         // A choice that turns out to exceed what the defaults keep is none.
-        assert_eq!(verdict((0.0, 0.1), dear, false), Verdict::NoGainShown);
+        assert_eq!(verdict((None, near), dear, false), Verdict::ExceedsBounds);
+        assert_eq!(verdict((None, near), cheap, false), Verdict::ExceedsBounds);
     }
 }

@@ -1,7 +1,8 @@
 //! What the rounds of a rung tell: who is shown to be worse than the best, who exceeds a bound.
 
-use super::fate::{Fate, Interval};
+use super::fate::{Beyond, Fate, Interval};
 use super::goal::{Goal, Latency};
+use super::measured::Measured;
 use super::series::{DEFAULTS, Series};
 use crate::energy::{Statistic, Verdict};
 
@@ -13,8 +14,8 @@ pub struct Standing {
     pub relative: Option<f64>,
     pub rounds: u32,
     pub against_defaults: Option<Interval>,
-    /// The largest share by which a mean time is beyond its bound; 0 within all.
-    pub beyond: f64,
+    /// The time that is farthest beyond its bound; `None` within all.
+    pub beyond: Option<Beyond>,
     /// Why it goes; `None` while it stays.
     pub out: Option<Fate>,
 }
@@ -22,6 +23,11 @@ pub struct Standing {
 impl Standing {
     pub fn stays(&self) -> bool {
         self.out.is_none()
+    }
+
+    /// By what share; 0 within all bounds.
+    pub fn excess(&self) -> f64 {
+        self.beyond.map_or(0.0, |beyond| beyond.share())
     }
 }
 
@@ -40,7 +46,7 @@ pub fn standings(series: &Series, goal: &Goal, before: Option<usize>) -> Vec<Sta
             continue;
         }
         // A time within its bounds is worth any cost.
-        if all[arm].beyond > 0.0 && all[best].beyond == 0.0 {
+        if all[arm].beyond.is_some() && all[best].beyond.is_none() {
             continue;
         }
         let chances = if Some(arm) == before { stay - 1 } else { 1 };
@@ -64,8 +70,8 @@ pub fn best(all: &[Standing]) -> Option<usize> {
     known
         .min_by(|a, b| {
             let cost = |standing: &Standing| standing.relative.unwrap_or(f64::INFINITY);
-            a.beyond
-                .total_cmp(&b.beyond)
+            a.excess()
+                .total_cmp(&b.excess())
                 .then(cost(a).total_cmp(&cost(b)))
         })
         .map(|standing| standing.arm)
@@ -80,7 +86,13 @@ fn standing(series: &Series, arm: usize, goal: &Goal) -> Standing {
         let sum: f64 = values.iter().map(|value| value.ln()).sum();
         sum / values.len() as f64
     };
-    let (beyond, exceeds) = bounds(series, arm, goal);
+    let beyond = beyond(&series.of_arm(arm), goal);
+    let exceeds = beyond.iter().find(|beyond| beyond.is_shown());
+    let exceeds = exceeds.map(|beyond| Fate::Exceeds {
+        time: beyond.time,
+        bound_s: beyond.bound_s,
+        value_s: beyond.value_s,
+    });
     let out = match known.is_empty() && arm != DEFAULTS {
         true => Some(Fate::TooFew {
             why: series.why_empty(arm).map(str::to_owned),
@@ -95,43 +107,38 @@ fn standing(series: &Series, arm: usize, goal: &Goal) -> Standing {
             .then(|| series.ratio(DEFAULTS, arm, goal))
             .flatten()
             .map(Interval::from),
-        beyond,
+        beyond: beyond.first().copied(),
         out,
     }
 }
 
-/// How far beyond its bounds the mean is, and whether the whole interval of the mean is.
-fn bounds(series: &Series, arm: usize, goal: &Goal) -> (f64, Option<Fate>) {
-    let jobs: Vec<Vec<(Latency, f64, Option<f64>)>> = series
-        .of_arm(arm)
-        .into_iter()
-        .map(|measured| goal.bounded(measured))
-        .collect();
-    let (mut beyond, mut exceeds) = (0.0_f64, None);
-    for which in 0..jobs.first().map_or(0, Vec::len) {
-        let (time, bound_s, _) = jobs[0][which];
-        let values: Vec<f64> = jobs.iter().filter_map(|job| job[which].2).collect();
-        let Some(statistic) = Statistic::of(&values) else {
-            continue;
-        };
-        beyond = beyond.max(statistic.mean / bound_s - 1.0);
-        let least = statistic.mean - statistic.u95.unwrap_or(f64::INFINITY);
-        if least > bound_s {
-            exceeds = Some(Fate::Exceeds {
+/// Mean times over these jobs that are beyond their bounds, the farthest first.
+pub fn beyond(jobs: &[&Measured], goal: &Goal) -> Vec<Beyond> {
+    let jobs: Vec<Vec<(Latency, f64, Option<f64>)>> =
+        jobs.iter().map(|measured| goal.bounded(measured)).collect();
+    let bounds = 0..jobs.first().map_or(0, Vec::len);
+    let mut all: Vec<Beyond> = bounds
+        .filter_map(|which| {
+            let (time, bound_s, _) = jobs[0][which];
+            let values: Vec<f64> = jobs.iter().filter_map(|job| job[which].2).collect();
+            let mean = Statistic::of(&values)?;
+            Some(Beyond {
                 time,
                 bound_s,
-                value_s: statistic.mean,
-            });
-        }
-    }
-    (beyond.max(0.0), exceeds)
+                value_s: mean.mean,
+                value_s_u95: mean.u95,
+            })
+        })
+        .filter(|beyond| beyond.value_s > beyond.bound_s)
+        .collect();
+    all.sort_by(|a, b| b.share().total_cmp(&a.share()));
+    all
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::candidate::Candidate;
     use super::super::goal::{Bounds, Objective};
-    use super::super::measured::Measured;
     use super::super::sizes::Sizes;
     use super::*;
 
@@ -202,7 +209,7 @@ mod tests {
         assert_eq!(best(&all), Some(1));
         // Not told apart from the bound: it stays, and whoever is within is better.
         let all = after(&[(1.0, 1.5004), (1.3, 1.0)], &goal);
-        assert!(all[0].stays() && all[0].beyond > 0.0);
+        assert!(all[0].stays() && all[0].excess() > 0.0);
         assert_eq!(best(&all), Some(1));
     }
 }

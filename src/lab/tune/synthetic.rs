@@ -311,6 +311,86 @@ fn bounds_are_kept_at_a_price() {
     assert_eq!(*tuner.chosen(), planted(), "the nearest");
 }
 
+/// What the stages saw within the bound, the check may not: the reason is told, not only that
+/// no gain is.
+#[test]
+fn a_choice_that_exceeds_a_bound_in_the_check_is_told_as_that() {
+    let mut study = study();
+    study.rules.space = Space::usual(4).only(&[Axis::Threads]);
+    study.rules.goal.bounds.tpot_s = Some(0.06);
+    let checked = |slower: f64, ripple: f64| {
+        let mut board = Invented::new(4, 1.0);
+        (board.heat, board.noise, board.contended) = (0.0, 0.0, 0.0);
+        let mut tuner = Tuner::new(study.rules.clone());
+        while let Some(order) = tuner.next() {
+            let (mut outcome, took_s) = board.run(&order);
+            if let (Outcome::Measured(measured), Part::Check) = (&mut outcome, order.part)
+                && !order.candidate.is_default()
+            {
+                let side = if order.place.round % 2 == 0 {
+                    1.0
+                } else {
+                    -1.0
+                };
+                measured.decode_tok_s = Some(1.0 / (slower * (1.0 + side * ripple)));
+            }
+            tuner.take(outcome, took_s).unwrap();
+        }
+        Report::of(&study, &tuner)
+    };
+    let shown = checked(0.07, 0.01);
+    assert_eq!(shown.verdict, Verdict::ExceedsBounds);
+    assert_eq!(
+        (shown.label.as_str(), shown.not_confirmed.as_deref()),
+        ("defaults", Some("threads 3"))
+    );
+    let beyond = shown.beyond.unwrap();
+    assert!(beyond.is_shown() && (beyond.value_s - 0.07).abs() < 1e-3);
+    let text = render(&shown);
+    assert!(
+        text.contains("does not keep a bound that they keep: TPOT 70"),
+        "{text}"
+    );
+    assert!(
+        text.contains("where 60.0 ms is allowed; it costs 0.88"),
+        "{text}"
+    );
+
+    let held = checked(0.0605, 0.1);
+    assert_eq!(held.verdict, Verdict::ExceedsBounds);
+    assert!(!held.beyond.unwrap().is_shown());
+    let text = render(&held);
+    assert!(
+        text.contains("is allowed (within the 95 % interval)"),
+        "{text}"
+    );
+}
+
+fn render(report: &Report) -> String {
+    let text = super::text::render(report, 120);
+    let text = console::strip_ansi_codes(&text).into_owned();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn defaults_beyond_a_bound_are_told_where_nothing_else_was_tried() {
+    let mut study = study();
+    study.rules.goal.bounds.ttft_s = Some(1.0);
+    let mut seldom = study.clone();
+    seldom.rules.budget_s = Some(10.0);
+    study.rules.space = Space::default();
+    for study in [study, seldom] {
+        let tuner = Invented::new(1, 1.0).tune(&study);
+        assert_eq!(tuner.counts().run, 1);
+        let report = Report::of(&study, &tuner);
+        assert_eq!(report.verdict, Verdict::BoundsNotMet);
+        let text = render(&report);
+        let why = "the defaults do not keep the bounds, and nothing else was tried: TTFT 5.";
+        assert!(text.contains(why), "{text}");
+        assert!(text.contains("where 1.00 s is allowed"), "{text}");
+    }
+}
+
 #[test]
 fn a_job_that_never_counts_leaves_its_place_empty() {
     let mut board = Invented::new(5, 1.0);

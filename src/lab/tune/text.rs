@@ -1,6 +1,6 @@
 //! A tuning for the terminal.
 
-use super::fate::{Entry, Fate, Interval};
+use super::fate::{Beyond, Entry, Fate, Interval};
 use super::goal::{Goal, Objective};
 use super::plan::{ASSUMED_BESIDES_S, ASSUMED_DECODE_TOK_S, ASSUMED_PREFILL_TOK_S, Plan};
 use super::report::{Report, Side, Verdict};
@@ -47,7 +47,7 @@ pub fn render(report: &Report, width: usize) -> String {
     }
     lines.push(String::new());
     let heading = match report.verdict {
-        Verdict::NoGainShown => "the defaults, to paste into a job:",
+        Verdict::NoGainShown | Verdict::ExceedsBounds => "the defaults, to paste into a job:",
         Verdict::BoundsNotMet => "the nearest, to paste into a job:",
         Verdict::Gain | Verdict::WithinBounds => "to paste into a job:",
     };
@@ -182,10 +182,8 @@ fn check(report: &Report, width: usize) -> Vec<String> {
             bound("the defaults exceed a bound, this keeps it"),
             Color::Green,
         ),
-        Verdict::BoundsNotMet => (
-            bound("nothing that was tried keeps the bounds; the nearest"),
-            Color::Yellow,
-        ),
+        Verdict::ExceedsBounds => (exceeds(report), Color::Yellow),
+        Verdict::BoundsNotMet => (not_met(report), Color::Yellow),
     };
     let text = wrap(&text, width).into_iter();
     lines.extend(text.map(|part| style(part).fg(colour).bold().to_string()));
@@ -208,8 +206,52 @@ fn gain(report: &Report) -> String {
     )
 }
 
+/// `TPOT 55.1 ± 0.4 ms, where 50 ms are allowed`
+fn beyond(found: &Beyond) -> String {
+    let value = Figure::because(Some(found.value_s), found.value_s_u95, None).show("s");
+    let not_shown = match (found.value_s_u95, found.is_shown()) {
+        (Some(_), false) => " (within the 95 % interval)",
+        _ => "",
+    };
+    format!(
+        "{} {value}, where {} is allowed{not_shown}",
+        found.time.as_str(),
+        seconds(found.bound_s)
+    )
+}
+
+/// Why the defaults stay though something was chosen.
+fn exceeds(report: &Report) -> String {
+    let chosen = report.not_confirmed.as_deref().unwrap_or(&report.label);
+    let beyond = report.beyond.as_ref().map_or_else(String::new, beyond);
+    let cost = report.checked.as_ref().map_or_else(String::new, |found| {
+        format!("; it costs {} of what they do", interval(found))
+    });
+    format!(
+        "the defaults stay: over {} interleaved rounds {chosen} does not keep a bound that they \
+         keep: {beyond}{cost}",
+        report.check_rounds
+    )
+}
+
+fn not_met(report: &Report) -> String {
+    let beyond = report.beyond.as_ref().map_or_else(String::new, beyond);
+    match report.nothing_was_tried() {
+        true => {
+            format!("the defaults do not keep the bounds, and nothing else was tried: {beyond}")
+        }
+        false => format!(
+            "nothing that was tried keeps the bounds; the nearest: {}, {beyond}",
+            report.label
+        ),
+    }
+}
+
 fn no_gain(report: &Report) -> String {
     match (&report.not_confirmed, &report.checked) {
+        (None, _) if report.nothing_was_tried() => {
+            "no gain shown: nothing was tried beside the defaults".to_owned()
+        }
         (Some(chosen), Some(found)) => format!(
             "no gain shown: over {} interleaved rounds {chosen} costs {} of what the defaults do",
             report.check_rounds,

@@ -110,7 +110,7 @@ impl Tuner {
         match (best(all), before) {
             (Some(best), Some(before)) => {
                 let (old, new) = (&all[before], &all[best]);
-                match old.stays() && old.relative.is_some() && old.beyond <= new.beyond {
+                match old.stays() && old.relative.is_some() && old.excess() <= new.excess() {
                     true => before,
                     false => best,
                 }
@@ -120,8 +120,8 @@ impl Tuner {
             (None, _) => all
                 .iter()
                 .filter(|standing| standing.relative.is_some())
-                .min_by(|a, b| a.beyond.total_cmp(&b.beyond))
-                .filter(|nearest| before.is_none_or(|arm| nearest.beyond < all[arm].beyond))
+                .min_by(|a, b| a.excess().total_cmp(&b.excess()))
+                .filter(|nearest| before.is_none_or(|arm| nearest.excess() < all[arm].excess()))
                 .map_or(before.unwrap_or(DEFAULTS), |nearest| nearest.arm),
         }
     }

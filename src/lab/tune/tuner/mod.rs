@@ -9,8 +9,9 @@
 mod halving;
 
 use super::candidate::Candidate;
-use super::fate::{Entry, Fate, Interval};
+use super::fate::{Beyond, Entry, Fate, Interval};
 use super::order::{Counts, Order, Outcome, Part, Rules, TuneError};
+use super::rung::beyond;
 use super::series::{DEFAULTS, Place, Series};
 use super::sizes::{self, Pace, Speeds};
 use super::space::{Resolved, Stage};
@@ -32,8 +33,8 @@ pub struct Tuner {
     counts: Counts,
     spent_s: f64,
     simulated: bool,
-    /// How far the defaults were beyond their bounds when last seen.
-    defaults_beyond: f64,
+    /// Which of their bounds the defaults were farthest beyond when last seen.
+    defaults_beyond: Option<Beyond>,
     out_of_time: bool,
 }
 
@@ -67,7 +68,7 @@ impl Tuner {
             counts: Counts::default(),
             spent_s: 0.0,
             simulated: false,
-            defaults_beyond: 0.0,
+            defaults_beyond: None,
             out_of_time: false,
         }
     }
@@ -174,6 +175,7 @@ impl Tuner {
             }
         }
         self.pace = Some(Pace::of(goal, &measured, took_s).ok_or(TuneError::NoSpeed)?);
+        self.defaults_beyond = beyond(&[&measured], goal).first().copied();
         self.resolved = Some(Resolved {
             threads: measured.engine.threads,
             flash_attn: measured.engine.flash_attn,
@@ -322,7 +324,7 @@ impl Tuner {
         self.simulated
     }
 
-    pub fn defaults_beyond(&self) -> f64 {
+    pub fn defaults_beyond(&self) -> Option<Beyond> {
         self.defaults_beyond
     }
 
