@@ -281,6 +281,12 @@ fn without_a_sensor_speed_is_tuned_and_a_cancelled_job_stops_it() {
     });
     let id = first.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(first.topic, of_job(&id, "state"));
+    // Another one would write over what this one writes down.
+    for further in [&["--fresh"][..], &[]] {
+        let second = tuned.run(&[&speed[..], further].concat());
+        assert_eq!(second.status.code(), Some(2), "{}", said(&second));
+        assert!(said(&second).contains("another joulectl tune works in"));
+    }
     assert_eq!(tuned.rig.ask("cancel", &json!({"id": id}))["ok"], true);
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(1), "{}", said(&ended));

@@ -4,6 +4,7 @@
 //! board: `demo`, and `recompute --storage`, which reads the storage directory of a jouled there,
 //! its SQLite and its raw data.
 
+mod alone;
 pub mod broker;
 pub mod client;
 pub mod collect;

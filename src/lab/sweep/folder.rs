@@ -4,8 +4,8 @@ use super::book::{Book, VERSION};
 use super::manifest::Source;
 use super::study::Study;
 use crate::lab::LabError;
+use crate::lab::alone::{self, Alone};
 use crate::lab::dataset::{DatasetError, replace};
-use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -147,23 +147,9 @@ impl Folder {
     }
 
     /// One command at a time works on a study of this folder. The lock goes with the process.
-    pub fn lock(&self) -> Result<File, LabError> {
-        std::fs::create_dir_all(&self.path).map_err(|error| failed(&self.path, &error))?;
-        let path = self.path.join(format!(".{}.lock", self.hash));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(|error| failed(&path, &error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(LabError::Usage(format!(
-                "another joulectl sweep works on this study in {}; wait for it, or stop it first",
-                self.path.display()
-            ))),
-            Err(TryLockError::Error(error)) => Err(failed(&path, &error)),
-        }
+    pub fn lock(&self) -> Result<Alone, LabError> {
+        let name = format!(".{}.lock", self.hash);
+        alone::lock(&self.path, &name, "joulectl sweep works on this study")
     }
 }
 

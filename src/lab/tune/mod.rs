@@ -34,7 +34,7 @@ use super::client::{Client, random_hex};
 use super::interrupt::interrupted;
 use super::sign::Signing;
 use super::target::Target;
-use super::{LabError, table, whole};
+use super::{LabError, alone, table, whole};
 use board::Facts;
 use drive::{Drive, replay, stopped};
 use journal::{Entry, Journal};
@@ -54,6 +54,7 @@ pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Resul
         return Ok(());
     }
     let folder = options.folder(facts.board.name());
+    let _alone = alone::lock(&folder, ".lock", "joulectl tune works")?;
     let past = begin(&mut study, &folder, options.fresh)?;
     let mut tuner = replay(&study, &past)?;
     let results = folder.join("results");
