@@ -6,7 +6,7 @@
 //!   rounds and paired ratios, `rung` who goes
 //! - `drive`: runs the jobs; `journal` keeps what became of each, so that the same command goes
 //!   on where it ended
-//! - `report`, `text`, `plan`, `progress`: what is said
+//! - `report`, `text`, `verdict`, `plan`, `progress`: what is said
 
 mod board;
 mod candidate;
@@ -27,6 +27,7 @@ mod space;
 mod study;
 mod text;
 mod tuner;
+mod verdict;
 
 pub use options::Options;
 
@@ -176,3 +177,5 @@ fn finish(report: &Report, folder: &Path, as_json: bool) -> Result<(), LabError>
 
 #[cfg(test)]
 mod synthetic;
+#[cfg(test)]
+mod trouble;

@@ -1,11 +1,12 @@
 //! A tuning for the terminal.
 
-use super::fate::{Beyond, Entry, Fate, Interval};
+use super::fate::{Entry, Fate};
 use super::goal::{Goal, Objective};
 use super::plan::{ASSUMED_BESIDES_S, ASSUMED_DECODE_TOK_S, ASSUMED_PREFILL_TOK_S, Plan};
 use super::report::{Report, Side, Verdict};
 use super::study::Study;
-use crate::lab::figure::{Figure, decimals_for, seconds};
+use super::verdict::{interval, verdict};
+use crate::lab::figure::{Figure, seconds};
 use crate::lab::table::{NARROWEST, WIDEST, pad, wrap};
 use console::{Color, measure_text_width, style};
 use serde_json::Value;
@@ -124,13 +125,6 @@ fn candidates(entries: &[Entry], width: usize) -> Vec<String> {
     lines
 }
 
-/// `0.921 (0.905 to 0.937)`
-fn interval(found: &Interval) -> String {
-    let Interval { ratio, low, high } = *found;
-    let digits = decimals_for((high - low).max(1e-3), 2).clamp(2, 3);
-    format!("{ratio:.digits$} ({low:.digits$} to {high:.digits$})")
-}
-
 /// What became of a candidate, in words.
 pub fn fate(entry: &Entry) -> String {
     let rung = entry.rung;
@@ -174,96 +168,13 @@ fn check(report: &Report, width: usize) -> Vec<String> {
     if let (Some(defaults), Some(chosen)) = (&report.defaults, &report.chosen) {
         lines.extend(sides(defaults, chosen, report));
     }
-    let bound = |text: &str| format!("{text}: {}", report.label);
-    let (text, colour) = match report.verdict {
-        Verdict::Gain => (gain(report), Color::Green),
-        Verdict::NoGainShown => (no_gain(report), Color::Yellow),
-        Verdict::WithinBounds => (
-            bound("the defaults exceed a bound, this keeps it"),
-            Color::Green,
-        ),
-        Verdict::ExceedsBounds => (exceeds(report), Color::Yellow),
-        Verdict::BoundsNotMet => (not_met(report), Color::Yellow),
+    let colour = match report.verdict {
+        Verdict::Gain | Verdict::WithinBounds => Color::Green,
+        Verdict::NoGainShown | Verdict::ExceedsBounds | Verdict::BoundsNotMet => Color::Yellow,
     };
-    let text = wrap(&text, width).into_iter();
+    let text = wrap(&verdict(report), width).into_iter();
     lines.extend(text.map(|part| style(part).fg(colour).bold().to_string()));
     lines
-}
-
-/// `gain: 7.9 % ± 1.6 % less energy …, with threads 2`
-fn gain(report: &Report) -> String {
-    let Some((gain, half)) = report.gain() else {
-        return report.label.clone();
-    };
-    let decimals = decimals_for(100.0 * half, 2).min(2);
-    format!(
-        "gain: {:.decimals$} % ± {:.decimals$} % less {}, over {} interleaved rounds, with {}",
-        100.0 * gain,
-        100.0 * half,
-        report.goal.objective.what(),
-        report.check_rounds,
-        report.label
-    )
-}
-
-/// `TPOT 55.1 ± 0.4 ms, where 50 ms are allowed`
-fn beyond(found: &Beyond) -> String {
-    let value = Figure::because(Some(found.value_s), found.value_s_u95, None).show("s");
-    let not_shown = match (found.value_s_u95, found.is_shown()) {
-        (Some(_), false) => " (within the 95 % interval)",
-        _ => "",
-    };
-    format!(
-        "{} {value}, where {} is allowed{not_shown}",
-        found.time.as_str(),
-        seconds(found.bound_s)
-    )
-}
-
-/// Why the defaults stay though something was chosen.
-fn exceeds(report: &Report) -> String {
-    let chosen = report.not_confirmed.as_deref().unwrap_or(&report.label);
-    let beyond = report.beyond.as_ref().map_or_else(String::new, beyond);
-    let cost = report.checked.as_ref().map_or_else(String::new, |found| {
-        format!("; it costs {} of what they do", interval(found))
-    });
-    format!(
-        "the defaults stay: over {} interleaved rounds {chosen} does not keep a bound that they \
-         keep: {beyond}{cost}",
-        report.check_rounds
-    )
-}
-
-fn not_met(report: &Report) -> String {
-    let beyond = report.beyond.as_ref().map_or_else(String::new, beyond);
-    match report.nothing_was_tried() {
-        true => {
-            format!("the defaults do not keep the bounds, and nothing else was tried: {beyond}")
-        }
-        false => format!(
-            "nothing that was tried keeps the bounds; the nearest: {}, {beyond}",
-            report.label
-        ),
-    }
-}
-
-fn no_gain(report: &Report) -> String {
-    match (&report.not_confirmed, &report.checked) {
-        (None, _) if report.nothing_was_tried() => {
-            "no gain shown: nothing was tried beside the defaults".to_owned()
-        }
-        (Some(chosen), Some(found)) => format!(
-            "no gain shown: over {} interleaved rounds {chosen} costs {} of what the defaults do",
-            report.check_rounds,
-            interval(found)
-        ),
-        (Some(chosen), None) => {
-            format!("no gain shown: too few jobs of the check of {chosen} counted")
-        }
-        (None, _) => "no gain shown: nothing that was tried was shown to cost less than the \
-                      defaults"
-            .to_owned(),
-    }
 }
 
 /// Figures of both sides of the check.
