@@ -184,7 +184,7 @@ fn warnings(recommended: &Candidate, tuner: &Tuner) -> Vec<String> {
         }
     }
     if tuner.is_out_of_time() {
-        warnings.push("the time did not suffice for all: see the fates below".to_owned());
+        warnings.push("the time did not suffice for all: see the fates above".to_owned());
     }
     warnings
 }

@@ -49,6 +49,7 @@ pub fn render(report: &Report, width: usize) -> String {
     lines.push(String::new());
     let heading = match report.verdict {
         Verdict::NoGainShown | Verdict::ExceedsBounds => "the defaults, to paste into a job:",
+        Verdict::BoundsNotMet if report.nothing_was_tried() => "the defaults, to paste into a job:",
         Verdict::BoundsNotMet => "the nearest, to paste into a job:",
         Verdict::Gain | Verdict::WithinBounds => "to paste into a job:",
     };

@@ -96,6 +96,7 @@ fn defaults_beyond_a_bound_are_told_where_nothing_else_was_tried() {
         let why = "the defaults do not keep the bounds, and nothing else was tried: TTFT 5.";
         assert!(text.contains(why), "{text}");
         assert!(text.contains("where 1.00 s is allowed"), "{text}");
+        assert!(text.contains("the defaults, to paste into a job"), "{text}");
     }
 }
 
