@@ -7,6 +7,8 @@
 
 #[path = "collect/ledger.rs"]
 mod ledger;
+#[path = "sweep/resumed.rs"]
+mod resumed;
 mod support;
 #[path = "boards/tree.rs"]
 mod tree;

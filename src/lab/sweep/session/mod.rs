@@ -8,6 +8,7 @@
 mod hearing;
 mod outlook;
 mod post;
+mod refusals;
 
 use super::book::{Book, Item, Role, Standing};
 use super::cooling::Cooling;
@@ -23,12 +24,12 @@ use crate::lab::client::Client;
 use crate::lab::collect::Told;
 use crate::lab::sign::{Signing, sign};
 use crate::lab::submit::Accepted;
-use crate::record::answer::Refusal;
 use crate::record::job::State;
 use crate::units::{MonoNs, Span};
 use crate::workload::JobState;
 pub use post::Post;
 use post::Sent;
+use refusals::{About, about, not_signed_for};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -223,8 +224,8 @@ impl Session<'_> {
                 }
                 Ok(())
             }
-            Err(refusal) => match has_no_room(&refusal) {
-                true => {
+            Err(refusal) => match about(&refusal) {
+                About::Moment => {
                     self.posts[at].not_before = now + AGAIN;
                     let text = format!(
                         "board {} takes no job now ({}): {}; it is asked again",
@@ -235,7 +236,8 @@ impl Session<'_> {
                     self.tell_once(at, text);
                     Ok(())
                 }
-                false => {
+                About::Signature => Err(not_signed_for(&board, &refusal)),
+                About::Job => {
                     let reason = format!("{}: {}", refusal.code, refusal.message);
                     self.settle(at, item, Standing::Refused, Some(reason), None)
                 }
@@ -352,14 +354,6 @@ pub fn job(study: &Study, item: &Item) -> Value {
         }
     }
     Value::Object(job)
-}
-
-/// Refusals that are about the board as it is now, and not about the job.
-fn has_no_room(refusal: &Refusal) -> bool {
-    matches!(
-        refusal.code.as_str(),
-        "queue-full" | "rate-limited" | "draining" | "disk-full" | "outbox-full" | "storage"
-    )
 }
 
 #[cfg(test)]
