@@ -104,6 +104,19 @@ enum Slotted {
     },
 }
 
+impl Slotted {
+    fn of(tries: &[&Item], retries: u32) -> Self {
+        let counted = || tries.iter().filter(|item| !item.forgiven);
+        let ends = |item: &&Item| item.state != Standing::Failed;
+        match counted().any(ends) || counted().count() > retries as usize {
+            true => Self::Settled,
+            false => Self::Again {
+                trial: tries.iter().map(|item| item.trial).max().unwrap_or(0) + 1,
+            },
+        }
+    }
+}
+
 impl Book {
     pub fn new(study: &Study) -> Self {
         Self {
@@ -138,8 +151,10 @@ impl Book {
         };
         let run = mine[last];
         let since = mine.len() - 1 - last;
-        if run.state == Standing::Failed && run.trial <= study.retries {
-            return baseline(run.number, run.trial + 1);
+        let is_try = |item: &&Item| item.role == Role::Baseline && item.number == run.number;
+        let tries: Vec<&Item> = mine.iter().copied().filter(is_try).collect();
+        if let Slotted::Again { trial } = Slotted::of(&tries, study.retries) {
+            return baseline(run.number, trial);
         }
         let is_due = study.every.is_some_and(|every| since >= every as usize);
         match point {
@@ -184,18 +199,10 @@ impl Book {
                 tries.entry(slot).or_default().push(item);
             }
         }
-        let settled = |tries: &[&Item]| {
-            let counted = || tries.iter().filter(|item| !item.forgiven);
-            let ends = |item: &&&Item| item.state != Standing::Failed;
-            match counted().any(|item| ends(&item)) || counted().count() > study.retries as usize {
-                true => Slotted::Settled,
-                false => Slotted::Again {
-                    trial: tries.iter().map(|item| item.trial).max().unwrap_or(0) + 1,
-                },
-            }
-        };
         let slots = tries.into_iter();
-        slots.map(|(slot, tries)| (slot, settled(&tries))).collect()
+        slots
+            .map(|(slot, tries)| (slot, Slotted::of(&tries, study.retries)))
+            .collect()
     }
 
     /// The task as an item that is about to be sent.

@@ -114,9 +114,9 @@ impl Summary {
             bracket.rank(&mut rows);
         }
         let bad = |item: &&Item| !matches!(item.state, Standing::Succeeded | Standing::Sent);
-        let failures = book
-            .items
-            .iter()
+        let failures = (0..book.items.len())
+            .filter(|at| !made_good(book, *at))
+            .map(|at| &book.items[at])
             .filter(bad)
             .filter(|item| !tried_again(study, book, item));
         Self {
@@ -322,6 +322,18 @@ fn tried_again(study: &Study, book: &Book, bad: &Item) -> bool {
     })
 }
 
+/// Whether the baseline has succeeded on the board since: it tells of drift all the same.
+fn made_good(book: &Book, at: usize) -> bool {
+    let bad = &book.items[at];
+    let mut later = book.items[at + 1..].iter();
+    bad.role == Role::Baseline
+        && later.any(|item| {
+            item.role == Role::Baseline
+                && item.device == bad.device
+                && item.state == Standing::Succeeded
+        })
+}
+
 fn failure(item: &Item) -> String {
     let state = match item.state {
         Standing::Cancelled => "cancelled",
@@ -457,6 +469,21 @@ mod tests {
             "{text}"
         );
         assert!(summary.rows.iter().all(|row| row.rank.is_none()));
+    }
+
+    #[test]
+    fn a_baseline_that_failed_counts_until_a_later_one_succeeds() {
+        let (study, mut book, results) = ran([1.0, 2.0, 1.01, 1.5, 1.0]);
+        book.items[0].state = Standing::Refused;
+        assert_eq!(Summary::new(&study, &book, &results).missing(), 0);
+        book.items[4].state = Standing::Cancelled;
+        assert_eq!(Summary::new(&study, &book, &results).missing(), 2);
+        book.forgive();
+        let task = book.next(&study, &seat(&study, testing::DEVICE)).unwrap();
+        let at = book.begin(&study, testing::DEVICE, task, None);
+        assert_eq!(Summary::new(&study, &book, &results).missing(), 2);
+        book.items[at].state = Standing::Succeeded;
+        assert_eq!(Summary::new(&study, &book, &results).missing(), 0);
     }
 
     #[test]

@@ -80,6 +80,24 @@ fn a_baseline_that_failed_runs_again_at_once() {
 }
 
 #[test]
+fn a_baseline_that_is_forgiven_gets_another_try() {
+    let study = with_baseline(1, None);
+    for bad in [Standing::Failed, Standing::Cancelled, Standing::Refused] {
+        let mut book = Book::new(&study);
+        run(&mut book, &study, "a", Standing::Succeeded).unwrap();
+        run(&mut book, &study, "a", Standing::Succeeded).unwrap();
+        while run(&mut book, &study, "a", bad).is_some() {}
+        assert!(book.next(&study, &seat(&study, "a")).is_none(), "{bad:?}");
+        let tries = book.items.len() - 2;
+        book.forgive();
+        run(&mut book, &study, "a", Standing::Succeeded).unwrap();
+        let last = format!("b2t{}", tries + 1);
+        assert_eq!(told(&book).pop(), Some(last), "{bad:?}");
+        assert!(book.next(&study, &seat(&study, "a")).is_none(), "{bad:?}");
+    }
+}
+
+#[test]
 fn each_board_runs_everything_or_all_of_them_share_it() {
     let mut study = study(3);
     let both = |study: &Study| {
