@@ -254,29 +254,60 @@ impl Book {
         }
     }
 
-    /// Points of another study that are points of this one too, and have succeeded there.
+    /// Points of another study that are points of this one too, and have succeeded there, with the
+    /// runs of the same baseline that they lay between.
     pub fn take_over(&mut self, study: &Study, other: &Self) {
-        for item in &other.items {
+        let succeeded = || {
+            let items = other.items.iter();
+            items.filter(|item| item.state == Standing::Succeeded)
+        };
+        for item in succeeded().filter(|item| item.role == Role::Point) {
             let same = |point: &super::study::Point| point.content == item.content;
             let Some(point) = study.points.iter().position(same) else {
                 continue;
             };
-            let fits = item.role == Role::Point && item.state == Standing::Succeeded;
             let slot = |known: &Item| {
-                known.number == point + 1
+                known.role == Role::Point
+                    && known.number == point + 1
                     && known.round == item.round
                     && (study.spread == Spread::Any || known.device == item.device)
             };
-            if !fits || item.round > study.rounds || self.items.iter().any(slot) {
+            if item.round > study.rounds || self.items.iter().any(slot) {
                 continue;
             }
-            let from = item.taken_over_from.clone();
             self.items.push(Item {
                 number: point + 1,
                 point: study.points[point].label.clone(),
-                taken_over_from: Some(from.unwrap_or_else(|| other.hash.clone())),
-                ..item.clone()
+                ..other.handed_over(item)
             });
+        }
+        let Some(baseline) = &study.baseline else {
+            return;
+        };
+        let same = |item: &&Item| item.role == Role::Baseline && item.content == baseline.content;
+        for item in succeeded().filter(same) {
+            let item = Item {
+                point: baseline.label.clone(),
+                ..other.handed_over(item)
+            };
+            let brackets = |known: &Item| {
+                known.role == Role::Point
+                    && known.device == item.device
+                    && known.taken_over_from == item.taken_over_from
+            };
+            let is_it = |known: &Item| known.device == item.device && known.id == item.id;
+            if self.items.iter().any(brackets) && !self.items.iter().any(is_it) {
+                self.items.push(item);
+            }
+        }
+    }
+
+    /// One of its items as it stands in the book of another study.
+    fn handed_over(&self, item: &Item) -> Item {
+        let from = item.taken_over_from.clone();
+        Item {
+            taken_over_from: Some(from.unwrap_or_else(|| self.hash.clone())),
+            ..item.clone()
         }
     }
 

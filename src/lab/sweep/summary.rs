@@ -11,7 +11,7 @@ use crate::lab::submit::aligned;
 use crate::record::Stamped;
 use crate::record::result::{JobResult, Statistic, Summary as Figures};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Failures that are told one by one.
 const MOST_TOLD: usize = 10;
@@ -33,16 +33,36 @@ struct Row {
     simulated: bool,
     /// Of jobs that are about it, as the last run says.
     quality: Option<String>,
+    /// In which the runs that count were made.
+    sessions: BTreeSet<Session>,
     rank: Option<usize>,
+    /// It has figures, and no rank: the baseline did not run where they are from.
+    apart: bool,
 }
+
+/// The study of the same name that a run was taken over from; `None`: this one.
+type Session = Option<String>;
 
 /// The baseline on a board.
 #[derive(Debug, Clone)]
 struct Bracket {
     device: String,
     runs: usize,
+    taken_over: usize,
+    /// In which it has runs that count.
+    sessions: BTreeSet<Session>,
     j_per_token: Option<Drift>,
     tok_s: Option<Drift>,
+}
+
+/// The baseline's runs on a board; of those that count a value each.
+#[derive(Debug, Clone, Default)]
+struct Runs {
+    j_per_token: Vec<f64>,
+    tok_s: Vec<f64>,
+    succeeded: usize,
+    taken_over: usize,
+    sessions: BTreeSet<Session>,
 }
 
 #[derive(Debug, Clone)]
@@ -60,17 +80,24 @@ pub struct Summary {
 impl Summary {
     pub fn new(study: &Study, book: &Book, results: &[Stamped<JobResult>]) -> Self {
         // Of several attempts of a job the last is the one that ended it.
-        let of: BTreeMap<(&str, &str), &JobResult> = results
+        let of: BTreeMap<(&str, &str), &Stamped<JobResult>> = results
             .iter()
             .map(|result| {
                 let key = (result.stamp.device.as_str(), result.body.id.as_str());
-                (key, &result.body)
+                (key, result)
             })
             .collect();
-        let found = |item: &Item| of.get(&(item.device.as_str(), item.id.as_str())).copied();
+        let stamped = |item: &Item| of.get(&(item.device.as_str(), item.id.as_str())).copied();
+        let found = |item: &Item| stamped(item).map(|result| &result.body);
+        // What was taken over ran before, and its results tell in which order.
+        let mut items: Vec<&Item> = book.items.iter().collect();
+        items.sort_by_key(|item| match item.taken_over_from {
+            Some(_) => (false, stamped(item).map(|result| &result.stamp.time)),
+            None => (true, None),
+        });
         let mut rows: BTreeMap<(String, usize), Row> = BTreeMap::new();
-        let mut baselines: BTreeMap<String, (Vec<f64>, Vec<f64>, usize)> = BTreeMap::new();
-        for item in &book.items {
+        let mut baselines: BTreeMap<String, Runs> = BTreeMap::new();
+        for item in items {
             let figures = found(item).map(read);
             match item.role {
                 Role::Point => {
@@ -82,31 +109,28 @@ impl Summary {
                         ..Row::default()
                     });
                     if item.state == Standing::Succeeded {
-                        row.succeeded += 1;
-                        row.add(figures);
+                        row.add(figures, &item.taken_over_from);
                         let quality = found(item).and_then(quality);
                         row.quality = quality.or(row.quality.take());
                     }
                 }
                 Role::Baseline => {
-                    let (energies, speeds, runs) =
-                        baselines.entry(item.device.clone()).or_default();
+                    let runs = baselines.entry(item.device.clone()).or_default();
                     if item.state == Standing::Succeeded {
-                        *runs += 1;
-                        let figures = figures.filter(|figures| !figures.marked);
-                        energies.extend(figures.and_then(|figures| figures.j_per_token));
-                        speeds.extend(figures.and_then(|figures| figures.tok_s));
+                        runs.add(figures, &item.taken_over_from);
                     }
                 }
             }
         }
         let brackets: Vec<Bracket> = baselines
             .into_iter()
-            .map(|(device, (energies, speeds, runs))| Bracket {
+            .map(|(device, runs)| Bracket {
                 device,
-                runs,
-                j_per_token: Drift::of(&energies),
-                tok_s: Drift::of(&speeds),
+                runs: runs.succeeded,
+                taken_over: runs.taken_over,
+                j_per_token: Drift::of(&runs.j_per_token),
+                tok_s: Drift::of(&runs.tok_s),
+                sessions: runs.sessions,
             })
             .collect();
         let mut rows: Vec<Row> = rows.into_values().collect();
@@ -150,6 +174,7 @@ impl Summary {
         });
         let brackets = self.brackets.iter().map(|bracket| {
             json!({"device": bracket.device, "runs": bracket.runs,
+                   "taken_over": bracket.taken_over,
                    "j_per_output_token": drift(&bracket.j_per_token),
                    "decode_tok_s": drift(&bracket.tok_s)})
         });
@@ -225,6 +250,14 @@ impl Summary {
                     .to_owned(),
             );
         }
+        let apart = self.rows.iter().filter(|row| row.apart).count();
+        if apart > 0 {
+            line(format!(
+                "no rank for {}: the baseline has no run that counts from when they ran, so that \
+                 nobody knows what the board was like",
+                plural(apart, "point")
+            ));
+        }
         let marked: usize = self.rows.iter().map(|row| row.marked.len()).sum();
         if marked > 0 {
             line(format!(
@@ -249,7 +282,8 @@ impl Summary {
 }
 
 impl Row {
-    fn add(&mut self, figures: Option<OfRun>) {
+    fn add(&mut self, figures: Option<OfRun>, session: &Session) {
+        self.succeeded += 1;
         let Some(figures) = figures else {
             self.missing += 1;
             return;
@@ -259,8 +293,21 @@ impl Row {
             self.marked.push(figures);
             return;
         }
+        self.sessions.insert(session.clone());
         self.j_per_token.extend(figures.j_per_token);
         self.tok_s.extend(figures.tok_s);
+    }
+}
+
+impl Runs {
+    fn add(&mut self, figures: Option<OfRun>, session: &Session) {
+        self.succeeded += 1;
+        self.taken_over += usize::from(session.is_some());
+        if let Some(figures) = figures.filter(|figures| !figures.marked) {
+            self.sessions.insert(session.clone());
+            self.j_per_token.extend(figures.j_per_token);
+            self.tok_s.extend(figures.tok_s);
+        }
     }
 }
 
@@ -280,10 +327,14 @@ impl Bracket {
             return;
         };
         let values: Vec<Vec<f64>> = mine
-            .iter()
-            .map(|row| match by_energy {
-                true => row.j_per_token.clone(),
-                false => row.tok_s.clone(),
+            .iter_mut()
+            .map(|row| {
+                row.apart = !row.sessions.is_subset(&self.sessions);
+                match by_energy {
+                    _ if row.apart => Vec::new(),
+                    true => row.j_per_token.clone(),
+                    false => row.tok_s.clone(),
+                }
             })
             .collect();
         for (row, rank) in mine.iter_mut().zip(ranks(&values, &drift, better)) {
@@ -302,7 +353,10 @@ impl Bracket {
         let energy = self.j_per_token.as_ref().map(|drift| of(drift, "J/token"));
         let speed = self.tok_s.as_ref().map(|drift| of(drift, "decode"));
         let told: Vec<String> = energy.into_iter().chain(speed).collect();
-        let runs = plural(self.runs, "baseline run");
+        let mut runs = plural(self.runs, "baseline run");
+        if self.taken_over > 0 {
+            runs += &format!(", {} of them taken over", self.taken_over);
+        }
         match told.is_empty() {
             true => format!(
                 "{}: {runs}; at least two that count are needed to rank",
@@ -318,6 +372,7 @@ fn tried_again(study: &Study, book: &Book, bad: &Item) -> bool {
     let anywhere = study.spread == Spread::Any && bad.role == Role::Point;
     book.items.iter().any(|item| {
         let same = item.role == bad.role && item.number == bad.number && item.round == bad.round;
+        let same = same && item.taken_over_from.is_none();
         same && item.trial > bad.trial && (anywhere || item.device == bad.device)
     })
 }
@@ -331,6 +386,7 @@ fn made_good(book: &Book, at: usize) -> bool {
             item.role == Role::Baseline
                 && item.device == bad.device
                 && item.state == Standing::Succeeded
+                && item.taken_over_from.is_none()
         })
 }
 
@@ -409,35 +465,44 @@ mod tests {
     use crate::lab::testing;
     use crate::record::result::LeftOut;
 
+    const THREE: &str = "name = 'a'\nretries = 0\n[job]\nkind = 'bench'\n[[matrix]]\nmodel = 'm'\n\
+                         threads = [1, 2, 4]\n[baseline]\nmodel = 'm'\n";
+
     /// A study of three points with a baseline, as it ran on the board of the canned results:
     /// energies of baseline, points, baseline.
     fn ran(energies: [f64; 5]) -> (Study, Book, Vec<Stamped<JobResult>>) {
-        let study = of(
-            "name = 'a'\nretries = 0\n[job]\nkind = 'bench'\n[[matrix]]\nmodel = 'm'\n\
-             threads = [1, 2, 4]\n[baseline]\nmodel = 'm'\n",
-        );
+        let study = of(THREE);
         let mut book = Book::new(&study);
+        let results = goes_on(&study, &mut book, &energies);
+        (study, book, results)
+    }
+
+    fn goes_on(study: &Study, book: &mut Book, energies: &[f64]) -> Vec<Stamped<JobResult>> {
         let mut results = Vec::new();
         for energy in energies {
-            let task = book.next(&study, &seat(&study, testing::DEVICE)).unwrap();
-            let at = book.begin(&study, testing::DEVICE, task, None);
+            let task = book.next(study, &seat(study, testing::DEVICE)).unwrap();
+            let at = book.begin(study, testing::DEVICE, task, None);
             book.items[at].state = Standing::Succeeded;
             let mut result = testing::result();
             result.body.id.clone_from(&book.items[at].id);
             result.body.left_out.clear();
             let summary = result.body.summary.as_mut().unwrap();
-            summary.j_per_output_token.as_mut().unwrap().mean = energy;
+            summary.j_per_output_token.as_mut().unwrap().mean = *energy;
             results.push(result);
         }
-        (study, book, results)
+        assert_eq!(book.next(study, &seat(study, testing::DEVICE)), None);
+        results
+    }
+
+    fn ranks_of(summary: &Summary) -> Vec<Option<usize>> {
+        summary.rows.iter().map(|row| row.rank).collect()
     }
 
     #[test]
     fn points_are_ranked_by_what_the_baseline_tells_apart() {
         let (study, book, results) = ran([1.00, 2.0, 1.01, 1.5, 1.02]);
         let summary = Summary::new(&study, &book, &results);
-        let ranks: Vec<Option<usize>> = summary.rows.iter().map(|row| row.rank).collect();
-        assert_eq!(ranks, [Some(3), Some(1), Some(2)]);
+        assert_eq!(ranks_of(&summary), [Some(3), Some(1), Some(2)]);
         let text = console::strip_ansi_codes(&summary.text()).into_owned();
         assert!(
             text.contains("2 baseline runs, J/token lies 2.0 % apart, +2.0 % from"),
@@ -484,6 +549,41 @@ mod tests {
         assert_eq!(Summary::new(&study, &book, &results).missing(), 2);
         book.items[at].state = Standing::Succeeded;
         assert_eq!(Summary::new(&study, &book, &results).missing(), 0);
+    }
+
+    #[test]
+    fn what_was_taken_over_is_ranked_by_the_drift_between_the_studies() {
+        let (_, before, mut results) = ran([1.00, 2.0, 1.01, 1.5, 1.01]);
+        let wider = of(&THREE.replace("4]", "4, 8]"));
+        let mut book = Book::new(&wider);
+        book.take_over(&wider, &before);
+        // The board needs half as much again by now.
+        results.extend(goes_on(&wider, &mut book, &[1.50, 2.2, 1.51]));
+        let summary = Summary::new(&wider, &book, &results);
+        assert_eq!(ranks_of(&summary), [Some(1); 4]);
+        let text = console::strip_ansi_codes(&summary.text()).into_owned();
+        assert!(
+            text.contains("4 baseline runs, 2 of them taken over, J/token lies")
+                && text.contains("+51.0 % from first to last"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_ran_beside_another_baseline_has_no_rank() {
+        let (_, before, mut results) = ran([1.00, 2.0, 1.01, 1.5, 1.01]);
+        let other = THREE.replace("4]", "4, 8, 16]") + "threads = 2\n";
+        let other = of(&other);
+        let mut book = Book::new(&other);
+        book.take_over(&other, &before);
+        results.extend(goes_on(&other, &mut book, &[1.50, 2.2, 3.0, 1.51]));
+        let summary = Summary::new(&other, &book, &results);
+        assert_eq!(ranks_of(&summary), [None, None, None, Some(1), Some(2)]);
+        let text = summary.text();
+        assert!(
+            text.contains("no rank for 3 points: the baseline"),
+            "{text}"
+        );
     }
 
     #[test]

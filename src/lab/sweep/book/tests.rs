@@ -161,6 +161,39 @@ fn another_manifest_takes_over_what_is_the_same() {
     );
 }
 
+#[test]
+fn the_baseline_comes_with_the_points_that_it_brackets() {
+    let old = with_baseline(2, None);
+    let mut first = Book::new(&old);
+    while run(&mut first, &old, "a", Standing::Succeeded).is_some() {}
+    // Of a board of which nothing else is taken over, its baseline says nothing.
+    run(&mut first, &old, "b", Standing::Succeeded).unwrap();
+    run(&mut first, &old, "b", Standing::Failed).unwrap();
+    let new = with_baseline(3, None);
+    let mut book = Book::new(&new);
+    book.take_over(&new, &first);
+    book.take_over(&new, &first);
+    assert_eq!(told(&book), ["1.1", "2.1", "b1", "b2"]);
+    assert!(book.items.iter().all(|item| item.device == "a"));
+    assert_eq!(book.stale(&new), None);
+    // And once more, from the one that took it over.
+    let last = with_baseline(4, None);
+    let mut both = Book::new(&last);
+    both.take_over(&last, &book);
+    both.take_over(&last, &first);
+    assert_eq!(told(&both), ["1.1", "2.1", "b1", "b2"]);
+    let from = |item: &Item| item.taken_over_from.as_ref() == Some(&old.hash);
+    assert!(both.items.iter().all(from));
+    // This study's own begins all the same.
+    run(&mut both, &last, "a", Standing::Succeeded).unwrap();
+    assert_eq!(told(&both).pop(), Some("b1".to_owned()));
+    let mut without = study(2);
+    without.points.clone_from(&last.points);
+    let mut alone = Book::new(&without);
+    alone.take_over(&without, &first);
+    assert_eq!(told(&alone), ["1.1", "2.1"]);
+}
+
 proptest! {
     /// Ids are fit for a topic, differ, and are the same in another run of the command.
     #[test]
