@@ -80,11 +80,12 @@ impl Study {
             all.extend(expand(axes).map_err(in_block("include"))?);
         }
         let all = distinct(all);
+        if all.len() > MOST_POINTS {
+            return Err(in_block("include")(MatrixError::TooMany(all.len())));
+        }
+        let all = once(source, all);
         match all.len() {
             0 => return Err(source.error(&["exclude"], "[[exclude]]: nothing is left to run")),
-            count if count > MOST_POINTS => {
-                return Err(in_block("include")(MatrixError::TooMany(count)));
-            }
             count if count * manifest.rounds as usize > MOST_JOBS => {
                 let message = format!(
                     "{count} points in {} rounds are more than the {MOST_JOBS} jobs that a board \
@@ -103,19 +104,19 @@ impl Study {
                 expand(&baseline.axes()).map_err(wrong)?.pop()
             }
         };
-        let varying = varying(&all);
+        let varying = varying(all.iter().map(|asked| &asked.settings));
         let mut labels = Labels::default();
         let points = all
             .into_iter()
-            .map(|settings| {
-                let label = labels.of(&settings, &varying);
-                point(source, settings, label, "matrix")
+            .map(|asked| {
+                let label = labels.of(&asked.settings, &varying);
+                asked.point(source, label, "matrix")
             })
             .collect::<Result<Vec<Point>, _>>()?;
         let baseline = baseline
             .map(|settings| {
                 let label = Labels::default().of(&settings, &varying);
-                point(source, settings, label, "baseline")
+                Asked::of(source, settings).point(source, label, "baseline")
             })
             .transpose()?;
         let Manifest {
@@ -147,16 +148,58 @@ impl Study {
     }
 }
 
+/// A configuration and its job, or why there is none.
+struct Asked {
+    settings: Settings,
+    job: Result<Map<String, Value>, String>,
+}
+
+impl Asked {
+    fn of(source: &Source, settings: Settings) -> Self {
+        let job = job(source, &settings);
+        Self { settings, job }
+    }
+
+    fn point(self, source: &Source, label: String, block: &str) -> Result<Point, ManifestError> {
+        let job = self
+            .job
+            .map_err(|message| source.error(&[block], format!("[{block}] {label}: {message}")))?;
+        Ok(Point {
+            label,
+            settings: self.settings,
+            content: content(&job),
+            job,
+        })
+    }
+}
+
+fn content(job: &Map<String, Value>) -> String {
+    hex(&Sha256::digest(Value::Object(job.clone()).to_string()))[..16].to_owned()
+}
+
+/// Each job once, where it came first: settings that differ may ask for the same.
+fn once(source: &Source, all: Vec<Settings>) -> Vec<Asked> {
+    let mut seen = BTreeSet::new();
+    let asked = all.into_iter().map(|settings| Asked::of(source, settings));
+    asked
+        .filter(|asked| match &asked.job {
+            Ok(job) => seen.insert(content(job)),
+            // It is told with its label.
+            Err(_) => true,
+        })
+        .collect()
+}
+
 /// Keys in which not all points agree.
-fn varying(points: &[Settings]) -> BTreeSet<Key> {
+fn varying<'p>(points: impl Iterator<Item = &'p Settings> + Clone) -> BTreeSet<Key> {
     let keys: BTreeSet<Key> = points
-        .iter()
+        .clone()
         .flat_map(|point| point.keys().copied())
         .collect();
     let differs = |key: &Key| {
-        points
-            .iter()
-            .any(|point| point.get(key) != points[0].get(key))
+        let mut values = points.clone().map(|point| point.get(key));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
     };
     keys.into_iter().filter(differs).collect()
 }
@@ -198,23 +241,6 @@ impl Labels {
         }
         label
     }
-}
-
-fn point(
-    source: &Source,
-    settings: Settings,
-    label: String,
-    block: &str,
-) -> Result<Point, ManifestError> {
-    let job = job(source, &settings)
-        .map_err(|message| source.error(&[block], format!("[{block}] {label}: {message}")))?;
-    let content = hex(&Sha256::digest(Value::Object(job.clone()).to_string()))[..16].to_owned();
-    Ok(Point {
-        label,
-        settings,
-        job,
-        content,
-    })
 }
 
 /// The job of a point, and what a board would say against it as far as that is known here.
@@ -323,6 +349,23 @@ mod tests {
     }
 
     #[test]
+    fn points_that_ask_for_the_same_job_run_once() {
+        let text = |matrix: &str| format!("{HEAD}kind = 'bench'\n{matrix}");
+        let same = text("[[matrix]]\nmodel = ['a.{quant}', 'a.Q4_0']\nquant = ['Q4_0', 'Q8_0']\n");
+        assert_eq!(labels(&study(&same).unwrap()), ["a.Q4_0", "a.Q8_0"]);
+        let same = text("[[matrix]]\nmodel = 'a'\n[[include]]\nkind = 'bench'\nmodel = 'a'\n");
+        assert_eq!(labels(&study(&same).unwrap()), ["a"]);
+        // What `[job]` has already.
+        let same = text("[[matrix]]\nmodel = 'a'\n[[include]]\nmodel = 'a'\nn_batch = 256\n");
+        assert_eq!(labels(&study(&same).unwrap()), ["a"]);
+        let same = format!(
+            "{HEAD}[[matrix]]\nkind = 'generate'\nmodel = 'm'\nprompt = ['a', 'b', 'c']\n\
+             [prompts]\na = {{ text = 'x' }}\nb = {{ text = 'x' }}\nc = {{ message = 'x' }}\n"
+        );
+        assert_eq!(labels(&study(&same).unwrap()), ["m a", "m c"]);
+    }
+
+    #[test]
     fn prompts_become_texts_and_messages() {
         let text = format!(
             "{HEAD}[[matrix]]\nkind = 'generate'\nmodel = 'm'\nprompt = ['a', 'b']\n\
@@ -390,7 +433,7 @@ mod tests {
             .iter()
             .flat_map(|axes| expand(axes).unwrap())
             .collect();
-        let varying = varying(&points);
+        let varying = varying(points.iter());
         let mut labels = Labels::default();
         let labels: BTreeSet<String> = points
             .iter()
