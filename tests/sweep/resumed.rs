@@ -1,6 +1,7 @@
 //! What a study says of jobs that an earlier run of the command had sent.
 
 use super::*;
+use support::lab::Seen;
 
 /// Jobs of the book by how they stand.
 fn standing(book: &Value) -> BTreeMap<String, usize> {
@@ -48,4 +49,26 @@ fn what_a_signature_is_refused_for_gives_no_job_up() {
     assert_eq!(summary["failures"], json!([]));
     let dataset = boards.are_collected();
     assert_eq!(count(&dataset, "result"), 3, "each point once");
+}
+
+#[test]
+fn a_study_that_is_done_needs_its_models_no_more() {
+    let mut boards = Boards::start(&["one"]);
+    let manifest = boards.manifest(&study(1, ""));
+    boards.ends(&manifest, &[], 0);
+    let info = |seen: &Seen| (seen.topic == "jouled/one/info").then(|| seen.json());
+    let had = boards.lab.wait("the board with its model", |seen| {
+        info(seen).is_some_and(|info| info["models"] != json!([]))
+    });
+    let had = had.json()["mono_ns"].as_u64();
+    std::fs::remove_file(boards.boards[0].1.models().join(MODEL)).unwrap();
+    boards.lab.wait("the board without its model", |seen| {
+        let info = info(seen).filter(|info| info["mono_ns"].as_u64() > had);
+        info.is_some_and(|info| info["models"] == json!([]))
+    });
+    let mut again = boards.sweep(&manifest, &[]);
+    again.wait_for("summary");
+    assert_eq!(again.end().code(), Some(0), "{}", again.last_words());
+    let warnings = again.seen.iter().filter(|told| told["event"] == "warning");
+    assert_eq!(warnings.count(), 0, "{:?}", again.seen);
 }

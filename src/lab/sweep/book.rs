@@ -186,6 +186,20 @@ impl Book {
         again
     }
 
+    /// Whether the point has succeeded in every round: on this board, or where any may have it on
+    /// whichever.
+    pub fn has(&self, study: &Study, device: &str, point: usize) -> bool {
+        let succeeded = |round: u32| {
+            self.items.iter().any(|item| {
+                item.role == Role::Point
+                    && (item.number, item.round) == (point + 1, round)
+                    && item.state == Standing::Succeeded
+                    && (study.spread == Spread::Any || item.device == device)
+            })
+        };
+        (1..=study.rounds).all(succeeded)
+    }
+
     /// Slots of which something was sent: to this board, or where any may have it to whichever.
     fn slots(&self, study: &Study, device: &str) -> BTreeMap<Slot, Slotted> {
         let mut tries: BTreeMap<Slot, Vec<&Item>> = BTreeMap::new();

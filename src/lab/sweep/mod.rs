@@ -147,7 +147,7 @@ type Ended = Result<End, Option<LabError>>;
 impl Command<'_> {
     async fn plan(&self, book: &Book) -> Result<(), LabError> {
         let mut warnings = self.study.warnings.clone();
-        let seats = match roster::seats(self.target, &self.wanted, &self.study).await {
+        let seats = match roster::seats(self.target, &self.wanted, &self.study, book).await {
             Ok((_, roster)) => {
                 warnings.extend(roster.warnings());
                 roster.seats()
@@ -170,8 +170,8 @@ impl Command<'_> {
 
     async fn carry_out(&self, mut book: Book) -> Result<(), LabError> {
         let (study, options) = (&self.study, self.options);
-        let (client, roster) = roster::seats(self.target, &self.wanted, study).await?;
-        roster.can_run(study)?;
+        let (client, roster) = roster::seats(self.target, &self.wanted, study, &book).await?;
+        roster.can_run(study, &book)?;
         if options.retry_failed {
             book.forgive();
         }
@@ -198,7 +198,7 @@ impl Command<'_> {
                  here",
                 boards.join(", ")
             ))),
-            Ok(End::Done) => outcome(&summary, roster.unfit(study), missing),
+            Ok(End::Done) => outcome(&summary, roster.unfit(study, &book), missing),
         }
     }
 

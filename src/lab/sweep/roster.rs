@@ -57,11 +57,12 @@ pub struct Roster {
     members: Vec<(Member, Seat)>,
 }
 
-/// Finds the boards, and what each can run.
+/// Finds the boards, and what of the study each can't run that it still is to.
 pub async fn seats(
     target: &Target,
     wanted: &Wanted,
     study: &Study,
+    book: &Book,
 ) -> Result<(Client, Roster), LabError> {
     let mut client = Client::connect(target).await?;
     let mut names: BTreeSet<String> = wanted
@@ -97,14 +98,14 @@ pub async fn seats(
                 )));
             }
         };
-        let seat = Seat::new(study, &name, unfit(&member, study));
+        let seat = Seat::new(study, &name, unfit(&member, study, book));
         members.push((member, seat));
     }
     Ok((client, Roster { members }))
 }
 
-/// What the board says that it can't run.
-fn unfit(member: &Member, study: &Study) -> Unfit {
+/// What the board says that it can't run, of what is not there yet.
+fn unfit(member: &Member, study: &Study, book: &Book) -> Unfit {
     let mut unfit = Unfit::new();
     let mut look = |number: Option<usize>, job: &serde_json::Map<String, Value>| {
         let mut job = job.clone();
@@ -115,7 +116,9 @@ fn unfit(member: &Member, study: &Study) -> Unfit {
         }
     };
     for (number, point) in study.points.iter().enumerate() {
-        look(Some(number), &point.job);
+        if !book.has(study, member.name(), number) {
+            look(Some(number), &point.job);
+        }
     }
     if let Some(baseline) = &study.baseline {
         look(None, &baseline.job);
@@ -173,13 +176,13 @@ impl Roster {
         warnings
     }
 
-    /// Points that can't run where they should: on any of the boards, or on each of them.
-    pub fn unfit(&self, study: &Study) -> usize {
+    /// Points that are not there and can't run where they should: on any of the boards, or on
+    /// each of them.
+    pub fn unfit(&self, study: &Study, book: &Book) -> usize {
         let runs = |number: &usize| {
-            let mut fits = self
-                .members
-                .iter()
-                .map(|(_, seat)| seat.fits(Some(*number)));
+            let mut fits = self.members.iter().map(|(_, seat)| {
+                seat.fits(Some(*number)) || book.has(study, &seat.device, *number)
+            });
             match study.spread {
                 Spread::Each => fits.all(|fits| fits),
                 Spread::Any => fits.any(|fits| fits),
@@ -189,12 +192,12 @@ impl Roster {
         points.filter(|number| !runs(number)).count()
     }
 
-    /// Errors: no board can run any point.
-    pub fn can_run(&self, study: &Study) -> Result<(), LabError> {
+    /// Errors: no board can run any point, and nothing was ever sent.
+    pub fn can_run(&self, study: &Study, book: &Book) -> Result<(), LabError> {
         let can = |(_, seat): &(Member, Seat)| {
             (0..study.points.len()).any(|number| seat.fits(Some(number)))
         };
-        if self.members.iter().any(can) {
+        if !book.items.is_empty() || self.members.iter().any(can) {
             return Ok(());
         }
         let first = |(_, seat): &(Member, Seat)| {
@@ -212,5 +215,55 @@ impl Roster {
         Err(LabError::Usage(format!(
             "no board can run any point:{reasons}"
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::sweep::book::Standing;
+    use crate::lab::sweep::testing;
+
+    /// A board that says that it can't run anything.
+    fn unable(study: &Study, book: &Book) -> Roster {
+        let member = Member {
+            board: Board::new("jouled", "a"),
+            status: None,
+            info: serde_json::from_value(json!({})).unwrap(),
+        };
+        let seat = Seat::new(study, "a", unfit(&member, study, book));
+        Roster {
+            members: vec![(member, seat)],
+        }
+    }
+
+    #[test]
+    fn a_board_need_not_be_able_to_run_what_is_there() {
+        for spread in [Spread::Each, Spread::Any] {
+            let mut study = testing::study(2);
+            study.spread = spread;
+            let mut book = Book::new(&study);
+            let roster = unable(&study, &book);
+            assert_eq!(roster.unfit(&study, &book), 2);
+            let error = roster.can_run(&study, &book).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            for left in [1, 0] {
+                let task = book.next(&study, &testing::seat(&study, "a")).unwrap();
+                let at = book.begin(&study, "a", task, None);
+                let before = unable(&study, &book);
+                book.items[at].state = Standing::Succeeded;
+                assert_eq!(before.unfit(&study, &book), left, "it was on its way");
+                let roster = unable(&study, &book);
+                assert_eq!(roster.unfit(&study, &book), left);
+                let about_points = |why: &String| why.contains("can't run 1 point:");
+                let told = roster
+                    .warnings()
+                    .iter()
+                    .filter(|why| about_points(why))
+                    .count();
+                assert_eq!(told, left);
+                assert_eq!(roster.can_run(&study, &book), Ok(()));
+            }
+        }
     }
 }
