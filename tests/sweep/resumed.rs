@@ -72,3 +72,23 @@ fn a_study_that_is_done_needs_its_models_no_more() {
     let warnings = again.seen.iter().filter(|told| told["event"] == "warning");
     assert_eq!(warnings.count(), 0, "{:?}", again.seen);
 }
+
+#[test]
+fn how_long_a_job_took_is_not_known_when_an_earlier_run_sent_it() {
+    let boards = Boards::start(&["one"]);
+    // Longer than the command takes to begin again.
+    let manifest = boards.manifest(&study(2, "").replace("before_s = 0.1", "before_s = 3"));
+    let mut sweep = boards.sweep(&manifest, &[]);
+    sweep.wait_for("sent");
+    sweep.wait_for("ended");
+    let sent = sweep.seen.iter().filter(|told| told["event"] == "sent");
+    if sent.count() < 2 {
+        sweep.wait_for("sent");
+    }
+    sweep.kill();
+    boards.ends(&manifest, &[], 0);
+    let book = boards.book();
+    let took = |at: usize| items(&book)[at]["took_s"].as_f64();
+    assert!(took(0).is_some(), "{book}");
+    assert_eq!(took(1), None, "{book}");
+}

@@ -228,6 +228,7 @@ impl Command<'_> {
         let mut ended: Ended = {
             let working = pin!(async {
                 connected(&mut told).await?;
+                let of_unknown_age = book.open().map(|(item, _)| item).collect();
                 let session = Session {
                     study: &self.study,
                     folder: &self.folder,
@@ -241,6 +242,7 @@ impl Command<'_> {
                     away: self.away,
                     told: &mut told,
                     heard: BTreeMap::new(),
+                    of_unknown_age,
                 };
                 session.run().await
             });

@@ -31,7 +31,7 @@ pub use post::Post;
 use post::Sent;
 use refusals::{About, about, not_signed_for};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A board that did not answer, or had no room, is asked again after this.
@@ -67,6 +67,9 @@ pub struct Session<'s> {
     pub told: &'s mut UnboundedReceiver<Told>,
     /// The last word on jobs of the study.
     pub heard: BTreeMap<(String, String), State>,
+    /// Jobs that a board may have had since nobody knows when: those of earlier runs, and those to
+    /// which no answer came.
+    pub of_unknown_age: BTreeSet<usize>,
 }
 
 impl Session<'_> {
@@ -191,6 +194,7 @@ impl Session<'_> {
         let answer = match answered {
             Ok(answer) => answer,
             Err(LabError::Unreachable(why)) => {
+                self.of_unknown_age.insert(item);
                 self.posts[at].not_before = now + AGAIN;
                 self.tell_once(at, why);
                 return Ok(());
@@ -212,8 +216,7 @@ impl Session<'_> {
                 match known {
                     Some(sent) => sent.asked = now,
                     None => {
-                        // Of one that an earlier run sent nobody knows since when it runs.
-                        let is_new = item + 1 == self.book.items.len();
+                        let is_new = !self.of_unknown_age.contains(&item);
                         self.posts[at].sent.push(Sent {
                             item,
                             since: is_new.then_some(now),

@@ -11,7 +11,7 @@ use crate::workload::QueueMode;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sent {
     pub item: usize,
-    /// `None` where it was sent by an earlier run.
+    /// `None` where the board may have it for longer.
     pub since: Option<MonoNs>,
     pub asked: MonoNs,
 }
