@@ -133,6 +133,11 @@ fn finish(mut sweep: Told, code: i32) -> Value {
     let status = sweep.end();
     let said = sweep.last_words();
     assert_eq!(status.code(), Some(code), "{said}; told: {:#?}", sweep.seen);
+    let mut ended = sweep.seen.iter().filter(|told| told["event"] == "ended");
+    if let Some(last) = ended.next_back() {
+        assert_eq!(last["done"], last["jobs"], "nothing more comes");
+        assert_eq!(last["left_s"], 0.0, "{last}");
+    }
     summary
 }
 
@@ -237,21 +242,20 @@ fn two_boards_run_each_point_each_or_share_them() {
     let summary = boards.ends(&each, &[], 0);
     assert_eq!(summary["points"].as_array().unwrap().len(), 4, "{summary}");
     let shared = study(6, "group = \"lab\"\nboards = \"any\"").replace("tiny\"\n", "shared\"\n");
-    let shared = boards.manifest(&shared);
+    let shared = boards.manifest(&(shared + BASELINE));
     boards.ends(&shared, &[], 0);
     let books = books(&boards.out());
     let book = books
         .values()
         .find(|book| book["study"] == "shared")
         .unwrap();
-    let mut numbers: Vec<u64> = items(book)
-        .iter()
+    let points = || items(book).iter().filter(|item| item["role"] == "point");
+    let mut numbers: Vec<u64> = points()
         .map(|item| item["number"].as_u64().unwrap())
         .collect();
     numbers.sort_unstable();
     assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
-    let devices: BTreeSet<&str> = items(book)
-        .iter()
+    let devices: BTreeSet<&str> = points()
         .map(|item| item["device"].as_str().unwrap())
         .collect();
     assert_eq!(devices.len(), 2, "both had something to do");

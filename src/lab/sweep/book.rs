@@ -219,6 +219,18 @@ impl Book {
             .collect()
     }
 
+    /// Whether what the item is a try of is not tried again.
+    pub fn is_settled(&self, study: &Study, item: &Item) -> bool {
+        let shared = study.spread == Spread::Any && item.role == Role::Point;
+        let is_try = |known: &&Item| {
+            (known.role, known.number, known.round) == (item.role, item.number, item.round)
+                && (shared || known.device == item.device)
+                && known.taken_over_from.is_none()
+        };
+        let tries: Vec<&Item> = self.items.iter().filter(is_try).collect();
+        Slotted::of(&tries, study.retries) == Slotted::Settled
+    }
+
     /// The task as an item that is about to be sent.
     pub fn begin(
         &mut self,

@@ -59,8 +59,11 @@ fn what_failed_comes_again_at_the_end_and_never_blocks_the_rest() {
     for end in [Standing::Failed, Standing::Succeeded, Standing::Refused] {
         run(&mut book, &study, "a", end).unwrap();
     }
+    let settled = |book: &Book, at: usize| book.is_settled(&study, &book.items[at]);
+    assert_eq!([0, 1, 2].map(|at| settled(&book, at)), [false, true, true]);
     run(&mut book, &study, "a", Standing::Failed).unwrap();
     assert_eq!(told(&book), ["1.1", "2.1", "3.1", "1.1t2"]);
+    assert!(settled(&book, 3), "it has had its tries");
     assert_eq!(book.next(&study, &seat(&study, "a")), None);
     book.forgive();
     assert!(run(&mut book, &study, "a", Standing::Failed).is_some());

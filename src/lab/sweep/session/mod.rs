@@ -286,24 +286,7 @@ impl Session<'_> {
         entry.reason = reason;
         entry.took_s = took_s;
         self.folder.save(self.book)?;
-        let entry = &self.book.items[item];
-        if standing == Standing::Succeeded {
-            let number = match entry.role {
-                Role::Point => entry.number - 1,
-                Role::Baseline => entry.number,
-            };
-            let is_it = |coming: &Coming| {
-                let task = coming.task;
-                (task.role, task.number, task.round) == (entry.role, number, entry.round)
-            };
-            let here = |coming: &Coming| coming.seat == at && is_it(coming);
-            let found = self.coming.iter().position(here);
-            // Where any board may have it, another was expected to.
-            let found = found.or_else(|| self.coming.iter().position(is_it));
-            if let Some(found) = found {
-                self.coming.swap_remove(found);
-            }
-        }
+        self.strike(at, item);
         self.show.ended(&self.book.items[item], &self.progress());
         Ok(())
     }

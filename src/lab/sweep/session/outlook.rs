@@ -1,14 +1,40 @@
 //! How far a study is, and how long the rest takes.
 
 use super::Session;
-use crate::lab::sweep::book::{Item, Standing};
+use crate::lab::sweep::book::{Item, Role, Standing};
 use crate::lab::sweep::cooling::Cooling;
 use crate::lab::sweep::estimate::mean;
-use crate::lab::sweep::plan::point;
+use crate::lab::sweep::manifest::Spread;
+use crate::lab::sweep::plan::{Coming, point};
 use crate::lab::sweep::show::{Progress, name};
 use std::collections::BTreeMap;
 
 impl Session<'_> {
+    /// A job of the board has ended: it comes no more, unless it is tried again.
+    pub(super) fn strike(&mut self, at: usize, item: usize) {
+        let item = &self.book.items[item];
+        if self.book.is_settled(self.study, item) {
+            let number = match item.role {
+                Role::Point => item.number - 1,
+                Role::Baseline => item.number,
+            };
+            let is_it = |coming: &Coming| {
+                let task = coming.task;
+                (task.role, task.number, task.round) == (item.role, number, item.round)
+            };
+            // Where any board may have it, another was expected to.
+            let shared = self.study.spread == Spread::Any && item.role == Role::Point;
+            let fits = |coming: &Coming| (shared || coming.seat == at) && is_it(coming);
+            if let Some(found) = self.coming.iter().position(fits) {
+                self.coming.swap_remove(found);
+            }
+        }
+        // How often the baseline runs depends on which board has how many of the points.
+        let busy: Vec<bool> = (0..self.posts.len()).map(|at| self.has_work(at)).collect();
+        self.coming
+            .retain(|coming| coming.task.role == Role::Point || busy[coming.seat]);
+    }
+
     pub(super) fn progress(&self) -> Progress {
         let ended = |item: &&Item| item.state != Standing::Sent;
         let done = self.book.items.iter().filter(ended).count();
