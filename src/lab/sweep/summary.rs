@@ -28,7 +28,7 @@ struct Row {
     /// Runs that count, one value each.
     j_per_token: Vec<f64>,
     tok_s: Vec<f64>,
-    /// Runs that were contended or throttled, whose figures don't count.
+    /// Runs that say of themselves that summaries leave them out, whose figures don't count.
     marked: Vec<OfRun>,
     simulated: bool,
     /// Of jobs that are about it, as the last run says.
@@ -261,7 +261,8 @@ impl Summary {
         let marked: usize = self.rows.iter().map(|row| row.marked.len()).sum();
         if marked > 0 {
             line(format!(
-                "{} contended or throttled: their figures don't count, and stand in parentheses",
+                "{} contended or throttled, or had a setting changed meanwhile: their figures \
+                 don't count, and stand in parentheses",
                 match marked {
                     1 => "1 run was".to_owned(),
                     several => format!("{several} runs were"),
@@ -518,7 +519,7 @@ mod tests {
     #[test]
     fn marked_runs_have_no_figures_and_failures_are_named() {
         let (study, mut book, mut results) = ran([1.00, 2.0, 1.01, 1.5, 1.0]);
-        results[1].body.left_out.push(LeftOut::Contended);
+        results[1].body.left_out.push(LeftOut::SettingChanged);
         results.remove(2);
         book.items[3].state = Standing::Failed;
         book.items[3].reason = Some("worker killed".to_owned());
@@ -527,6 +528,10 @@ mod tests {
         let text = console::strip_ansi_codes(&summary.text()).into_owned();
         assert!(
             text.contains("1, 1 marked") && text.contains("1, 1 not collected"),
+            "{text}"
+        );
+        assert!(
+            text.contains("1 run was contended or throttled, or had a setting changed meanwhile:"),
             "{text}"
         );
         assert!(
