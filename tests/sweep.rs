@@ -110,6 +110,14 @@ impl Boards {
         finish(self.sweep(manifest, further), code)
     }
 
+    fn plan(&self, manifest: &str, further: &[&str]) -> Value {
+        let arguments = self.arguments(manifest, &[&["--plan"], further].concat());
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let plan = joulectl(&arguments);
+        assert!(plan.status.success(), "{plan:?}");
+        serde_json::from_slice(&plan.stdout).unwrap()
+    }
+
     /// Everything that the boards have stored is in the dataset, once.
     fn are_collected(&self) -> ledger::Ledger {
         let dataset = of_dataset(&self.out());
@@ -275,11 +283,7 @@ fn what_fails_is_tried_again_and_blocks_nothing() {
     let models = format!("model = [\"broken.gguf\", \"nowhere.gguf\", \"{MODEL}\"]");
     let text = study(1, "").replace(&format!("model = \"{MODEL}\""), &models);
     let manifest = boards.manifest(&text);
-    let plan = boards.arguments(&manifest, &["--plan"]);
-    let plan: Vec<&str> = plan.iter().map(String::as_str).collect();
-    let plan = joulectl(&plan);
-    assert!(plan.status.success(), "{plan:?}");
-    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let plan = boards.plan(&manifest, &[]);
     assert_eq!(plan["total"]["jobs"], 2, "{plan}");
     assert_eq!(plan["total"]["without_time"], 2, "nothing is made up");
     let why = plan["points"][1]["unfit"]["one"].as_str().unwrap();
@@ -319,6 +323,9 @@ fn what_fails_is_tried_again_and_blocks_nothing() {
     // Nothing changes by itself; with a new model in its place it does.
     boards.ends(&manifest, &[], 1);
     assert_eq!(states(&boards.book()), expected);
+    assert_eq!(boards.plan(&manifest, &[])["total"]["jobs"], 0);
+    let plan = boards.plan(&manifest, &["--retry-failed"]);
+    assert_eq!(plan["total"]["jobs"], 1, "{plan}");
     tiny_gguf::write(&broken, Damage::None).unwrap();
     boards.ends(&manifest, &["--retry-failed"], 1);
     let last = states(&boards.book()).pop().unwrap();
@@ -343,10 +350,7 @@ fn another_manifest_of_the_name_needs_a_word_and_takes_over_what_is_the_same() {
     assert_eq!(summary["failures"], json!([]));
     let dataset = boards.are_collected();
     assert_eq!(count(&dataset, "result"), 3, "two of them are from before");
-    let plan = boards.arguments(&manifest, &["--plan", "--extend"]);
-    let plan: Vec<&str> = plan.iter().map(String::as_str).collect();
-    let plan = joulectl(&plan);
-    let plan: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let plan = boards.plan(&manifest, &["--extend"]);
     assert_eq!(
         (&plan["done"], &plan["total"]["jobs"]),
         (&json!(3), &json!(0)),

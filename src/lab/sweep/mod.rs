@@ -108,7 +108,10 @@ pub async fn run(target: &Target, options: &Options, signing: &Signing) -> Resul
             Some(folder.lock()?)
         }
     };
-    let book = folder.open(&study, others)?;
+    let mut book = folder.open(&study, others)?;
+    if options.retry_failed {
+        book.forgive();
+    }
     let knowledge = knowledge(&source, &options.out, &folder.known()?)?;
     let wanted = Wanted::new(target, options.group.as_deref(), &source.manifest, &book);
     let command = Command {
@@ -172,9 +175,6 @@ impl Command<'_> {
         let (study, options) = (&self.study, self.options);
         let (client, roster) = roster::seats(self.target, &self.wanted, study, &book).await?;
         roster.can_run(study, &book)?;
-        if options.retry_failed {
-            book.forgive();
-        }
         book.boards = roster.names();
         self.folder.keep(&self.source)?;
         self.folder.save(&book)?;
