@@ -52,6 +52,31 @@ fn what_a_signature_is_refused_for_gives_no_job_up() {
 }
 
 #[test]
+fn a_job_that_ran_is_not_refused_for_what_changed_since() {
+    let mut boards = Boards::start(&["one"]);
+    let text = study(1, "").replace("repetitions = 1", "repetitions = 2");
+    let manifest = boards.manifest(&text);
+    let mut sweep = boards.sweep(&manifest, &[]);
+    sweep.wait_for("sent");
+    sweep.kill();
+    boards.lab.wait("the end of the job", |seen| {
+        seen.topic.ends_with("/state") && seen.json()["state"] == "succeeded"
+    });
+    let board = &mut boards.boards[0].1;
+    board.kill();
+    board.configure("20.toml", "[limits]\nrepetitions = 1\n");
+    board.spawn();
+    boards.lab.wait("the lower limit", |seen| {
+        seen.topic == "jouled/one/info" && seen.json()["limits"]["repetitions"] == 1
+    });
+    let summary = boards.ends(&manifest, &[], 0);
+    assert_eq!(summary["points"][0]["succeeded"], 1, "{summary}");
+    assert_eq!(items(&boards.book()).len(), 1);
+    let dataset = boards.are_collected();
+    assert_eq!(count(&dataset, "result"), 1);
+}
+
+#[test]
 fn a_study_that_is_done_needs_its_models_no_more() {
     let mut boards = Boards::start(&["one"]);
     let manifest = boards.manifest(&study(1, ""));

@@ -6,6 +6,7 @@
 //! matter when this ends.
 
 mod hearing;
+mod offer;
 mod outlook;
 mod post;
 mod refusals;
@@ -22,14 +23,11 @@ use crate::clock;
 use crate::lab::LabError;
 use crate::lab::client::Client;
 use crate::lab::collect::Told;
-use crate::lab::sign::{Signing, sign};
-use crate::lab::submit::Accepted;
+use crate::lab::sign::Signing;
 use crate::record::job::State;
 use crate::units::{MonoNs, Span};
 use crate::workload::JobState;
 pub use post::Post;
-use post::Sent;
-use refusals::{About, about, not_signed_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -179,73 +177,6 @@ impl Session<'_> {
             })
         });
         unheard.next().map(|(item, _)| item)
-    }
-
-    /// Sends a job, or asks what became of it, which is the same.
-    async fn offer(&mut self, at: usize, item: usize) -> Result<(), LabError> {
-        let board = self.posts[at].board.clone();
-        let mut job = job(self.study, &self.book.items[item]);
-        sign(&mut job, &board, self.signing)?;
-        let answered = self
-            .client
-            .request::<Accepted>(&board, "submit", &job)
-            .await;
-        let now = clock::now();
-        let answer = match answered {
-            Ok(answer) => answer,
-            Err(LabError::Unreachable(why)) => {
-                self.of_unknown_age.insert(item);
-                self.posts[at].not_before = now + AGAIN;
-                self.tell_once(at, why);
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        match answer {
-            Ok(accepted) if accepted.state.is_final() => {
-                let key = (board.name().to_owned(), accepted.id);
-                let reason = self.heard.get(&key).and_then(|state| state.reason.clone());
-                self.end(at, item, accepted.state, reason)
-            }
-            Ok(_) => {
-                self.posts[at].told = None;
-                let known = self.posts[at]
-                    .sent
-                    .iter_mut()
-                    .find(|sent| sent.item == item);
-                match known {
-                    Some(sent) => sent.asked = now,
-                    None => {
-                        let is_new = !self.of_unknown_age.contains(&item);
-                        self.posts[at].sent.push(Sent {
-                            item,
-                            since: is_new.then_some(now),
-                            asked: now,
-                        });
-                        self.show.sent(&self.book.items[item]);
-                    }
-                }
-                Ok(())
-            }
-            Err(refusal) => match about(&refusal) {
-                About::Moment => {
-                    self.posts[at].not_before = now + AGAIN;
-                    let text = format!(
-                        "board {} takes no job now ({}): {}; it is asked again",
-                        board.name(),
-                        refusal.code,
-                        refusal.message
-                    );
-                    self.tell_once(at, text);
-                    Ok(())
-                }
-                About::Signature => Err(not_signed_for(&board, &refusal)),
-                About::Job => {
-                    let reason = format!("{}: {}", refusal.code, refusal.message);
-                    self.settle(at, item, Standing::Refused, Some(reason), None)
-                }
-            },
-        }
     }
 
     /// A job has ended.
