@@ -289,6 +289,24 @@ fn pieces_that_do_not_fit_together_are_no_model() {
     assert_eq!(files(&rig), ["m.gguf", "tiny.gguf"]);
 }
 
+/// As a typo in the catalogue would be: every connection makes a piece, so that the whole could
+/// always be of two files.
+#[test]
+fn a_hash_that_nothing_has_is_given_up() {
+    let web = Web::http();
+    let model = content(250_000);
+    web.put("m", &model, Manner::CutAfter(100_000));
+    let other = entry("m.gguf", &web.url("m"), b"another file");
+    let mut rig = rig(&(other + "[fetch]\ntimeout_s = 1\n"));
+    fetch(&mut rig, "m.gguf");
+    let failed = reaches(&mut rig, "m.gguf", "failed");
+    let reason = failed["reason"].as_str().unwrap();
+    assert!(reason.contains(&sha256(&model)), "{reason}");
+    let once = [0, 100_000, 200_000];
+    assert_eq!(web.asked(), [once, once].concat());
+    assert_eq!(files(&rig), ["tiny.gguf"]);
+}
+
 #[test]
 #[cfg(feature = "llama")]
 fn nothing_is_fetched_while_a_job_runs() {

@@ -202,6 +202,18 @@ fn what_was_cut_short_goes_on_where_it_ended() {
 }
 
 #[test]
+fn a_hash_that_nothing_has_is_given_up() {
+    let lab = Lab::new();
+    let half = lab.model.len() / 2 + 1;
+    let url = lab.put("m.gguf", Manner::CutAfter(half));
+    let (code, why) = refusal(&lab.get(&url, &["--sha256", &"ab".repeat(32)]));
+    assert_eq!(code, 1);
+    assert!(why.contains(&sha256(&lab.model)), "{why}");
+    assert_eq!(lab.web.asked(), [0, half, 0, half]);
+    assert!(files(lab.out()).is_empty());
+}
+
+#[test]
 fn what_nobody_knows_the_beginning_of_begins_anew() {
     let lab = Lab::new();
     let url = lab.put("m.gguf", Manner::Well);

@@ -4,6 +4,7 @@
 use super::fault::Fault;
 use super::part::{self, Part};
 use super::transfer::{self, Came, Terms};
+use super::tries::Tries;
 use super::{Standing, paused};
 use crate::config::CatalogueEntry;
 use crate::daemon::Shared;
@@ -11,7 +12,7 @@ use crate::daemon::commands::DISK_FREE_AT_LEAST;
 use crate::models::ModelError;
 use crate::mqtt::MqttHandle;
 use crate::record::model::FetchState;
-use crate::units::{MonoNs, Span};
+use crate::units::Span;
 use crate::workload::job::hex;
 use crate::{board, clock, store};
 use sha2::{Digest, Sha256};
@@ -20,10 +21,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Tries in a row that brought nothing.
-const MOST_TRIES: u32 = 5;
-/// The first pause between two tries is this part of `fetch.timeout_s`; each is twice as long
-/// as the one before, up to the whole.
+/// The first pause between two tries is this part of `fetch.timeout_s`.
 const FIRST_PAUSE: u32 = 30;
 /// Hashed at a time, between attempts.
 const BLOCK: usize = 256 << 10;
@@ -72,37 +70,6 @@ struct Fetcher {
     shared: Arc<Shared>,
 }
 
-/// How the tries of one fetch went.
-struct Tries {
-    /// In a row that brought nothing.
-    vain: u32,
-    pause: Span,
-    not_before: MonoNs,
-}
-
-impl Tries {
-    fn new(timeout_s: u32) -> Self {
-        Self {
-            vain: 0,
-            pause: Span(u64::from(timeout_s) * 1_000_000_000 / u64::from(FIRST_PAUSE)),
-            not_before: MonoNs(0),
-        }
-    }
-
-    /// After one that failed. `false` when no other is to follow.
-    fn go_on(&mut self, now: MonoNs, brought: u64, timeout_s: u32) -> bool {
-        // A few bytes each time are no progress.
-        if brought >= transfer::least_bytes(timeout_s) {
-            *self = Self::new(timeout_s);
-        }
-        self.vain += 1;
-        self.not_before = now + self.pause;
-        let longest = u64::from(timeout_s) * 1_000_000_000;
-        self.pause = Span((self.pause.0 * 2).min(longest));
-        self.vain < MOST_TRIES
-    }
-}
-
 impl Fetcher {
     fn run(&self) {
         let catalogue = &self.shared.catalogue;
@@ -117,7 +84,7 @@ impl Fetcher {
             let timeout_s = catalogue.fetch.timeout_s;
             let tries = all_tries
                 .entry(entry.name.clone())
-                .or_insert_with(|| Tries::new(timeout_s));
+                .or_insert_with(|| Tries::new(timeout_s, first_pause(timeout_s)));
             match self.fetch(entry, tries) {
                 Ok(size) => {
                     tracing::info!(name = %entry.name, "the model is here and verified");
@@ -166,11 +133,11 @@ impl Fetcher {
             if actual == entry.sha256 {
                 return self.place(entry, part);
             }
-            if !part.pieced {
+            // Pieces of two files, or a disk that lost power.
+            if !tries.begin_anew(part.pieced) {
                 let stated = entry.sha256.clone();
                 return Err(Fault::OtherHash { actual, stated }.into());
             }
-            // Pieces of two files, or a disk that lost power: once more, from the beginning.
             tracing::warn!(name = %entry.name, "its pieces do not fit together; it is fetched anew");
             part.start_over().map_err(|error| Fault::of_disk(&error))?;
         }
@@ -204,13 +171,12 @@ impl Fetcher {
         tries: &mut Tries,
     ) -> Result<(), End> {
         let catalogue = &self.shared.catalogue;
-        let timeout_s = catalogue.fetch.timeout_s;
         let total = entry.size_bytes;
         loop {
-            let before = part.have();
-            clock::sleep(tries.not_before.since(clock::now()));
-            if !self.wait_for_time(entry, before)
-                || !self.enter(entry, FetchState::Fetching, before, total)
+            let have = part.have();
+            clock::sleep(tries.not_before().since(clock::now()));
+            if !self.wait_for_time(entry, have)
+                || !self.enter(entry, FetchState::Fetching, have, total)
             {
                 return Err(End::Stopping);
             }
@@ -220,8 +186,7 @@ impl Fetcher {
                 Err(fault) if !fault.may_pass() => return Err(fault.into()),
                 Err(fault) => fault,
             };
-            let brought = part.have().saturating_sub(before);
-            if !tries.go_on(clock::now(), brought, timeout_s) {
+            if !tries.go_on(clock::now(), part.have()) {
                 return Err(fault.into());
             }
             tracing::info!(name = %entry.name, "{fault}; it is tried again");
@@ -379,6 +344,10 @@ impl Fetcher {
     }
 }
 
+fn first_pause(timeout_s: u32) -> Span {
+    Span(u64::from(timeout_s) * 1_000_000_000 / u64::from(FIRST_PAUSE))
+}
+
 /// Whether as much stays free as jobs need, when `more` bytes have come, the records that the
 /// board may keep among them: a model must not be what makes the next job refused.
 fn has_room(dir: &Path, more: u64) -> bool {
@@ -399,21 +368,6 @@ fn leaves_enough(share: f64, free: u64, more: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tries_that_bring_nothing_end_and_pauses_grow() {
-        let mut tries = Tries::new(30);
-        let second = |n: u64| MonoNs(n * 1_000_000_000);
-        for not_before in [1, 2, 4, 8] {
-            assert!(tries.go_on(second(0), 100, 30));
-            assert_eq!(tries.not_before, second(not_before));
-        }
-        // What brought much begins anew.
-        assert!(tries.go_on(second(0), 1 << 20, 30));
-        assert_eq!(tries.not_before, second(1));
-        assert!((0..3).all(|_| tries.go_on(second(0), 0, 30)));
-        assert!(!tries.go_on(second(0), 0, 30));
-    }
 
     #[test]
     fn a_twentieth_of_the_disk_stays_free() {

@@ -9,6 +9,7 @@ pub(crate) mod fault;
 mod fetcher;
 pub(crate) mod part;
 pub(crate) mod transfer;
+pub(crate) mod tries;
 
 pub use fetcher::start;
 

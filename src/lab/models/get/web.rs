@@ -7,6 +7,7 @@ use crate::config::CatalogueEntry;
 use crate::daemon::catalogue::fault::Fault;
 use crate::daemon::catalogue::part::Part;
 use crate::daemon::catalogue::transfer::{self, Terms};
+use crate::daemon::catalogue::tries::Tries;
 use crate::daemon::queue::Queue;
 use crate::lab::models::draft;
 use crate::lab::{LabError, hashed};
@@ -20,8 +21,6 @@ use ureq::Body;
 use ureq::http::{HeaderName, HeaderValue, Response, header};
 use url::Url;
 
-/// Tries in a row that brought nothing.
-const MOST_TRIES: u32 = 5;
 const FIRST_PAUSE: Span = Span::from_millis(250);
 
 /// How servers are talked to.
@@ -114,8 +113,9 @@ impl Web {
         if part.have() > 0 && !trail.is_of(wanted) {
             part.start_over().map_err(disk)?;
         }
+        let mut tries = Tries::new(self.timeout_s, FIRST_PAUSE);
         loop {
-            self.receive(wanted, &mut part, dir, bar)?;
+            self.receive(wanted, &mut part, &mut tries, dir, bar)?;
             if let Some(stated) = wanted.size_bytes.filter(|stated| *stated != part.have()) {
                 let fault = Fault::TooShort(part.have(), stated);
                 return Err(self.given_up(&fault, wanted, dir));
@@ -125,7 +125,7 @@ impl Web {
             let file = part.read_from_start().map_err(disk)?;
             let sha256 = hashed::copy(file, &mut std::io::sink(), have, bar).map_err(disk)?;
             match &wanted.sha256 {
-                Some(stated) if *stated != sha256 && part.pieced => {
+                Some(stated) if *stated != sha256 && tries.begin_anew(part.pieced) => {
                     bar.suspend(|| {
                         eprintln!("    note  the pieces do not fit together; it is fetched anew");
                     });
@@ -148,6 +148,7 @@ impl Web {
         &self,
         wanted: &Wanted,
         part: &mut Part,
+        tries: &mut Tries,
         dir: &Path,
         bar: &ProgressBar,
     ) -> Result<(), LabError> {
@@ -158,10 +159,8 @@ impl Web {
             size_bytes: wanted.size_bytes,
             allow_http: self.allow_http,
         };
-        let (mut vain, mut pause) = (0, FIRST_PAUSE);
         loop {
             bar.set_message(format!("{} from {}", wanted.name, host(&wanted.url)));
-            let before = part.have();
             let headers = self.headers(wanted, part, dir)?;
             let terms = Terms {
                 authorities: self.authorities.clone(),
@@ -181,18 +180,12 @@ impl Web {
                 Ok(_) => return Ok(()),
                 Err(fault) => fault,
             };
-            let brought = part.have().saturating_sub(before);
-            if brought >= transfer::least_bytes(self.timeout_s) {
-                (vain, pause) = (0, FIRST_PAUSE);
-            }
-            vain += 1;
-            if !may_pass(&fault) || vain >= MOST_TRIES {
+            if !may_pass(&fault) || !tries.go_on(clock::now(), part.have()) {
                 return Err(self.given_up(&fault, wanted, dir));
             }
             let words = words(&fault, host(&wanted.url));
             bar.suspend(|| eprintln!("    note  {words}; it is tried again"));
-            clock::sleep(pause);
-            pause = Span(pause.0 * 2);
+            clock::sleep(tries.not_before().since(clock::now()));
         }
     }
 
