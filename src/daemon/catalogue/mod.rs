@@ -5,6 +5,8 @@
 //! attempt runs. What has come lies in a hidden file beside the models, which no job can name,
 //! until its hash is right; that file is also what makes a fetch go on after a restart.
 
+#[cfg(feature = "lab")]
+pub(crate) mod alone;
 pub(crate) mod fault;
 mod fetcher;
 pub(crate) mod part;

@@ -1,6 +1,8 @@
 //! The file in which a model comes together: `.NAME.part` beside the models. No model name
 //! begins with a dot, so that no job can name it.
 
+#[cfg(feature = "lab")]
+use super::alone;
 use crate::store::FileIdentity;
 use crate::workload::ModelName;
 use std::fs::File;
@@ -65,14 +67,25 @@ impl Part {
         Ok(())
     }
 
-    /// The file, to go on at its end.
+    /// The file, to go on at its end. The daemon's has one writer.
     pub fn open(dir: &Path, name: &ModelName) -> io::Result<Self> {
         let path = path(dir, name);
-        match std::fs::rename(put_by(dir, name), &path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        take_up(dir, name, &path)?;
         let file = open(&path)?;
+        Self::of(path, file)
+    }
+
+    /// The same where any process may write it: no other does until this is dropped. `None`
+    /// while another does.
+    #[cfg(feature = "lab")]
+    pub fn claim(dir: &Path, name: &ModelName) -> io::Result<Option<Self>> {
+        let path = path(dir, name);
+        take_up(dir, name, &path)?;
+        let file = alone::open(&path, open)?;
+        file.map(|file| Self::of(path, file)).transpose()
+    }
+
+    fn of(path: PathBuf, file: File) -> io::Result<Self> {
         let have = file.metadata()?.len();
         Ok(Self {
             have,
@@ -111,13 +124,6 @@ impl Part {
         self.have
     }
 
-    /// Whether this process alone writes it, from now on until it drops it. The daemon's own has
-    /// one writer anyway.
-    #[cfg(feature = "lab")]
-    pub fn claim(&self) -> bool {
-        self.file.try_lock().is_ok()
-    }
-
     pub fn start_over(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
         self.have = 0;
@@ -149,6 +155,14 @@ impl Part {
         std::fs::rename(&self.path, dir.join(name.as_str()))?;
         File::open(dir)?.sync_all()?;
         Ok(identity)
+    }
+}
+
+/// What was put by is on its way again.
+fn take_up(dir: &Path, name: &ModelName, path: &Path) -> io::Result<()> {
+    match std::fs::rename(put_by(dir, name), path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -223,7 +237,22 @@ mod tests {
         std::fs::write(&other, "x").unwrap();
         std::os::unix::fs::symlink(&other, dir.path().join(".m.gguf.part")).unwrap();
         assert!(Part::open(dir.path(), &name()).is_err());
+        #[cfg(feature = "lab")]
+        assert!(Part::claim(dir.path(), &name()).is_err());
         assert_eq!(std::fs::read_to_string(other).unwrap(), "x");
+    }
+
+    #[test]
+    #[cfg(feature = "lab")]
+    fn one_process_alone_writes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut first = Part::claim(dir.path(), &name()).unwrap().unwrap();
+        assert!(Part::claim(dir.path(), &name()).unwrap().is_none());
+        first.write(b"ab").unwrap();
+        // Its lock is gone with its name.
+        Part::forget(dir.path(), &name());
+        let again = Part::claim(dir.path(), &name()).unwrap().unwrap();
+        assert_eq!((again.have(), again.pieced), (0, false));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! A file that comes about beside its place under a hidden name, and appears there whole.
 
+use crate::daemon::catalogue::alone;
 use crate::lab::LabError;
 use rustix::fs::{CWD, RenameFlags, renameat_with, statvfs};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// What a disk keeps for the rest of the system.
@@ -24,7 +26,10 @@ impl Draft {
     /// Of a file that must not be there yet.
     pub fn new(place: &Path) -> Result<Self, LabError> {
         free(place)?;
-        Self::begin(place, false)
+        let draft = Self::begin(place, false)?;
+        // Another process may have put it there until now.
+        free(place)?;
+        Ok(draft)
     }
 
     /// Of a file that may be there already.
@@ -38,19 +43,14 @@ impl Draft {
         let path = place.with_file_name(hidden);
         let failed =
             |error: std::io::Error| LabError::Failed(format!("{}: {error}", path.display()));
-        // What a killed process has left is taken over.
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        if file.try_lock().is_err() {
-            return Err(LabError::Failed(format!(
+        let file = alone::open(&path, open).map_err(failed)?;
+        let file = file.ok_or_else(|| {
+            LabError::Failed(format!(
                 "another joulectl is at {}; wait for it",
                 place.display()
-            )));
-        }
+            ))
+        })?;
+        // What a killed process has left is taken over.
         file.set_len(0).map_err(failed)?;
         Ok(Self {
             place: place.to_owned(),
@@ -103,6 +103,17 @@ impl Drop for Draft {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+/// A link in its place is not followed: in a folder that others write to, it could lead to any
+/// file of this user.
+fn open(path: &Path) -> std::io::Result<File> {
+    File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
 }
 
 fn rename_to_nothing(from: &Path, to: &Path) -> std::io::Result<()> {
@@ -193,6 +204,23 @@ mod tests {
         draft.write(b"x").unwrap();
         draft.keep().unwrap();
         assert_eq!(std::fs::read(&place).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        std::fs::write(&other, "mine").unwrap();
+        std::os::unix::fs::symlink(&other, dir.path().join(".m.gguf.making")).unwrap();
+        let place = dir.path().join("m.gguf");
+        for draft in [Draft::new(&place), Draft::replacing(&place)] {
+            let error = draft.unwrap_err().to_string();
+            assert!(
+                error.contains("is a link") && error.contains("remove it"),
+                "{error}"
+            );
+        }
+        assert_eq!(std::fs::read(&other).unwrap(), b"mine");
     }
 
     #[test]

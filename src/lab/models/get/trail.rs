@@ -4,6 +4,9 @@
 use super::web::Wanted;
 use crate::workload::ModelName;
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use ureq::http::{HeaderMap, HeaderValue, header};
 
@@ -31,6 +34,17 @@ fn address(wanted: &Wanted) -> String {
     crate::workload::job::hex(&Sha256::digest(url.as_str()))
 }
 
+/// A link in its place is not followed.
+fn write(path: &Path, text: &[u8]) -> std::io::Result<()> {
+    File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)?
+        .write_all(text)
+}
+
 impl Trail {
     pub fn read(dir: &Path, name: &ModelName) -> Self {
         let text = std::fs::read(path(dir, name)).unwrap_or_default();
@@ -47,7 +61,7 @@ impl Trail {
         };
         let text = serde_json::to_vec(&trail).expect("it has only JSON-able fields");
         // Without it the next fetch begins anew, which is right too.
-        let _ = std::fs::write(path(dir, &wanted.name), text);
+        let _ = write(&path(dir, &wanted.name), &text);
     }
 
     pub fn forget(dir: &Path, name: &ModelName) {
@@ -106,6 +120,17 @@ mod tests {
         assert_eq!(Trail::read(dir.path(), &first.name).strong_tag(), None);
         Trail::forget(dir.path(), &first.name);
         assert_eq!(Trail::read(dir.path(), &first.name), Trail::default());
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        std::fs::write(&other, "mine").unwrap();
+        let first = wanted("https://x.lab/m.gguf", None);
+        std::os::unix::fs::symlink(&other, path(dir.path(), &first.name)).unwrap();
+        Trail::begin(dir.path(), &first, &answer("\"v1\""));
+        assert_eq!(std::fs::read(&other).unwrap(), b"mine");
     }
 
     #[test]

@@ -101,13 +101,18 @@ impl Web {
     ) -> Result<Arrived, LabError> {
         self.check(&wanted.url)?;
         let disk = |error: std::io::Error| LabError::Failed(format!("{}: {error}", dir.display()));
-        let mut part = Part::open(dir, &wanted.name).map_err(disk)?;
-        if !part.claim() {
+        let Some(mut part) = Part::claim(dir, &wanted.name).map_err(disk)? else {
             return Err(LabError::Failed(format!(
                 "another joulectl fetches {} into {}; wait for it",
                 wanted.name,
                 dir.display()
             )));
+        };
+        // Another process may have put it there until now.
+        if let Err(there) = draft::free(&dir.join(wanted.name.as_str())) {
+            Part::forget(dir, &wanted.name);
+            Trail::forget(dir, &wanted.name);
+            return Err(there);
         }
         let trail = Trail::read(dir, &wanted.name);
         if part.have() > 0 && !trail.is_of(wanted) {
