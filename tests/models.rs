@@ -10,6 +10,8 @@ mod quantize;
 #[path = "models/study.rs"]
 mod study;
 mod support;
+#[path = "models/terminal.rs"]
+mod terminal;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -6,6 +6,7 @@ use super::{background, bar};
 use crate::config::{self, CatalogueEntry};
 use crate::lab::submit::aligned;
 use crate::lab::{LabError, hashed};
+use crate::print::harmless;
 use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -48,7 +49,8 @@ pub async fn files(
     let mut rows = vec![["model", "sha256", "verdict"].map(str::to_owned)];
     let mut doubtful = 0;
     for file in files {
-        bar.set_message(format!("hashing {}", file.display()));
+        // The bar prints by itself.
+        bar.set_message(harmless(&format!("hashing {}", file.display())));
         let (path, shown) = (file.clone(), bar.clone());
         let actual = background::run(move || hashed::of_file(&path, &shown)).await?;
         let provenance = Provenance::read(file)?;

@@ -10,6 +10,7 @@ use super::{background, bar, paste, size};
 use crate::clock;
 use crate::lab::interrupt::interrupted;
 use crate::lab::{LabError, hashed};
+use crate::print::harmless;
 use crate::runtime::gguf::{GgufError, Header};
 use crate::runtime::quantize::Order;
 use crate::workload::ModelName;
@@ -75,7 +76,8 @@ async fn make_all(options: &Options, bar: &ProgressBar) -> Result<(), LabError> 
     if options.dry_run {
         return Ok(());
     }
-    bar.set_message(format!("hashing {}", model.name));
+    // The bar prints by itself.
+    bar.set_message(harmless(&format!("hashing {}", model.name)));
     let source = model.source(bar).await?;
     for plan in &plans {
         let made = make(options, &model, &source, &quantizer, plan, bar).await?;
@@ -313,7 +315,7 @@ impl<'a> Progress<'a> {
             .collect();
         bar.set_length(bytes.values().sum());
         bar.set_position(0);
-        bar.set_message(format!("{} to {}", model.name, to.name));
+        bar.set_message(harmless(&format!("{} to {}", model.name, to.name)));
         Self {
             bytes,
             current: 0,
