@@ -298,18 +298,20 @@ impl Hub {
 }
 
 #[test]
-fn a_file_of_hugging_face_is_what_the_hub_says_it_is() {
+fn a_file_of_a_hub_is_what_the_hub_says_it_is() {
     let model = tiny_gguf::bytes(Damage::None);
     let hub = Hub::new(&sha256(&model));
     let output = hub.get("hf:lab/tiny/m.gguf", &[]);
     let printed = succeeded(&output);
     assert!(
-        said(&output).contains("as Hugging Face states"),
+        said(&output).contains("as 127.0.0.1 states"),
         "{}",
         said(&output)
     );
     let known = hub.lab.is_here("m.gguf");
     assert_eq!(known["origin"]["commit"], COMMIT);
+    // Where HF_ENDPOINT leads it is not Hugging Face's word.
+    assert_eq!(known["origin"]["vouched_by"], "127.0.0.1");
     assert_eq!(known["origin"]["repository"], "lab/tiny");
     let url = catalogue(&printed)[0]["url"].as_str().unwrap().to_owned();
     assert!(

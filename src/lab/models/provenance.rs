@@ -46,12 +46,13 @@ pub enum Origin {
         revision: String,
         /// What the server took that for.
         commit: Option<String>,
-        vouched_by: Option<&'static str>,
+        /// Whose word its hash is: a mirror's is not Hugging Face's.
+        vouched_by: Option<String>,
     },
     Web {
         /// Without its query, which may be a secret.
         url: String,
-        vouched_by: Option<&'static str>,
+        vouched_by: Option<String>,
     },
     /// Joined in this order.
     Wheels { parts: Vec<WheelPart> },

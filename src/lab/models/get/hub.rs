@@ -25,6 +25,8 @@ pub struct Hub {
 /// What the hub says of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stated {
+    /// Whose word it is: a mirror's is not Hugging Face's.
+    pub by: String,
     /// To fetch it from; at the commit, so that a fetch goes on with the same file.
     pub url: Url,
     pub commit: Option<String>,
@@ -144,10 +146,19 @@ fn stated(url: Url, headers: &HeaderMap, status: StatusCode) -> Stated {
         own.flatten()
     });
     Stated {
+        by: name(&url),
         url: commit.map_or_else(|| url.clone(), |commit| at(&url, commit)),
         commit: commit.map(str::to_owned),
         sha256,
         size_bytes: size.and_then(|size| size.parse().ok()),
+    }
+}
+
+/// Whom an answer from there is from. Without TLS it may be from anybody on the way.
+fn name(url: &Url) -> String {
+    match Url::parse(ENDPOINT).is_ok_and(|own| own.origin() == url.origin()) {
+        true => "Hugging Face".to_owned(),
+        false => url.host_str().unwrap_or("the hub").to_owned(),
     }
 }
 
@@ -242,6 +253,28 @@ mod tests {
             StatusCode::FOUND,
         );
         assert_eq!((nothing.size_bytes, nothing.url), (None, url));
+    }
+
+    #[test]
+    fn hugging_face_has_said_what_its_own_server_has() {
+        let by = |url: &str| {
+            let said = stated(Url::parse(url).unwrap(), &HeaderMap::new(), StatusCode::OK);
+            said.by
+        };
+        assert_eq!(
+            by("https://huggingface.co/a/b/resolve/main/m.gguf"),
+            "Hugging Face"
+        );
+        assert_eq!(
+            by("https://hf-mirror.lab/huggingface.co/m.gguf"),
+            "hf-mirror.lab"
+        );
+        assert_eq!(
+            by("https://huggingface.co.lab/m.gguf"),
+            "huggingface.co.lab"
+        );
+        assert_eq!(by("http://huggingface.co/m.gguf"), "huggingface.co");
+        assert_eq!(by("https://huggingface.co:444/m.gguf"), "huggingface.co");
     }
 
     #[test]

