@@ -406,3 +406,45 @@ fn files_are_verified_against_what_is_known_of_them() {
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(line["verdict"], "wrong");
 }
+
+/// `verify *.gguf` tells of all of them, whatever is wrong with one.
+#[test]
+fn one_that_cannot_be_judged_keeps_no_other_from_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let hash = sha256(b"abc");
+    let beside = serde_json::json!({"v": 1, "name": "m", "sha256": hash, "size_bytes": 3,
+        "time": "", "by": "", "origin": null});
+    for name in ["a.gguf", "b.gguf", "d.gguf"] {
+        std::fs::write(path(name), "abc").unwrap();
+        std::fs::write(path(&format!("{name}.json")), beside.to_string()).unwrap();
+    }
+    std::fs::write(path("a.gguf.json"), "{\"v\": 1, ").unwrap();
+    // No file at all.
+    std::fs::create_dir(path("c.gguf")).unwrap();
+    let files = ["a.gguf", "b.gguf", "c.gguf", "d.gguf"].map(path);
+    let verify = |more: &[&str]| {
+        let files: Vec<&str> = files.iter().map(|file| text(file)).collect();
+        joulectl(&[&["models", "verify"], &files[..], more].concat())
+    };
+    let output = verify(&["--json"]);
+    let (code, said) = refusal(&output);
+    assert_eq!(code, 1);
+    assert!(said.contains("2 of 4"), "{said}");
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let verdicts: Vec<&str> = lines
+        .iter()
+        .map(|line| line["verdict"].as_str().unwrap())
+        .collect();
+    assert_eq!(verdicts, ["unreadable", "right", "unreadable", "right"]);
+    assert_eq!(lines[0]["sha256"], hash);
+    let why = lines[0]["reason"].as_str().unwrap();
+    assert!(why.contains("a.gguf.json"), "{why}");
+    assert_eq!((&lines[2]["sha256"], &lines[1]["reason"]), (&Value::Null, &Value::Null));
+    let table = String::from_utf8(verify(&[]).stdout).unwrap();
+    assert!(table.contains("UNREADABLE: ") && table.lines().count() == 5, "{table}");
+}

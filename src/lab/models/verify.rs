@@ -7,26 +7,44 @@ use crate::config::{self, CatalogueEntry};
 use crate::lab::submit::aligned;
 use crate::lab::{LabError, hashed};
 use crate::print::harmless;
-use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     Right,
     /// Another file than the one that is vouched for.
     Wrong,
     /// Nothing says what it should be.
     Unknown,
+    /// It, or what is said of it, for this reason.
+    Unreadable(String),
 }
 
 impl Verdict {
-    fn words(self) -> &'static str {
+    /// In JSON.
+    fn as_str(&self) -> &'static str {
         match self {
             Self::Right => "right",
-            Self::Wrong => "WRONG: another file",
-            Self::Unknown => "not known: no .json beside it, and in no catalogue",
+            Self::Wrong => "wrong",
+            Self::Unknown => "unknown",
+            Self::Unreadable(_) => "unreadable",
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Right => "right".to_owned(),
+            Self::Wrong => "WRONG: another file".to_owned(),
+            Self::Unknown => "not known: no .json beside it, and in no catalogue".to_owned(),
+            Self::Unreadable(why) => format!("UNREADABLE: {why}"),
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(why) => Some(why),
+            _ => None,
         }
     }
 }
@@ -52,19 +70,24 @@ pub async fn files(
         // The bar prints by itself.
         bar.set_message(harmless(&format!("hashing {}", file.display())));
         let (path, shown) = (file.clone(), bar.clone());
-        let actual = background::run(move || hashed::of_file(&path, &shown)).await?;
-        let provenance = Provenance::read(file)?;
-        let verdict = verdict(file, &actual, provenance.as_ref(), &entries);
+        let hashed = background::run(move || hashed::of_file(&path, &shown)).await;
+        let verdict = match (&hashed, Provenance::read(file)) {
+            (Ok(actual), Ok(known)) => verdict(file, actual, known.as_ref(), &entries),
+            (Err(error), _) => Verdict::Unreadable(error.to_string()),
+            (_, Err(error)) => Verdict::Unreadable(error.to_string()),
+        };
         doubtful += usize::from(verdict != Verdict::Right);
         let name = file.display().to_string();
+        let actual = hashed.ok();
         if as_json {
             println!(
                 "{}",
-                json!({"path": name, "sha256": actual, "verdict": verdict})
+                json!({"path": name, "sha256": actual, "verdict": verdict.as_str(),
+                    "reason": verdict.reason()})
             );
         }
-        let short = actual.chars().take(SHORT).collect();
-        rows.push([name, short, verdict.words().to_owned()]);
+        let short = actual.map_or("–".to_owned(), |hash| hash.chars().take(SHORT).collect());
+        rows.push([name, short, verdict.words()]);
     }
     bar.finish_and_clear();
     if !as_json {
