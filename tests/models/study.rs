@@ -5,15 +5,17 @@ use super::support::tool::{joulectl, output};
 use super::{files, provenance, refusal, succeeded, text};
 use jouled::runtime::gguf::Header;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-fn script(arguments: &[&str]) -> String {
+fn run(joulectl: &Path, arguments: &[&str]) -> Output {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new(root.join("scripts/make-study-models"));
-    command
-        .args(arguments)
-        .env("JOULECTL", env!("CARGO_BIN_EXE_joulectl"));
-    succeeded(&output(&mut command))
+    output(command.args(arguments).env("JOULECTL", joulectl))
+}
+
+fn script(arguments: &[&str]) -> String {
+    let joulectl = Path::new(env!("CARGO_BIN_EXE_joulectl"));
+    succeeded(&run(joulectl, arguments))
 }
 
 #[test]
@@ -47,4 +49,41 @@ fn small_ones_of_both_shapes_are_quantised_and_speak() {
         script(&["--tiny", "--to", "Q4_0", "--out", text(dir.path())]),
         printed
     );
+}
+
+#[test]
+fn the_floats_of_an_earlier_run_stay_and_those_of_this_one_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = ["--tiny", "--out", text(dir.path()), "qwen2-0.5b"];
+    let script = |more: &[&str]| script(&[&tiny[..], more].concat());
+    let floats = dir.path().join("tiny-Qwen2-0.5B-random-weights.F16.gguf");
+    let made = |kind: &str| {
+        dir.path()
+            .join(format!("tiny-Qwen2-0.5B-random-weights.{kind}.gguf"))
+    };
+    script(&["--to", "Q4_0", "--keep-f16"]);
+    let kept = provenance(&floats);
+    script(&["--to", "Q4_0,Q8_0"]);
+    assert_eq!(provenance(&floats), kept);
+    assert_eq!(files(dir.path()).len(), 6);
+
+    // They are no result: asked for as one they would be named and not there.
+    let (code, said) = refusal(&run(
+        Path::new(env!("CARGO_BIN_EXE_joulectl")),
+        &[&tiny[..], &["--to", "Q8_0,f16"]].concat(),
+    ));
+    assert_eq!(code, 2);
+    assert!(said.contains("--keep-f16"), "{said}");
+    assert!(floats.exists());
+
+    // A run that fails leaves none of its own behind, which the next would take for kept.
+    for kind in ["F16", "Q8_0"] {
+        std::fs::remove_file(made(kind)).unwrap();
+    }
+    refusal(&run(
+        Path::new("/bin/false"),
+        &[&tiny[..], &["--to", "Q8_0"]].concat(),
+    ));
+    assert!(!floats.exists());
+    assert!(made("Q4_0").exists());
 }
