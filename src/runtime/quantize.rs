@@ -43,8 +43,8 @@ pub enum News {
 /// What became of the model, or would.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// Of all tensors, to some KiB; 0 where llama.cpp did not tell.
-    pub tensor_bytes: u64,
+    /// Of all tensors, to some KiB; `None` where llama.cpp did not tell.
+    pub tensor_bytes: Option<u64>,
     /// Tensors whose rows are no whole blocks of the type, and which got another.
     pub fallback_tensors: u32,
     /// Of a trial: it can't be made without an importance matrix.

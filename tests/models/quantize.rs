@@ -318,6 +318,25 @@ fn more_than_the_disk_holds_is_not_begun() {
 }
 
 #[test]
+fn a_size_that_nobody_tells_is_not_none() {
+    let (dir, model) = sound();
+    let untold = DONE.replace("\"tensor_bytes\":5,", "");
+    let worker = stand_in(dir.path(), &format!("echo '{untold}'"));
+    let (code, said) = refusal(&joulectl(&[
+        "models",
+        "quantize",
+        text(&model),
+        "--to",
+        "Q4_0",
+        "--worker",
+        text(&worker),
+    ]));
+    assert_eq!(code, 1);
+    assert!(said.contains("how large tiny.Q4_0.gguf gets"), "{said}");
+    assert_eq!(files(dir.path()), ["tiny.F32.gguf", "worker"]);
+}
+
+#[test]
 fn the_quantiser_ends_with_who_wants_its_work() {
     let mut worker = Command::new(env!("CARGO_BIN_EXE_jouled-worker"))
         .arg("quantize")
@@ -444,7 +463,13 @@ fn one_that_cannot_be_judged_keeps_no_other_from_it() {
     assert_eq!(lines[0]["sha256"], hash);
     let why = lines[0]["reason"].as_str().unwrap();
     assert!(why.contains("a.gguf.json"), "{why}");
-    assert_eq!((&lines[2]["sha256"], &lines[1]["reason"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        (&lines[2]["sha256"], &lines[1]["reason"]),
+        (&Value::Null, &Value::Null)
+    );
     let table = String::from_utf8(verify(&[]).stdout).unwrap();
-    assert!(table.contains("UNREADABLE: ") && table.lines().count() == 5, "{table}");
+    assert!(
+        table.contains("UNREADABLE: ") && table.lines().count() == 5,
+        "{table}"
+    );
 }

@@ -114,7 +114,7 @@ impl Notes {
             self.errors.push_str(piece);
         }
         if let Some(bytes) = quantized_bytes(piece) {
-            self.outcome.tensor_bytes = bytes;
+            self.outcome.tensor_bytes = Some(bytes);
         }
         if let Some(count) = fallbacks(piece) {
             self.outcome.fallback_tensors = count;
@@ -167,6 +167,7 @@ mod tests {
     #[test]
     fn the_log_tells_whose_turn_it_is_and_what_became_of_the_model() {
         let mut notes = Notes::default();
+        assert_eq!(notes.outcome.tensor_bytes, None);
         let turn = "[   3/ 272]                blk.0.ffn_down.weight - [ 1536,   576,     1,     1], type =    f16, ";
         assert_eq!(
             notes.take(Level::Info, turn).as_deref(),
@@ -182,7 +183,7 @@ mod tests {
             assert_eq!(notes.take(Level::Info, piece), None, "{piece}");
         }
         let expected = Outcome {
-            tensor_bytes: (98 << 20) + (1 << 19),
+            tensor_bytes: Some((98 << 20) + (1 << 19)),
             fallback_tensors: 180,
             needs_matrix: false,
         };

@@ -200,15 +200,23 @@ async fn plan(
                 to.name
             )));
         }
+        let tensor_bytes = outcome.tensor_bytes.ok_or_else(|| {
+            LabError::Failed(format!(
+                "llama.cpp does not say how large {name} gets, so that nothing tells whether it fits \
+                 on the disk: install jouled and joulectl of one version together"
+            ))
+        })?;
         plans.push(Plan {
             to,
             name,
             place,
             // Its header is the input's but for some bytes.
-            bytes: outcome.tensor_bytes + model.header.data_offset,
+            bytes: tensor_bytes.saturating_add(model.header.data_offset),
         });
     }
-    let all = plans.iter().map(|plan| plan.bytes).sum();
+    let all = plans
+        .iter()
+        .fold(0, |all: u64, plan| all.saturating_add(plan.bytes));
     if let Some(first) = plans.first()
         && !draft::has_room(&first.place, all)
     {

@@ -217,7 +217,7 @@ mod tests {
         );
         assert_eq!(
             (done.outcome.tensor_bytes, done.outcome.fallback_tensors),
-            (5, 1)
+            (Some(5), 1)
         );
     }
 
