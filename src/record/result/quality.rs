@@ -92,7 +92,8 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Evaluation {
     pub repetitions: u32,
-    /// Tokens that went through the model: context too, that of an item once.
+    /// Tokens that went through the model: context too, that of an item once, or again for each
+    /// further choice of several tokens where the model can't go back to it.
     pub tokens_evaluated: u64,
     pub duration_s: Option<f64>,
     pub energy_j: Option<f64>,

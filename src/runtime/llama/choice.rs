@@ -1,5 +1,6 @@
 //! `choice`: the log-likelihood of each choice after its context, as lm-evaluation-harness
-//! computes it. The context of an item is evaluated once; its choices go back to its end.
+//! computes it. The context of an item is evaluated once; its choices go back to its end, or
+//! read it again where the model's memory can't go back.
 
 use super::Failure;
 use super::evaluation::{Evaluation, Scores, check_model, content, not_finite};
