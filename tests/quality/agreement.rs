@@ -3,12 +3,47 @@
 
 use super::support::rig::{Rig, of_job, topic};
 use super::support::smollm2;
+use super::support::tool::joulectl;
 use super::{in_repository, items, job, put, reference, rig};
 use jouled::lab::model;
 use serde_json::{Value, json};
 use std::process::Command;
 
-const PARAMS: &str = r#"{"threads": 2, "n_ctx": 512, "n_batch": 512}"#;
+/// Fields of a job with the model as it is.
+fn as_it_is() -> Value {
+    json!({"model": model::DEFAULT.name,
+        "params": {"threads": 2, "n_ctx": 512, "n_batch": 512}})
+}
+
+/// Fields of a job whose sums are 32-bit floats throughout, as the reference's: kernels for 4-bit
+/// weights round what they multiply them with to 8 bits, which decides between choices that are
+/// near to each other.
+fn in_full() -> Value {
+    json!({"model": IN_FULL,
+        "params": {"threads": 2, "n_ctx": 512, "n_batch": 512, "kv_type": "f32",
+            "flash_attn": "off"}})
+}
+
+const IN_FULL: &str = "SmolLM2-135M-Instruct.F32.gguf";
+
+/// The model's weights, which are of 4 bits, as 32-bit floats: a board's own model.
+fn write_in_full(rig: &Rig) {
+    let directory = rig.daemon.models();
+    let output = joulectl(&[
+        "models",
+        "quantize",
+        smollm2::file().to_str().unwrap(),
+        "--to",
+        "F32",
+        "--allow-requantize",
+        "--out",
+        directory.to_str().unwrap(),
+        "--worker",
+        env!("CARGO_BIN_EXE_jouled-worker"),
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
 
 fn rig_with_the_model() -> Rig {
     let rig = rig();
@@ -17,11 +52,9 @@ fn rig_with_the_model() -> Rig {
     rig
 }
 
-fn run(rig: &mut Rig, id: &str, kind: &str, data: &str) -> Value {
-    let params: Value = serde_json::from_str(PARAMS).unwrap();
+fn run(rig: &mut Rig, id: &str, kind: &str, data: &str, mut changes: Value) -> Value {
     // Signs of life leave meanwhile.
-    let changes = json!({"model": model::DEFAULT.name, "params": params,
-        "publish": {"tokens": "live"}});
+    changes["publish"] = json!({"tokens": "live"});
     rig.submit(&job(id, kind, data, changes));
     let result = result(rig, id);
     assert_eq!(result["state"], "succeeded", "{result}");
@@ -67,7 +100,7 @@ fn a_perplexity_is_llama_perplexitys() {
     let text = in_repository("docs/worker-protocol.md");
     let mut rig = rig_with_the_model();
     put(&rig, "text.md", std::fs::read(&text).unwrap());
-    let result = run(&mut rig, "ppl", "perplexity", "text.md");
+    let result = run(&mut rig, "ppl", "perplexity", "text.md", as_it_is());
     let found = &result["perplexity"];
 
     let output = Command::new(program)
@@ -106,8 +139,10 @@ fn a_perplexity_is_llama_perplexitys() {
 fn choices_are_lm_evaluation_harnesss() {
     let mut rig = rig_with_the_model();
     let path = put(&rig, "items.jsonl", items());
-    let result = run(&mut rig, "choice", "choice", "items.jsonl");
+    write_in_full(&rig);
+    let result = run(&mut rig, "choice", "choice", "items.jsonl", in_full());
     let found = &result["choice"];
+    let quantised = run(&mut rig, "quantised", "choice", "items.jsonl", as_it_is());
     let model = smollm2::file();
     let arguments = [model.to_str().unwrap(), path.to_str().unwrap()];
     let harness = &reference("harness", "tests/harness/choices.py", &arguments)[0];
@@ -165,6 +200,13 @@ fn choices_are_lm_evaluation_harnesss() {
     println!(
         "acc stderr harness {}   jouled {}",
         harness["acc_stderr"], found["acc_se"]
+    );
+    let same = quantised["choice"]["picked"].as_array().unwrap().iter();
+    let same = same.zip(&likeliest).filter(|(ours, theirs)| ours == theirs);
+    println!(
+        "with kernels for 4-bit weights {} of {} choices are the same",
+        same.count(),
+        likeliest.len()
     );
     assert_eq!(picked("picked"), likeliest);
     assert_eq!(json!(right("picked")), harness["right"]);
