@@ -71,6 +71,14 @@ impl Fleet {
         })
     }
 
+    /// What the broker keeps of a topic has expired.
+    fn forget(&mut self, topic: &str) {
+        self.lab.publish_retained(topic, "");
+        self.lab.wait("the record to be cleared", |seen| {
+            seen.topic == topic && seen.text.is_empty()
+        });
+    }
+
     fn joulectl(&self, arguments: &[&str]) -> Output {
         joulectl_with(&[("JOULED_BROKER", &self.broker.url())], arguments)
     }
@@ -232,6 +240,13 @@ fn several_jobs_are_shared_out_and_awaited() {
         "{again}"
     );
     assert_eq!(fleet.jobs("b1"), ["j0"]);
+    // And when the broker keeps nothing of one any more, its board sends it again.
+    for leaf in ["state", "result"] {
+        fleet.forget(&format!("jouled/b1/jobs/j0/{leaf}"));
+    }
+    let again = fleet.joulectl_ok(&["submit", "-f", &file, "--group", "pi5", "--wait", "--json"]);
+    let of_j0 = |line: &&str| line.contains("\"id\":\"j0\"") && line.contains("\"summary\"");
+    assert_eq!(again.lines().filter(of_j0).count(), 1, "{again}");
 }
 
 #[test]

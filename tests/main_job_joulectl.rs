@@ -75,6 +75,25 @@ fn a_job_is_submitted_awaited_and_listed() {
     assert!(states.contains(&("record", "succeeded")), "{states:?}");
 }
 
+/// A broker keeps a state for a day and a result for a week, or until it starts anew; a board keeps
+/// what it has done.
+#[test]
+fn a_job_that_ended_long_ago_is_not_waited_for_in_vain() {
+    let mut rig = Rig::start(STEADY);
+    let wait = [&SMOL[..], &["old", "--wait", "--json"]].concat();
+    let first = parsed(&joulectl(&rig, &wait));
+    for leaf in ["state", "result"] {
+        let record = of_job("old", leaf);
+        rig.lab.publish_retained(&record, "");
+        rig.lab.wait("the record to be cleared", |seen| {
+            seen.topic == record && seen.text.is_empty()
+        });
+    }
+    let again = joulectl(&rig, &wait);
+    assert!(again.status.success(), "{again:?}");
+    assert_eq!(parsed(&again)["summary"], first["summary"]);
+}
+
 /// A board whose store was lost runs an id again that the broker still has a result of.
 #[test]
 fn a_result_of_an_earlier_life_is_not_taken_for_this_one_s() {

@@ -18,7 +18,7 @@ pub use spec::{Options, made_up_id};
 pub(in crate::lab) use together::aligned;
 
 use super::client::Client;
-use super::follow::{self, Display, Until};
+use super::follow::{self, Collected, Display, Until};
 use super::interrupt::interrupted;
 use super::sheet::Sheet;
 use super::sign::Signing;
@@ -152,11 +152,6 @@ async fn send_one(
     if matches!(dispatch, Dispatch::Group { .. }) {
         eprintln!("{id}: on {}", board.name());
     }
-    // A board that has lost its store runs a known id again, and the broker still has the
-    // result of the first time.
-    if !accepted.state.is_final() {
-        client.forget_retained();
-    }
     let display = if after.json {
         Display::nowhere()
     } else {
@@ -166,7 +161,7 @@ async fn send_one(
         // First, so that the signal is caught before anything is shown.
         biased;
         () = interrupted() => return Err(goes_on(&board, &id)),
-        collected = follow::follow(client, &board, &id, Until::Result, &display) => collected?,
+        collected = of_accepted(client, &board, &accepted, &display) => collected?,
     };
     if let Some(result) = &collected.result {
         if let Some(dir) = &after.out {
@@ -181,6 +176,23 @@ async fn send_one(
         }
     }
     follow::outcome(&collected, &board, &id)
+}
+
+/// What became of a job that the board has taken now, or had before.
+async fn of_accepted(
+    client: &mut Client,
+    board: &Board,
+    accepted: &Accepted,
+    display: &Display,
+) -> Result<Collected, LabError> {
+    let id = &accepted.id;
+    if accepted.state.is_final() {
+        return follow::ended_before(client, board, id, accepted.state).await;
+    }
+    // A board that has lost its store runs a known id again, and the broker still has the
+    // result of the first time.
+    client.forget_retained();
+    follow::follow(client, board, id, Until::Result, display).await
 }
 
 /// A job that a board has taken, in a line.

@@ -5,7 +5,7 @@ use super::{After, save, told};
 use crate::lab::LabError;
 use crate::lab::client::Client;
 use crate::lab::figure::Figure;
-use crate::lab::follow::{Collected, REST_WITHIN};
+use crate::lab::follow::{Collected, REST_WITHIN, ended_before};
 use crate::lab::interrupt::interrupted;
 use crate::lab::sheet::phase_name;
 use crate::lab::sign::Signing;
@@ -19,6 +19,9 @@ use tokio::time::Instant;
 
 /// Between two records of a job may lie a long prefill, or all other jobs.
 const FAR_AHEAD: Duration = Duration::from_secs(365 * 86_400);
+
+/// What a broker keeps of a job that had ended before comes at once; its board is asked for the rest.
+const KEPT_WITHIN: Duration = Duration::from_secs(2);
 
 pub async fn send_all(
     client: &mut Client,
@@ -94,10 +97,11 @@ struct Followed {
 
 impl Followed {
     fn new(placed: Placed) -> Self {
+        let known = placed.accepted.state.is_final();
         Self {
             placed,
             collected: Collected::default(),
-            due: None,
+            due: known.then(|| Instant::now() + KEPT_WITHIN),
             done: false,
             shown: String::new(),
         }
@@ -176,6 +180,20 @@ async fn follow(
             eprintln!("{}: {}", job.placed.id, job.shown);
         }
         show(&bar, &jobs);
+    }
+    // What the broker keeps no more of jobs that had ended before, their boards send again. Records
+    // of others would be lost meanwhile.
+    let known = |job: &&mut Followed| job.placed.accepted.state.is_final();
+    for job in jobs.iter_mut().filter(known) {
+        if !job.collected.has_ended() {
+            let Placed {
+                id,
+                board,
+                accepted,
+            } = &job.placed;
+            job.collected = ended_before(client, board, id, accepted.state).await?;
+            ended(job, after)?;
+        }
     }
     bar.finish_and_clear();
     if !after.json {
