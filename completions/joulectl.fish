@@ -203,7 +203,7 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s d -l device 
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l prefix -d 'First level of every topic' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l plan -d 'Say what will run, how long and how many joules, and send nothing'
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l extend -d 'Go on in a folder where the study of this name began with another manifest, and take over the points that are the same'
-complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l retry-failed -d 'Give points that failed, or were cancelled or refused, another try'
+complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l retry-failed -d 'Give points and baselines that failed, or were cancelled or refused, another try'
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -l json -d 'Print the plan, or what happens and the summary, as JSON'
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c joulectl -n "__fish_joulectl_using_subcommand sweep" -s V -l version -d 'Print version'
@@ -319,7 +319,7 @@ complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l cert-file -d 
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l key-file -d 'The key to it, without passphrase' -r -F
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -s d -l device -d 'The board; may be left out when only one is online' -r
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l prefix -d 'First level of every topic' -r
-complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l include-marked -d 'Count jobs that were contended or throttled all the same'
+complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l include-marked -d 'Count jobs that were contended or throttled, or had a setting changed meanwhile, all the same'
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l fresh -d 'Begin anew, with jobs of their own'
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l plan -d 'Print what would be tried and about how long it takes, and send nothing'
 complete -c joulectl -n "__fish_joulectl_using_subcommand tune" -l json -d 'Print JSON'

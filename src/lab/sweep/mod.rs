@@ -81,7 +81,7 @@ pub struct Options {
     /// the points that are the same
     #[arg(long)]
     pub extend: bool,
-    /// Give points that failed, or were cancelled or refused, another try
+    /// Give points and baselines that failed, or were cancelled or refused, another try
     #[arg(long)]
     pub retry_failed: bool,
     /// How long boards that are away are waited for when nothing else is left to do

@@ -87,7 +87,7 @@ pub struct Options {
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = positive,
           help_heading = "Effort")]
     pub seconds: f64,
-    /// Count jobs that were contended or throttled all the same
+    /// Count jobs that were contended or throttled, or had a setting changed meanwhile, all the same
     #[arg(long, help_heading = "Effort")]
     pub include_marked: bool,
     /// Folder of the journal, the report and every job's result; what was begun there is gone on

@@ -16,7 +16,7 @@ pub struct Study {
     pub model: String,
     pub model_sha256: String,
     pub rules: Rules,
-    /// Jobs that were contended or throttled count all the same.
+    /// Jobs that are marked (`left_out`) count all the same.
     pub include_marked: bool,
     /// Makes names anew where the same question is asked again.
     pub salt: String,
