@@ -4,6 +4,8 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
+# CMake would install what llama.cpp builds there too, where nothing looks for it.
+unexport DESTDIR
 RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
 # Package builds, laid out as they are installed.
 PACKAGES := $(or $(CARGO_TARGET_DIR),target)/package
