@@ -83,7 +83,7 @@ sweep-chaos: setup ## kill joulectl sweep SWEEP_KILLS times in one study (minute
 # gemma-3-270m comes with `make bench-llama`. What is 4-bit already is quantised again for speed and
 # energy alone.
 MODELS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jouled/models
-study: study-models ## four models in two quantisations on this machine, killed twice and resumed, with a report (an hour)
+study: study-models ## four models in two quantisations on this machine, killed twice and resumed, with a report (half an hour, once the models are made)
 	scripts/fetch-smollm2 >/dev/null
 	[ -f $(MODELS)/SmolLM2-135M-Instruct.Q8_0.gguf ] || $(RELEASE)/joulectl models quantize $(MODELS)/SmolLM2-135M-Instruct.Q4_1.gguf --to Q8_0 --allow-requantize >/dev/null
 	[ -f $(MODELS)/gemma-3-270m-Q8_0.gguf ] || $(RELEASE)/joulectl models quantize $(MODELS)/gemma-3-270m-Q4_K_M.gguf --to Q8_0 --allow-requantize >/dev/null
